@@ -1,0 +1,9 @@
+"""The one error a user's mistake ends with."""
+
+
+class InputError(Exception):
+    """Something that the user gave cannot be used.
+
+    The message is shown to the user as it is, without a stack trace, so it says three things in at most a few lines:
+    the rule, the value that breaks it, and the remedy. Everything else that is raised is a fault of this project.
+    """
