@@ -1,0 +1,19 @@
+"""The Prefect flows and the command line.
+
+Importing this package sets what Prefect and MLflow would otherwise do loudly or too hastily, unless the user has
+decided otherwise. Both read these settings when they are imported.
+"""
+
+import os
+
+SETTINGS = {
+    "DO_NOT_TRACK": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "PREFECT_LOGGING_EXTRA_LOGGERS": "mmctr",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+}
+for _name, _value in SETTINGS.items():
+    os.environ.setdefault(_name, _value)

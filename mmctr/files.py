@@ -1,7 +1,7 @@
 """Files that are either whole or absent, and the digests that tell their content.
 
 A file is written beside its place under the name `.<name>.partial`, flushed to the disk, then moved in with one
-`os.replace`. The partial name is fixed, so that what a killed process leaves is overwritten by the next one.
+rename. The partial name is fixed, so that what a killed process leaves is overwritten by the next one.
 """
 
 import hashlib
@@ -38,7 +38,7 @@ def replacing(path: Path) -> Iterator[Path]:
         yield partial
         with partial.open("rb") as written:
             os.fsync(written.fileno())
-        os.replace(partial, path)
+        partial.replace(path)
         sync_folder(path.parent)
     except BaseException:
         partial.unlink(missing_ok=True)
@@ -60,7 +60,7 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
         os.sync()
         if folder.exists():
             shutil.rmtree(folder)
-        os.replace(partial, folder)
+        partial.replace(folder)
         sync_folder(folder.parent)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)

@@ -1,0 +1,149 @@
+"""The command line, `mmctr`.
+
+Nothing heavy is imported before a command needs it, so that `--help` answers at once.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+OK, FAULT, MISTAKE = 0, 1, 2  # exit codes: all well, our fault, the user's mistake
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    options = parser().parse_args(arguments)
+    from mmctr.errors import InputError
+
+    try:
+        return int(options.command(options))
+    except InputError as error:
+        print(f"mmctr: {error}", file=sys.stderr)
+        return MISTAKE
+
+
+def parser() -> argparse.ArgumentParser:
+    """The commands and their options."""
+    top = argparse.ArgumentParser(
+        prog="mmctr", description="Click-through-rate models from item titles, item images and click logs."
+    )
+    commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    demo = commands.add_parser(
+        "demo", help="write a demo data set", description="Write a demo data set with a RAR archive and a tiny CLIP."
+    )
+    demo.add_argument("out", type=Path, metavar="OUT", help="folder to write; must be empty or absent")
+    demo.add_argument("--items", type=int, default=3000, help="items in the world (default %(default)s, at least 150)")
+    demo.add_argument("--users", type=int, default=12000, help="users with four train rows each (default %(default)s)")
+    demo.add_argument("--seed", type=int, default=0, help="seed of the world (default %(default)s)")
+    demo.add_argument("--if-missing", action="store_true", help="do nothing when OUT is a whole demo data set already")
+    demo.set_defaults(command=run_demo)
+
+    check = commands.add_parser(
+        "check", help="validate a data folder", description="Validate the input files and do nothing else."
+    )
+    _add_base_path(check)
+    check.set_defaults(command=run_check)
+
+    run = commands.add_parser(
+        "run", help="run the pipeline", description="Run the pipeline; what has not changed is taken from the cache."
+    )
+    _add_base_path(run)
+    run.add_argument(
+        "--config", type=Path, metavar="FILE.toml", help="settings (default: BASE_PATH/mmctr.toml where there is one)"
+    )
+    run.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="SECTION.FIELD=VALUE",
+        help="one setting, such as train.epochs=3; may be repeated",
+    )
+    run.add_argument("--device", help="auto, cpu, cuda or cuda:N (default: auto, which takes CUDA when there is one)")
+    run.set_defaults(command=run_pipeline)
+
+    submission = commands.add_parser(
+        "check-submission",
+        help="verify a submission zip",
+        description="Verify header, IDs and their order, count, range and zip content.",
+    )
+    submission.add_argument("zip", type=Path, metavar="ZIP", help="the submission")
+    submission.add_argument(
+        "--base-path", type=Path, required=True, metavar="BASE_PATH", help="folder with MicroLens_1M_x1/test.parquet"
+    )
+    submission.set_defaults(command=run_check_submission)
+    return top
+
+
+def _add_base_path(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "base_path",
+        type=Path,
+        metavar="BASE_PATH",
+        help="folder with item_feature.parquet, item_images_2.rar and MicroLens_1M_x1/",
+    )
+
+
+def run_demo(options: argparse.Namespace) -> int:
+    """`mmctr demo`."""
+    from mmctr.demo.write import is_demo, write_demo
+
+    if options.if_missing and is_demo(options.out):
+        print(f"{options.out} is a demo data set already")
+        return OK
+    write_demo(options.out, items=options.items, users=options.users, seed=options.seed)
+    print(f"demo data set written to {options.out}; next: mmctr run {options.out}")
+    return OK
+
+
+def run_check(options: argparse.Namespace) -> int:
+    """`mmctr check`."""
+    from mmctr.schema import check_inputs
+
+    inputs = check_inputs(options.base_path)
+    for role, rows in inputs.rows.items():
+        print(f"{role:<8}{rows:>12,} rows  {getattr(inputs, role)}")
+    print(f"{'archive':<8}{inputs.archive.stat().st_size:>12,} bytes {inputs.archive}")
+    print("the inputs can be used")
+    return OK
+
+
+def run_pipeline(options: argparse.Namespace) -> int:
+    """`mmctr run`."""
+    from tasks.config import load_config
+
+    config = load_config(options.base_path, config_file=options.config, overrides=options.set, device=options.device)
+    from flows.pipeline import pipeline
+    from tasks.stage import REFUSED
+
+    state: Any = pipeline(config, return_state=True)
+    if state.name == REFUSED:
+        print(f"mmctr: {state.message}", file=sys.stderr)
+        return MISTAKE
+    print(state.result().text())
+    return OK
+
+
+def run_check_submission(options: argparse.Namespace) -> int:
+    """`mmctr check-submission`."""
+    import polars as pl
+
+    from mmctr.errors import InputError, first_line
+    from mmctr.schema import CLICKS
+    from mmctr.submission import check_submission
+
+    test = options.base_path / CLICKS / "test.parquet"
+    try:
+        ids = pl.read_parquet(test, columns=["ID"])["ID"]
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise InputError(f"the IDs are read from {test}, which cannot be used: {first_line(error)}") from error
+    rows = check_submission(options.zip, test_ids=ids)
+    print(f"{options.zip} is a valid submission of {rows:,} rows")
+    return OK
+
+
+if __name__ == "__main__":
+    sys.exit(main())

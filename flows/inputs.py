@@ -1,0 +1,79 @@
+"""The inputs of a run: validated once for their content, then named by it."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmctr.errors import InputError
+from mmctr.files import write_bytes
+from mmctr.schema import check_inputs, find_inputs
+from tasks.code import code_digest
+from tasks.config import PipelineConfig
+from tasks.references import FileRef, Workspace
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """References to the input files; `clip_model` is a checkpoint or the name of an official model."""
+
+    items: FileRef
+    archive: FileRef
+    train: FileRef
+    valid: FileRef
+    test: FileRef
+    clip_model: FileRef | str
+
+    def digests(self) -> dict[str, str]:
+        """Content of each input, by its role."""
+        model = self.clip_model if isinstance(self.clip_model, str) else self.clip_model.sha256
+        files = ("items", "archive", "train", "valid", "test")
+        return {**{name: getattr(self, name).sha256 for name in files}, "clip_model": model}
+
+
+def open_inputs(config: PipelineConfig, workspace: Workspace) -> Inputs:
+    """Validate all inputs, unless the same content was found good before, and refer to them.
+
+    Raises:
+        InputError: everything that is wrong with them.
+    """
+    base_path, min_items = config.base_path, config.reduce.n_components
+    paths, problems = find_inputs(base_path)
+    if problems:
+        check_inputs(base_path, min_items=min_items)
+    inputs = Inputs(
+        **{role: workspace.file_ref(path) for role, path in paths.items()},
+        clip_model=_clip_model(config.embed.model, workspace),
+    )
+    memory = workspace.root / "checked.json"
+    fingerprint = hashlib.sha256(
+        json.dumps([inputs.digests(), min_items, code_digest("mmctr.schema")], sort_keys=True).encode()
+    ).hexdigest()
+    if not _remembers(memory, fingerprint):
+        check_inputs(base_path, min_items=min_items)
+        if isinstance(inputs.clip_model, str):
+            _check_model_name(inputs.clip_model)
+        write_bytes(memory, json.dumps(fingerprint).encode())
+    return inputs
+
+
+def _remembers(memory: Path, fingerprint: str) -> bool:
+    try:
+        return bool(json.loads(memory.read_bytes()) == fingerprint)
+    except (OSError, ValueError):
+        return False
+
+
+def _clip_model(model: str, workspace: Workspace) -> FileRef | str:
+    path = Path(model).expanduser()
+    return workspace.file_ref(path) if path.is_file() else model
+
+
+def _check_model_name(model: str) -> None:
+    from clip import available_models
+
+    if model not in available_models():
+        raise InputError(
+            f"embed.model must be the path of a checkpoint or one of {', '.join(available_models())}; "
+            f"found {model!r}, and no such file"
+        )

@@ -1,0 +1,114 @@
+"""The pipeline: six cached stages from BASE_PATH to a submission.
+
+items, archive --> extract --> embed --> reduce --> build_weights --> train --> predict --> prediction.zip
+                                                                       |
+train, valid ----------------------------------------------------------+
+"""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+
+from flows.inputs import Inputs, open_inputs
+from flows.summary import Summary
+from mmctr.errors import InputError
+from tasks.build_weights import build_weights
+from tasks.config import PipelineConfig
+from tasks.embed import embed
+from tasks.extract import extract
+from tasks.predict import predict
+from tasks.reduce import reduce
+from tasks.references import Workspace
+from tasks.results import Embedded, Extracted, Reduced, Result, Trained
+from tasks.stage import Lineage, Place, StageRunner, refused
+from tasks.tracking import Tracker, default_tracking_uri
+from tasks.train import train
+
+PROJECT = Path(__file__).resolve().parents[1]
+PUBLIC = {  # names under BASE_PATH that the challenge and its users know
+    "item_embeddings": "item_emb_task1_clip.parquet",
+    "checkpoint": "models_task1and2/task1and2_best.pt",
+    "csv": "predictions_task1and2/prediction.csv",
+    "archive": "predictions_task1and2/prediction.zip",
+}
+
+
+@flow(name="pipeline", flow_run_name="pipeline-{config.base_path.name}", validate_parameters=True)
+def pipeline(config: PipelineConfig) -> Any:
+    """Make the embeddings, the model and the submission of the data in `config.base_path`."""
+    workspace = Workspace(config.base_path)
+    try:
+        with workspace.locked():
+            return run_stages(config, workspace)
+    except InputError as error:
+        return refused(error)
+
+
+def run_stages(config: PipelineConfig, workspace: Workspace) -> Summary:
+    """All stages one after the other; each runs only when its inputs, its settings or its code have changed."""
+    started = time.perf_counter()
+    inputs = open_inputs(config, workspace)
+    place = Place(
+        base_path=config.base_path,
+        device=config.device,
+        tracking_uri=default_tracking_uri(PROJECT),
+        experiment=config.experiment,
+    )
+    tracker = Tracker(place.tracking_uri, place.experiment)
+    run = StageRunner(place, intact=lambda result: run_is_kept(result, tracker))
+
+    images = run(extract, config=config.extract, archive=inputs.archive)
+    embedded = run(embed, config=config.embed, clip_model=inputs.clip_model, items=inputs.items, images=images.images)
+    reduced = run(reduce, config=config.reduce, embeddings=embedded.embeddings)
+    weights = run(build_weights, config=config.build_weights, item_embeddings=reduced.item_embeddings)
+    trained = run(
+        train,
+        config=config.train,
+        train=inputs.train,
+        valid=inputs.valid,
+        table=weights.table,
+        lineage=lineage(config, inputs, images, embedded, reduced),
+    )
+    predicted = run(
+        predict, config=config.predict, test=inputs.test, checkpoint=trained.checkpoint, table=weights.table
+    )
+
+    made = {**dict(reduced), **dict(trained), **dict(predicted)}
+    outputs = {name: workspace.publish(made[name], public) for name, public in PUBLIC.items()}
+    tracker.attach_submission(trained.run_id, outputs["archive"], sha256=predicted.archive.sha256)
+    return Summary(
+        stages=run.reports,
+        seconds=time.perf_counter() - started,
+        items=embedded.counts,
+        explained_variance=reduced.explained_variance,
+        n_components=config.reduce.n_components,
+        best_epoch=trained.best_epoch,
+        valid_auc=trained.valid_auc,
+        valid_logloss=trained.valid_logloss,
+        rows=predicted.rows,
+        outputs=outputs,
+        mlflow_run=trained.run_id,
+        mlflow_page=tracker.run_page(trained.run_id),
+    )
+
+
+def run_is_kept(result: Result, tracker: Tracker) -> bool:
+    """A training's record counts only as long as its MLflow run is there."""
+    return not isinstance(result, Trained) or tracker.is_finished(result.run_id)
+
+
+def lineage(config: PipelineConfig, inputs: Inputs, images: Extracted, embedded: Embedded, reduced: Reduced) -> Lineage:
+    """What MLflow is told about the data and the stages before training."""
+    sections = ("extract", "embed", "reduce")
+    params = {f"{name}.{field}": value for name in sections for field, value in getattr(config, name).keyed().items()}
+    counts = {f"extract.{name}": value for name, value in images.counts.items()}
+    counts |= {f"embed.{name}": value for name, value in embedded.counts.items()}
+    return Lineage(
+        params=params,
+        digests=inputs.digests(),
+        counts={**counts, "explained_variance": reduced.explained_variance},
+        pca=reduced.pca,
+        reports={"extract": images.report, "embed": embedded.report},
+    )

@@ -1,0 +1,69 @@
+"""Target attention over packed histories.
+
+Legend: B rows, N history items of all rows together, D embedding width, H width of the first layer.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from mmctr.dice import Dice
+
+
+def mlp(widths: Sequence[int], *, dropout: float) -> nn.Sequential:
+    """Linear -> Dice -> dropout for each pair of neighbouring `widths`."""
+    layers: list[nn.Module] = []
+    for fan_in, fan_out in pairwise(widths):
+        layers += [nn.Linear(fan_in, fan_out), Dice(fan_out)]
+        if dropout > 0:
+            layers.append(nn.Dropout(dropout))
+    return nn.Sequential(*layers)
+
+
+class TargetAttention(nn.Module):
+    """One weight for each history item from an MLP on `[q, k, q - k, q * k]`, and their weighted sum for each row.
+
+    The weights are not normalised by a softmax, so that the interest keeps its intensity (Zhou et al., KDD 2018,
+    section 4.3). The first layer is linear in its four blocks, `W1 q + W2 k + W3 (q - k) + W4 (q * k)`, which equals
+    `(W1 + W3) q + (W2 - W3) k + W4 (q * k)`: the part of the target is computed once for each row, and nothing is
+    concatenated four wide. Parameters are those of the plain layer.
+
+    Args:
+        dim: D.
+        hidden: widths of the attention MLP, at least one.
+        dropout: probability within the MLP.
+    """
+
+    def __init__(self, dim: int, *, hidden: Sequence[int] = (80, 40), dropout: float = 0.0) -> None:
+        super().__init__()
+        self.first = nn.Linear(4 * dim, hidden[0])
+        self.first_dice = Dice(hidden[0])
+        self.first_dropout = nn.Dropout(dropout)
+        self.rest = mlp(hidden, dropout=dropout)
+        self.last = nn.Linear(hidden[-1], 1)
+
+    def forward(self, query: Tensor, keys: Tensor, row: Tensor) -> Tensor:
+        """Pool the history of each row.
+
+        Args:
+            query: (B, D) target item embeddings.
+            keys: (N, D) history item embeddings, real items only.
+            row: (N,) int64, ascending; the row of `query` that each history item belongs to.
+
+        Returns:
+            (B, D) interest; zero for a row without history.
+        """
+        weights = self.weights(query, keys, row)  # (N, 1)
+        interest = torch.zeros_like(query)
+        return interest.index_add(0, row, (weights * keys).to(interest.dtype))  # (B, D)
+
+    def weights(self, query: Tensor, keys: Tensor, row: Tensor) -> Tensor:
+        """(N, 1) attention weight of each history item; arguments as in `forward`."""
+        w_q, w_k, w_diff, w_prod = self.first.weight.chunk(4, dim=1)  # (H, D) each
+        of_query = torch.addmm(self.first.bias, query, (w_q + w_diff).T)  # (B, H)
+        of_keys = keys @ (w_k - w_diff).T  # (N, H)
+        of_product = (query.index_select(0, row) * keys) @ w_prod.T  # (N, H)
+        hidden = of_keys + of_product + of_query.index_select(0, row)  # (N, H)
+        return self.last(self.rest(self.first_dropout(self.first_dice(hidden))))

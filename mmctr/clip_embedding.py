@@ -1,0 +1,197 @@
+"""One CLIP vector per item from its title and its image.
+
+Shapes: n items, E the length of CLIP's embedding.
+
+Both vectors are L2-normalised and averaged; where one is missing or unusable the other stands alone, and an item with
+neither gets zeros. Vectors are kept in `VectorShards` by the digest of their content, so equal titles and equal images
+are embedded once, an interrupted run goes on after its last shard, and a run with nothing new needs no model.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from mmctr.clip_images import MAX_PIXELS
+from mmctr.content_vectors import embed_images, embed_titles
+from mmctr.errors import InputError
+from mmctr.files import file_sha256
+from mmctr.vector_shards import Lookup, VectorShards, stored_dim
+
+if TYPE_CHECKING:
+    from mmctr.clip_model import ClipEncoder
+
+LISTED_FAILURES = 1000
+
+
+@dataclass(frozen=True)
+class EmbedReport:
+    """What became of the items. Titles and images are counted per item, embedded and reused ones per content."""
+
+    items: int
+    with_both: int
+    title_only: int
+    image_only: int
+    neither: int
+    missing_titles: int
+    missing_images: int
+    unusable_titles: int
+    unreadable_image_count: int
+    unreadable_images: tuple[tuple[int, str, str], ...]  # (item_id, file_name, reason), the first 1000 by item_id
+    embedded_titles: int
+    reused_titles: int
+    embedded_images: int
+    reused_images: int
+
+
+def embed_items(
+    items: pl.DataFrame,
+    images: pl.DataFrame,
+    *,
+    images_folder: Path,
+    model: str,
+    device: str,
+    shards: Path,
+    shard_size: int = 4096,
+    batch_size: int = 256,
+    title_batch_size: int = 256,
+    workers: int = 2,
+    max_pixels: int = MAX_PIXELS,
+    max_failure_share: float = 0.2,
+    progress: bool | None = None,
+) -> tuple[pl.DataFrame, EmbedReport]:
+    """Embed every item of `items` with CLIP `model` (an official name or a checkpoint file).
+
+    `items`: item_id i64 (unique), item_title str (null or blank: no title). `images`: item_id i64 (unique), file_name
+    str in `images_folder`, sha256 str of the file; images of other items are ignored. Returns item_id i64 and
+    embedding array[f32, E], sorted by item_id, and the report. The rows do not depend on the order of the inputs.
+    `progress` None shows bars on a terminal only. Raises InputError where the model or an image file cannot be
+    opened, or where more than `max_failure_share` of the items' images are unreadable; what was computed is kept.
+    """
+    table = _join_images(items, images)
+    contents = _contents(table, images_folder)
+
+    @cache
+    def encoder() -> "ClipEncoder":
+        from mmctr.clip_model import load_clip  # torch and clip take six seconds to import
+
+        return load_clip(model, device=device)
+
+    space = _vector_space(model, device)
+    text_folder, image_folder = shards / "text" / space, shards / "image" / f"{space}-{max_pixels}"
+    dim = stored_dim(text_folder) or stored_dim(image_folder) or encoder().embed_dim
+    texts, pictures = VectorShards(text_folder, dim=dim), VectorShards(image_folder, dim=dim)
+    hide = None if progress is None else not progress
+    embedded_titles = embed_titles(
+        texts, contents.titles, encoder, shard_size=shard_size, batch_size=title_batch_size, hide=hide
+    )
+    embedded_images = embed_images(
+        pictures,
+        contents.image_paths,
+        encoder,
+        shard_size=shard_size,
+        batch_size=batch_size,
+        workers=workers,
+        max_pixels=max_pixels,
+        hide=hide,
+    )
+
+    text, image = texts.lookup(contents.title_keys), pictures.lookup(contents.image_keys)
+    report = _report(table, contents, text, image, embedded_titles=embedded_titles, embedded_images=embedded_images)
+    _check_failures(report, max_failure_share)
+    return table.select("item_id").with_columns(pl.Series("embedding", combine(text, image))), report
+
+
+def combine(text: Lookup, image: Lookup) -> np.ndarray:
+    """The plain mean of an item's two vectors, or the one there is, or zeros: float32 (n, E)."""
+    sources = text.found.astype(np.float32) + image.found.astype(np.float32)  # (n,)
+    return (text.vectors + image.vectors) / np.maximum(sources, 1)[:, None]
+
+
+@dataclass(frozen=True)
+class _Contents:
+    """Which content each item has, by its digest (None: none), and the distinct contents in order of item_id."""
+
+    title_keys: list[str | None]
+    titles: dict[str, str]
+    image_keys: list[str | None]
+    image_paths: dict[str, Path]
+
+
+def _join_images(items: pl.DataFrame, images: pl.DataFrame) -> pl.DataFrame:
+    """item_id, item_title, file_name, sha256; one row per item, by item_id."""
+    for name, frame in (("items", items), ("images", images)):
+        assert frame["item_id"].is_unique().all(), f"{name} must hold each item_id once"
+    return (
+        items.select("item_id", "item_title")
+        .sort("item_id")
+        .join(images.select("item_id", "file_name", "sha256"), on="item_id", how="left", maintain_order="left")
+    )
+
+
+def _contents(table: pl.DataFrame, images_folder: Path) -> _Contents:
+    texts = [(title or "").strip() for title in table["item_title"]]
+    title_keys = [hashlib.sha256(text.encode()).hexdigest() if text else None for text in texts]
+    image_keys = table["sha256"].to_list()
+    titles: dict[str, str] = {}
+    image_paths: dict[str, Path] = {}
+    for text, title_key, name, image_key in zip(texts, title_keys, table["file_name"], image_keys, strict=True):
+        if title_key is not None:
+            titles.setdefault(title_key, text)
+        if image_key is not None:
+            image_paths.setdefault(image_key, images_folder / name)
+    return _Contents(title_keys, titles, image_keys, image_paths)
+
+
+def _vector_space(model: str, device: str) -> str:
+    """A name for all that decides a content's vector: vectors of two spaces are never mixed in one store."""
+    weights = file_sha256(Path(model)) if Path(model).is_file() else model
+    precision = "fp32" if device.split(":")[0] == "cpu" else "fp16"
+    return hashlib.sha256(f"{weights} {precision}".encode()).hexdigest()[:16]
+
+
+def _report(
+    table: pl.DataFrame,
+    contents: _Contents,
+    text: Lookup,
+    image: Lookup,
+    *,
+    embedded_titles: int,
+    embedded_images: int,
+) -> EmbedReport:
+    unreadable = [
+        (item_id, name, reason)
+        for item_id, name, reason in zip(table["item_id"], table["file_name"], image.reasons, strict=True)
+        if reason
+    ]
+    return EmbedReport(
+        items=len(table),
+        with_both=int((text.found & image.found).sum()),
+        title_only=int((text.found & ~image.found).sum()),
+        image_only=int((~text.found & image.found).sum()),
+        neither=int((~text.found & ~image.found).sum()),
+        missing_titles=contents.title_keys.count(None),
+        missing_images=contents.image_keys.count(None),
+        unusable_titles=sum(reason != "" for reason in text.reasons),
+        unreadable_image_count=len(unreadable),
+        unreadable_images=tuple(unreadable[:LISTED_FAILURES]),
+        embedded_titles=embedded_titles,
+        reused_titles=len(contents.titles) - embedded_titles,
+        embedded_images=embedded_images,
+        reused_images=len(contents.image_paths) - embedded_images,
+    )
+
+
+def _check_failures(report: EmbedReport, max_failure_share: float) -> None:
+    images = report.items - report.missing_images
+    if report.unreadable_image_count > max_failure_share * images:
+        item_id, name, reason = report.unreadable_images[0]
+        raise InputError(
+            f"At most {max_failure_share:.0%} of the images may be unreadable, but {report.unreadable_image_count} of "
+            f"{images} are; the first is {name} of item {item_id}: {reason}.\n"
+            "Extract the images again, or raise max_failure_share. What was computed is kept."
+        )

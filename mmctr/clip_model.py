@@ -1,0 +1,160 @@
+"""The CLIP encoder (Radford et al. 2021, Learning Transferable Visual Models From Natural Language Supervision).
+
+Shapes: n titles or images, T tokens of the longest title in a batch, E the embedding's length, R the resolution.
+"""
+
+import hashlib
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from mmctr.errors import InputError
+
+with warnings.catch_warnings():
+    warnings.filterwarnings("ignore", "pkg_resources is deprecated", UserWarning)  # clip imports it for one comparison
+    import clip
+
+MIN_EMBED_DIM = 128  # the length that the embeddings are reduced to
+TITLE_LIMIT = 2_000  # characters; tokenising one word of 100,000 letters takes a minute and 77 tokens are kept
+PIXEL_MEAN = (0.48145466, 0.4578275, 0.40821073)  # CLIP's own, in the range 0 to 1
+PIXEL_STD = (0.26862954, 0.26130258, 0.27577711)
+
+
+@dataclass(frozen=True, eq=False)
+class ClipEncoder:
+    """A CLIP model that gives L2-normalised float32 vectors; a row that is not finite is all NaN."""
+
+    network: "clip.model.CLIP"
+    embed_dim: int
+    resolution: int
+    device: torch.device
+
+    def encode_titles(self, titles: Sequence[str], *, batch_size: int = 256) -> np.ndarray:
+        """Embed titles: float32 (n, E), in the order given.
+
+        Titles longer than the context (77 tokens) are truncated. They are sorted by length, and the tokens of a batch
+        are cut to its longest: text attention is causal, so nothing behind the end token counts.
+        """
+        vectors = np.empty((len(titles), self.embed_dim), np.float32)
+        if not titles:
+            return vectors
+        texts = [title[:TITLE_LIMIT] for title in titles]
+        tokens = clip.tokenize(texts, context_length=self.network.context_length, truncate=True)  # (n, 77)
+        lengths = tokens.argmax(dim=1) + 1  # the end token has the highest number
+        order = torch.argsort(lengths, stable=True)
+        for rows in order.split(batch_size):
+            batch = tokens[rows, : int(lengths[rows].max())]  # (b, T)
+            with torch.inference_mode():
+                encoded = self.network.encode_text(batch.to(self.device))
+            vectors[rows.numpy()] = _unit_rows(encoded)
+        return vectors
+
+    def encode_images(self, pixels: torch.Tensor) -> np.ndarray:
+        """Embed images, uint8 (n, 3, R, R), as one batch: float32 (n, E)."""
+        if len(pixels) == 0:
+            return np.empty((0, self.embed_dim), np.float32)
+        with torch.inference_mode():
+            mean, std = (torch.tensor(v, device=self.device).view(3, 1, 1) for v in (PIXEL_MEAN, PIXEL_STD))
+            encoded = self.network.encode_image((pixels.to(self.device) / 255 - mean) / std)
+        return _unit_rows(encoded)
+
+
+def _unit_rows(encoded: torch.Tensor) -> np.ndarray:
+    """L2-normalise in float32; a row of zeros or with anything that is not finite becomes NaN."""
+    with torch.inference_mode():
+        rows = encoded.float()
+        norms = rows.norm(dim=1, keepdim=True)
+        usable = norms.isfinite() & (norms > 0)
+        return torch.where(usable, rows / norms, torch.nan).cpu().numpy()
+
+
+def load_clip(model: str, *, device: str) -> ClipEncoder:
+    """Load CLIP by an official name or from a checkpoint file (a state_dict, or TorchScript as OpenAI publishes).
+
+    Weights are fp16 on a GPU and fp32 on the CPU, as `clip.load` gives them. Official weights are looked for in
+    ~/.cache/clip, checked by their sha256, and downloaded where they are missing. A state_dict is read without
+    running code (`weights_only`); TorchScript is a program by nature, so take such files from known sources only.
+    Raises InputError.
+    """
+    place = _checked_device(device)
+    network = _load_network(model, place)
+    encoder = ClipEncoder(
+        network=network,
+        embed_dim=network.text_projection.shape[1],
+        resolution=network.visual.input_resolution,
+        device=place,
+    )
+    vocabulary = len(clip.clip._tokenizer.encoder)
+    if network.vocab_size != vocabulary:
+        raise InputError(
+            f"{model} has {network.vocab_size} token rows, but CLIP's tokenizer gives {vocabulary} tokens."
+        )
+    if encoder.embed_dim < MIN_EMBED_DIM:
+        raise InputError(
+            f"CLIP embeddings are reduced to {MIN_EMBED_DIM} numbers, so they must have at least as many; those of "
+            f"{model} have {encoder.embed_dim}.\nUse another model, for example ViT-B/32 (512)."
+        )
+    return encoder
+
+
+def _load_network(model: str, device: torch.device) -> "clip.model.CLIP":
+    official = model in clip.available_models()
+    if not official and not Path(model).is_file():
+        raise InputError(
+            f"A CLIP model is an official name or a checkpoint file, and {model!r} is neither.\n"
+            f"Official names: {', '.join(clip.available_models())}."
+        )
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*torch.jit.load.* is deprecated", FutureWarning)
+            warnings.filterwarnings("ignore", "unclosed file", ResourceWarning)  # clip hashes the file without closing
+            warnings.filterwarnings("ignore", ".*SHA256 checksum does not match", UserWarning)  # it downloads again
+            network, _ = clip.load(model, device=device, jit=False)
+    except (MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # a file that is no CLIP checkpoint can fail anywhere in clip.load
+        raise InputError(_missing_weights(model, error) if official else _unusable_file(model, error)) from error
+    return network
+
+
+def _missing_weights(model: str, error: Exception) -> str:
+    """What to do by hand when clip could not get the official weights."""
+    url = clip.clip._MODELS[model]
+    sha256, name = url.split("/")[-2:]
+    place = Path("~/.cache/clip").expanduser() / name
+    state = "are not there"
+    if place.is_file():
+        with place.open("rb") as stream:
+            found = hashlib.file_digest(stream, "sha256").hexdigest()
+        state = "are damaged" if found == sha256 else f"have the wrong sha256 {found}"
+    return (
+        f"The weights of CLIP {model} must be at {place}; they {state}, and getting them failed "
+        f"({_cause(error)}).\n"
+        f"Download {url}\nto that place; its sha256 is {sha256}. Or give the path of a local checkpoint."
+    )
+
+
+def _unusable_file(model: str, error: Exception) -> str:
+    return (
+        "A CLIP checkpoint must be a state_dict of OpenAI's CLIP (plain tensors, no other objects) or its TorchScript "
+        f"file; {model} is not, or is incomplete ({_cause(error)}).\n"
+        f"Fetch the file again, or give an official name: {', '.join(clip.available_models())}."
+    )
+
+
+def _cause(error: Exception) -> str:
+    return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0][:160]}"
+
+
+def _checked_device(device: str) -> torch.device:
+    try:
+        place = torch.empty(0, device=device).device
+        return torch.device("cpu") if place.type == "cpu" else place  # clip.load knows the CPU as "cpu", not "cpu:0"
+    except (RuntimeError, AssertionError, ValueError) as error:
+        raise InputError(
+            f"The device must exist here, and {device!r} does not ({_cause(error)}).\nUse 'cpu'."
+        ) from error

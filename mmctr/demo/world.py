@@ -1,0 +1,101 @@
+"""The demo world's items: topics, titles, tags, popularity, levels, and the items that are odd on purpose.
+
+Shapes: I items, K topics. Row i stands for the item with id i + 1.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mmctr.demo.topics import EMPTY_OF_TOPIC, FOREIGN, TEMPLATES, TOPICS
+
+COLD_SHARE = 0.1  # of the items: they come out after the train period
+COLD_WEIGHT = 0.15  # of the popularity in the test period
+POPULARITY_EXPONENT = 0.8  # 1 is Zipf's law
+
+
+@dataclass(frozen=True)
+class World:
+    """All items, by row. Nothing here depends on users."""
+
+    topic: np.ndarray  # (I,) int64, 0 .. K-1
+    cold: np.ndarray  # (I,) bool: never a target in train
+    popularity: np.ndarray  # (I,) float64, sums to 1; the cold items hold COLD_WEIGHT of it
+    likes_level: np.ndarray  # (I,) int64, 1 .. 10
+    views_level: np.ndarray  # (I,) int64, 1 .. 10
+    titles: tuple[str | None, ...]  # I
+    tags: tuple[list[int], ...]  # I
+    no_image: frozenset[int]  # rows whose cover is missing
+    broken_image: frozenset[int]  # rows whose cover cannot be decoded whole
+
+    @property
+    def items(self) -> int:
+        """The number of items, I."""
+        return len(self.topic)
+
+
+def make_world(*, items: int, rng: np.random.Generator) -> World:
+    """Draw `items` items; the same generator state gives the same world.
+
+    Topics are of equal size to within one item, and cold items are spread evenly over them. Of the items at least
+    3 lack the title, 3 lack the cover, 3 have a broken cover, 1 lacks title and cover, 1 has a title of several
+    hundred words, and 6 have a title in another script.
+    """
+    order = rng.permutation(items)
+    topic = np.empty(items, dtype=np.int64)
+    topic[order] = np.arange(items) % len(TOPICS)
+    cold = np.zeros(items, dtype=bool)
+    cold[order[: round(items * COLD_SHARE)]] = True
+
+    popularity = (1.0 + rng.permutation(items)) ** -POPULARITY_EXPONENT
+    popularity[cold] *= COLD_WEIGHT / popularity[cold].sum()
+    popularity[~cold] *= (1 - COLD_WEIGHT) / popularity[~cold].sum()
+
+    titles: list[str | None] = [make_title(int(t), rng=rng) for t in topic]
+    few = max(3, items // 150)
+    odd = rng.permutation(items).tolist()
+    untitled, foreign, odd = odd[:few], odd[few : few + len(FOREIGN)], odd[few + len(FOREIGN) :]
+    for position, row in enumerate(untitled):
+        titles[row] = None if position % 2 else ""
+    for row, text in zip(foreign, FOREIGN, strict=True):
+        titles[row] = text
+    titles[odd[0]] = " ".join(make_title(int(topic[odd[0]]), rng=rng) for _ in range(60))
+    return World(
+        topic=topic,
+        cold=cold,
+        popularity=popularity,
+        likes_level=_level(popularity, rng=rng),
+        views_level=_level(popularity, rng=rng),
+        titles=tuple(titles),
+        tags=tuple(_tags(int(t), rng=rng) for t in topic),
+        no_image=frozenset([untitled[0], *odd[1 : 1 + few]]),
+        broken_image=frozenset(odd[1 + few : 1 + 2 * few]),
+    )
+
+
+def make_title(topic: int, *, rng: np.random.Generator) -> str:
+    """A title in the topic's words; about one in twelve says nothing of the topic."""
+    if rng.random() < 1 / 12:
+        return EMPTY_OF_TOPIC[int(rng.integers(len(EMPTY_OF_TOPIC)))]
+    words = TOPICS[topic]
+    n, m = rng.choice(words.nouns, 2, replace=False).tolist()
+    template = TEMPLATES[int(rng.integers(len(TEMPLATES)))]
+    text = template.format(
+        n=n, m=m, v=rng.choice(words.verbs), a=rng.choice(words.adjectives), day=int(rng.integers(2, 31))
+    )
+    return text[0].upper() + text[1:]
+
+
+def _level(popularity: np.ndarray, *, rng: np.random.Generator) -> np.ndarray:
+    """Tenths of the noisy log popularity: (I,) int64 from 1 to 10."""
+    log = np.log(popularity)
+    noisy = log + 0.9 * log.std() * rng.standard_normal(len(log))
+    return np.argsort(np.argsort(noisy, kind="stable"), kind="stable") * 10 // len(log) + 1
+
+
+def _tags(topic: int, *, rng: np.random.Generator) -> list[int]:
+    """Up to four distinct tags, some shared by a family of topics and some by all; possibly none."""
+    families = sorted({t.family for t in TOPICS})
+    own = 1 + 10 * families.index(TOPICS[topic].family)
+    pool = [*range(own, own + 10), *range(101, 131)]
+    return sorted(rng.choice(pool, int(rng.integers(0, 5)), replace=False).tolist())

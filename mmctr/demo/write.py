@@ -1,0 +1,171 @@
+"""The demo data set: the challenge's files, made up from a seed, with a tiny CLIP that fits them."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import rars
+from tqdm import tqdm
+
+from mmctr.demo.clicks import Rows, draw_rows
+from mmctr.demo.covers import centre_square, draw_cover, encode_jpeg
+from mmctr.demo.tiny_clip import IMAGE_SIDE, train_tiny_clip
+from mmctr.demo.topics import TOPICS
+from mmctr.demo.world import World, make_title, make_world
+from mmctr.errors import InputError
+from mmctr.files import replacing_folder
+
+MIN_ITEMS = 150
+MIN_USERS = 50
+MIN_EVALUATION_USERS = 200
+TRAINING_PAIRS = 1500  # at least; with fewer the tiny CLIP tells single items apart and forgets the topics
+MEMBER_TIME = 1_735_689_600  # 2025-01-01, so that the archive's bytes depend on the seed alone
+
+FILES = (
+    "item_feature.parquet",
+    "item_images_2.rar",
+    "MicroLens_1M_x1/train.parquet",
+    "MicroLens_1M_x1/valid.parquet",
+    "MicroLens_1M_x1/test.parquet",
+    "demo_truth.parquet",
+    "item_topics.parquet",
+    "tiny_clip.pt",
+    "mmctr.toml",
+)
+
+SETTINGS = """\
+# The demo's settings: what differs from the defaults. Paths are relative to this file.
+
+[embed]
+# A CLIP of the real architecture with 4 million parameters, trained on this data set's own titles and covers.
+model = "tiny_clip.pt"
+
+[train]
+# The default of 4096 would leave about a dozen steps an epoch on a data set this small.
+batch_size = 512
+"""
+
+
+def is_demo(folder: Path) -> bool:
+    """Whether `folder` holds every file of a demo data set. It is moved in whole, so none is half written."""
+    return all((folder / name).is_file() for name in FILES)
+
+
+def write_demo(
+    out: Path, *, items: int = 3000, users: int = 12000, seed: int = 0, progress: bool | None = None
+) -> None:
+    """Make the demo data set in the folder `out`, whole or not at all.
+
+    `items`: number of items, ids 1 .. items, at least 150. `users`: number of train users, at least 50; valid and test
+    have a tenth of it each, at least 200. The same arguments give the same bytes on the same machine.
+    `progress`: show bars; None shows them on a terminal only.
+
+    Raises InputError where a number is too small or `out` is a file or a folder that is not empty.
+    """
+    if items < MIN_ITEMS:
+        raise InputError(
+            f"The demo needs at least {MIN_ITEMS} items, since the reduction to 128 dimensions needs more items than "
+            f"dimensions; items is {items}. Give {MIN_ITEMS} or more."
+        )
+    if users < MIN_USERS:
+        raise InputError(f"The demo needs at least {MIN_USERS} users; users is {users}. Give {MIN_USERS} or more.")
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise InputError(
+            f"The demo is written to a new or an empty folder; {out} is neither. Name another, or empty it."
+        )
+
+    # A stream of numbers for each part: a change in one leaves the others' draws as they were.
+    world_rng, cover_rng, train_rng, valid_rng, test_rng, filler_rng, pair_rng = np.random.default_rng(seed).spawn(7)
+    world = make_world(items=items, rng=world_rng)
+    evaluation_users = max(MIN_EVALUATION_USERS, users // 10)
+    with replacing_folder(out.resolve()) as folder:
+        squares = _write_covers(folder / "item_images_2.rar", world=world, rng=cover_rng, progress=progress)
+        _write_items(folder, world=world, rng=filler_rng)
+        train = draw_rows(world, first_user=1, users=users, cold_targets=False, rng=train_rng)
+        valid = draw_rows(world, first_user=users + 1, users=evaluation_users, cold_targets=True, rng=valid_rng)
+        first = users + evaluation_users + 1
+        test = draw_rows(world, first_user=first, users=evaluation_users, cold_targets=True, rng=test_rng)
+        _write_clicks(folder, world=world, train=train, valid=valid, test=test)
+        titles, squares = _training_pairs(world, squares=squares, rng=pair_rng)
+        path = folder / "tiny_clip.pt"
+        train_tiny_clip(path, titles=titles, images=squares, seed=seed, progress=progress)
+        (folder / "mmctr.toml").write_text(SETTINGS, encoding="utf-8")
+
+
+def _write_covers(path: Path, *, world: World, rng: np.random.Generator, progress: bool | None) -> np.ndarray:
+    """Write the archive of covers; returns their centre squares, uint8 (I, S, S, 3), broken and missing ones whole."""
+    archive = rars.RarBuilder(store=True)  # JPEG does not compress further
+    squares = np.empty((world.items, IMAGE_SIDE, IMAGE_SIDE, 3), dtype=np.uint8)
+    hidden = None if progress is None else not progress
+    broken = 0
+    for row in tqdm(range(world.items), desc="covers", unit="image", disable=hidden):
+        cover = draw_cover(TOPICS[int(world.topic[row])].scene, rng=rng)
+        squares[row] = centre_square(cover, side=IMAGE_SIDE)
+        content = encode_jpeg(cover, quality=int(rng.integers(75, 93)))
+        if row in world.no_image:
+            continue
+        if row in world.broken_image:  # by turns cut off, noise, and empty
+            content = (content[: len(content) // 3], rng.bytes(2000), b"")[broken % 3]
+            broken += 1
+        archive.add_bytes(content, f"item_images/item_images/{row + 1}.jpg", mtime=MEMBER_TIME)
+    archive.write(str(path))
+    return squares
+
+
+def _training_pairs(world: World, *, squares: np.ndarray, rng: np.random.Generator) -> tuple[list[str], np.ndarray]:
+    """Titles and covers to train the tiny CLIP on: those of the items, and where these are few, more of their kind."""
+    kept = [row for row, title in enumerate(world.titles) if title and row not in world.no_image]
+    topics = rng.integers(0, len(TOPICS), max(0, TRAINING_PAIRS - len(kept))).tolist()
+    titles = [world.titles[row] or "" for row in kept] + [make_title(topic, rng=rng) for topic in topics]
+    more = [centre_square(draw_cover(TOPICS[topic].scene, rng=rng), side=IMAGE_SIDE) for topic in topics]
+    return titles, np.concatenate([squares[kept], np.stack(more)]) if more else squares[kept]
+
+
+def _write_items(folder: Path, *, world: World, rng: np.random.Generator) -> None:
+    """Write `item_feature.parquet` and `item_topics.parquet`; the two embeddings of the former are noise."""
+    item_id = np.arange(1, world.items + 1)
+
+    def noise(dimensions: int) -> pl.Series:
+        coarse = rng.integers(-2, 3, (world.items, dimensions)).astype(np.float32) / 4  # five values: compresses well
+        return pl.Series(coarse, dtype=pl.Array(pl.Float32, dimensions))
+
+    pl.DataFrame(
+        {
+            "item_id": item_id,
+            "item_title": pl.Series(world.titles, dtype=pl.String),
+            "item_tags": pl.Series(world.tags, dtype=pl.List(pl.Int64)),
+            "likes_level": world.likes_level,
+            "views_level": world.views_level,
+            "txt_emb_BERT": noise(768),
+            "img_emb_CLIPRN50": noise(1024),
+        }
+    ).write_parquet(folder / "item_feature.parquet", compression="zstd")
+    topics = pl.DataFrame({"item_id": item_id, "topic": world.topic})
+    topics.write_parquet(folder / "item_topics.parquet", compression="zstd")
+
+
+def _write_clicks(folder: Path, *, world: World, train: Rows, valid: Rows, test: Rows) -> None:
+    """Write the three splits, and the labels of test apart."""
+    clicks = folder / "MicroLens_1M_x1"
+    clicks.mkdir()
+    _frame(train, world=world).write_parquet(clicks / "train.parquet", compression="zstd")
+    _frame(valid, world=world).write_parquet(clicks / "valid.parquet", compression="zstd")
+    labelled = _frame(test, world=world).with_row_index("ID").with_columns(pl.col("ID").cast(pl.Int64))
+    labelled.drop("label").write_parquet(clicks / "test.parquet", compression="zstd")
+    cold = ~pl.Series(np.isin(test.item_id, train.item_id))
+    truth = labelled.select("ID", "label", cold.alias("cold"))
+    truth.write_parquet(folder / "demo_truth.parquet", compression="zstd")
+
+
+def _frame(rows: Rows, *, world: World) -> pl.DataFrame:
+    """The challenge's columns; the levels are those of the target item."""
+    return pl.DataFrame(
+        {
+            "user_id": rows.user_id,
+            "item_seq": pl.Series(rows.item_seq, dtype=pl.Array(pl.Int64, rows.item_seq.shape[1])),
+            "item_id": rows.item_id,
+            "likes_level": world.likes_level[rows.item_id - 1],
+            "views_level": world.views_level[rows.item_id - 1],
+            "label": rows.label,
+        }
+    )

@@ -1,0 +1,62 @@
+"""Stage 2: CLIP embeddings of titles and images."""
+
+import json
+import os
+from dataclasses import asdict
+
+from tasks.code import code_digest
+from tasks.config import EmbedConfig
+from tasks.references import FileRef, FolderRef
+from tasks.results import Embedded
+from tasks.stage import Place, current_key, logger, stage
+
+ITEM_COUNTS = ("items", "with_both", "title_only", "image_only", "neither", "missing_titles", "missing_images")
+WORK_COUNTS = ("embedded_titles", "reused_titles", "embedded_images", "reused_images")
+VERSION_DIGITS = 24  # of the code's digest: vectors that other code made are not taken up
+
+
+@stage
+def embed(
+    place: Place, *, config: EmbedConfig, clip_model: FileRef | str, items: FileRef, images: FolderRef
+) -> Embedded:
+    """Write `embeddings.parquet`; vectors that were computed before for the same content are taken up again."""
+    import polars as pl
+
+    from mmctr.clip_embedding import embed_items
+    from mmctr.device import resolve_device
+    from mmctr.files import replacing, write_bytes
+
+    workspace = place.workspace
+    folder = workspace.store("embed", current_key())
+    device = resolve_device(place.device)
+    model = clip_model if isinstance(clip_model, str) else str(workspace.path(clip_model))
+    images_folder = workspace.path(images)
+    embeddings, report = embed_items(
+        pl.read_parquet(workspace.path(items), columns=["item_id", "item_title"]),
+        pl.read_parquet(images_folder / "manifest.parquet"),
+        images_folder=images_folder,
+        model=model,
+        device=device,
+        shards=workspace.vectors / code_digest(__name__)[:VERSION_DIGITS],
+        shard_size=config.shard_size,
+        batch_size=config.image_batch,
+        title_batch_size=config.title_batch,
+        workers=config.workers if config.workers is not None else max(1, (os.cpu_count() or 2) - 1),
+        max_pixels=config.max_pixels,
+        max_failure_share=config.max_failure_share,
+    )
+    figures = asdict(report)
+    logger().info(
+        "%d items embedded on %s: %d with title and image, %d unreadable images",
+        *(report.items, device, report.with_both, report.unreadable_image_count),
+    )
+    logger().info("new or reused: %s", {name: figures[name] for name in WORK_COUNTS})
+    with replacing(folder / "embeddings.parquet") as partial:
+        embeddings.write_parquet(partial)
+    kept = {name: value for name, value in figures.items() if name not in WORK_COUNTS}
+    write_bytes(folder / "embed.json", json.dumps(kept, indent=1).encode())
+    return Embedded(
+        embeddings=workspace.file_ref(folder / "embeddings.parquet"),
+        report=workspace.file_ref(folder / "embed.json"),
+        counts={**{name: figures[name] for name in ITEM_COUNTS}, "unreadable_images": report.unreadable_image_count},
+    )

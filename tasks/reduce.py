@@ -1,0 +1,29 @@
+"""Stage 3: PCA of the CLIP embeddings."""
+
+from tasks.config import ReduceConfig
+from tasks.references import FileRef
+from tasks.results import Reduced
+from tasks.stage import Place, current_key, logger, stage
+
+
+@stage
+def reduce(place: Place, *, config: ReduceConfig, embeddings: FileRef) -> Reduced:
+    """Write `item_emb_task1_clip.parquet` and `pca.npz`."""
+    import polars as pl
+
+    from mmctr.reduction import reduce_embeddings, save_pca, write_item_embeddings
+
+    workspace = place.workspace
+    folder = workspace.store("reduce", current_key())
+    items = pl.read_parquet(workspace.path(embeddings))
+    reduction = reduce_embeddings(items["embedding"].to_numpy(), n_components=config.n_components)
+    logger().info(
+        "PCA to %d dimensions keeps %.1f %% of the variance", config.n_components, 100 * reduction.explained_variance
+    )
+    write_item_embeddings(items["item_id"], reduction.vectors, folder / "item_emb_task1_clip.parquet")
+    save_pca(reduction.pca, folder / "pca.npz")
+    return Reduced(
+        item_embeddings=workspace.file_ref(folder / "item_emb_task1_clip.parquet"),
+        pca=workspace.file_ref(folder / "pca.npz"),
+        explained_variance=reduction.explained_variance,
+    )

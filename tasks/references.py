@@ -1,0 +1,140 @@
+"""References to files by content, and the folder below BASE_PATH that holds what the stages made.
+
+BASE_PATH/.mmctr/
+    store/<stage>/<cache key>/   results, each in the folder of the key that it was made for
+    work/<stage>/<cache key>/    unfinished work that a later run goes on with
+    vectors/                     CLIP vectors by content
+    records/                     Prefect's records of finished tasks
+    digests.json                 remembered SHA-256 of files that have not changed since
+    lock                         held by the run that works here
+"""
+
+import fcntl
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from mmctr.errors import InputError
+from mmctr.files import file_sha256, replacing, write_bytes
+
+SETTLED_NS = 2_000_000_000  # a file younger than this may change again without a newer time stamp
+
+
+class FileRef(BaseModel):
+    """A file and the SHA-256 of its bytes; `path` is relative to BASE_PATH where the file lies below it."""
+
+    model_config = ConfigDict(frozen=True)
+    path: str
+    sha256: str
+
+
+class FolderRef(BaseModel):
+    """A folder of images and the digest of its manifest (`mmctr.archive.manifest_digest`)."""
+
+    model_config = ConfigDict(frozen=True)
+    path: str
+    digest: str
+
+
+class Workspace:
+    """The files of one BASE_PATH."""
+
+    def __init__(self, base_path: Path) -> None:
+        self.base_path = base_path.absolute()
+        self.root = self.base_path / ".mmctr"
+        self.records = self.root / "records"
+        self.vectors = self.root / "vectors"
+
+    def store(self, stage: str, key: str) -> Path:
+        """Folder for the results that `stage` makes for `key`."""
+        return self.root / "store" / stage / key
+
+    def work(self, stage: str, key: str) -> Path:
+        """Folder for the unfinished work of `stage` for `key`; created where it is missing."""
+        folder = self.root / "work" / stage / key
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def clear_work(self, stage: str, key: str) -> None:
+        """Remove the unfinished work of a stage that has finished."""
+        shutil.rmtree(self.root / "work" / stage / key, ignore_errors=True)
+
+    def path(self, ref: FileRef | FolderRef) -> Path:
+        """Where the file or folder lies."""
+        return self.base_path / ref.path
+
+    def relative(self, path: Path) -> str:
+        """`path` as references hold it."""
+        path = path.absolute()
+        return str(path.relative_to(self.base_path) if path.is_relative_to(self.base_path) else path)
+
+    def file_ref(self, path: Path) -> FileRef:
+        """Reference to a file as it is now."""
+        return FileRef(path=self.relative(path), sha256=self._sha256(path))
+
+    def holds(self, ref: FileRef) -> bool:
+        """Whether the file is there with the very bytes that the reference names."""
+        path = self.path(ref)
+        return path.is_file() and self._sha256(path) == ref.sha256
+
+    def publish(self, ref: FileRef, place: str) -> Path:
+        """Put a copy of the file at `place` below BASE_PATH, unless the same bytes are there already."""
+        target = self.base_path / place
+        if not self.holds(FileRef(path=place, sha256=ref.sha256)):
+            with replacing(target) as partial:
+                shutil.copyfile(self.path(ref), partial)
+        return target
+
+    def _sha256(self, path: Path) -> str:
+        """SHA-256 of a file, remembered by size, modification time and inode."""
+        status = path.stat()
+        stamp = [status.st_size, status.st_mtime_ns, status.st_ino]
+        name = self.relative(path)
+        known = self._digests.get(name)
+        if known is not None and known[:3] == stamp:
+            return str(known[3])
+        digest = file_sha256(path)
+        if time.time_ns() - status.st_mtime_ns > SETTLED_NS:
+            self._digests[name] = [*stamp, digest]
+            self.root.mkdir(parents=True, exist_ok=True)
+            write_bytes(self.root / "digests.json", json.dumps(self._digests, indent=0).encode())
+        return digest
+
+    @cached_property
+    def _digests(self) -> dict[str, list[int | str]]:
+        try:
+            memory = json.loads((self.root / "digests.json").read_bytes())
+            return {name: entry for name, entry in memory.items() if isinstance(entry, list) and len(entry) == 4}
+        except (OSError, ValueError, AttributeError):
+            return {}
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other runs out of this BASE_PATH; the kernel lets go when the process ends, however it ends.
+
+        Raises:
+            InputError: another run works here; the message names its process.
+        """
+        self.root.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                holder = os.read(descriptor, 32).decode(errors="replace").strip()
+                raise InputError(
+                    f"one run at a time may work in {self.base_path}, process {holder} does; "
+                    "wait until it ends, or stop it"
+                ) from None
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+            yield
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,113 @@
+import hashlib
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from generated import architecture, click_split, din, item_table
+
+from mmctr.checkpoint import Checkpoint, load_checkpoint, restore_model, save_checkpoint
+from mmctr.errors import InputError
+from mmctr.prediction import predict_logits, predict_probabilities
+
+
+@pytest.fixture
+def trained():
+    table = item_table(np.random.default_rng(0))
+    checkpoint = Checkpoint(
+        architecture=architecture(table),
+        weights=din(table).state_dict(),
+        max_len=64,
+        id_map_sha256=table.digest,
+        metrics={"epoch": 1, "valid_auc": 0.5, "valid_logloss": 0.7},
+    )
+    return table, checkpoint
+
+
+def test_round_trip_gives_the_same_logits_and_the_same_bytes(trained, tmp_path):
+    table, checkpoint = trained
+    for name in ("a.pt", "b.pt"):
+        save_checkpoint(checkpoint, tmp_path / name)
+    assert len({hashlib.sha256((tmp_path / name).read_bytes()).hexdigest() for name in ("a.pt", "b.pt")}) == 1
+    assert sorted(torch.load(tmp_path / "a.pt", weights_only=True)) == [
+        "architecture",
+        "format",
+        "id_map_sha256",
+        "max_len",
+        "metrics",
+        "weights",
+    ]
+    loaded = load_checkpoint(tmp_path / "a.pt")
+    assert (loaded.metrics, loaded.max_len, loaded.architecture) == (checkpoint.metrics, 64, checkpoint.architecture)
+    split = click_split(np.random.default_rng(1), table)
+    restored = restore_model(loaded, table=table)
+    assert np.array_equal(
+        predict_logits(restored, split, batch_size=7), predict_logits(din(table), split, batch_size=7)
+    )
+
+
+def test_probabilities_are_the_sigmoid_of_the_logits_in_any_batching(trained):
+    table, _ = trained
+    split = click_split(np.random.default_rng(1), table)
+    logits = predict_logits(din(table), split, batch_size=1000)
+    for batch_size in (1, 7, 64):
+        probabilities = predict_probabilities(din(table), split, batch_size=batch_size)
+        assert np.allclose(probabilities, 1 / (1 + np.exp(-logits)), atol=1e-6)
+
+
+class Evil:
+    def __reduce__(self):
+        return exec, ("import pathlib; pathlib.Path('ran').touch()",)
+
+
+def write_pickle(path, _):
+    path.write_bytes(pickle.dumps(Evil()))
+
+
+def write_evil_tensors(path, _):
+    torch.save({"format": 1, "weights": Evil()}, path)
+
+
+def truncate(path, checkpoint):
+    save_checkpoint(checkpoint, path)
+    path.write_bytes(path.read_bytes()[:-200])
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        write_pickle,
+        write_evil_tensors,
+        truncate,
+        lambda path, _: path.write_bytes(b""),
+        lambda path, _: path.write_bytes(b"not a checkpoint"),
+        lambda path, _: torch.save([1, 2], path),
+        lambda path, _: torch.save({"format": 99}, path),
+        lambda path, _: torch.save({"format": 1}, path),
+        lambda *_: None,
+    ],
+    ids=["pickle", "code", "truncated", "empty", "text", "list", "format", "keys", "missing"],
+)
+def test_what_is_no_checkpoint_is_refused_and_never_run(write, trained, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "c.pt", trained[1])
+    with pytest.raises(InputError, match="cannot load the checkpoint") as error:
+        load_checkpoint(tmp_path / "c.pt")
+    assert "train again" in str(error.value)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_another_id_map_is_refused(trained):
+    _, checkpoint = trained
+    other = item_table(np.random.default_rng(9))
+    with pytest.raises(InputError, match="trained with another id map"):
+        restore_model(checkpoint, table=other)
+
+
+def test_weights_of_another_architecture_are_refused(trained):
+    table, checkpoint = trained
+    wider = Checkpoint(
+        **{**vars(checkpoint), "architecture": architecture(item_table(np.random.default_rng(0), dim=4))}
+    )
+    with pytest.raises(InputError, match="do not fit its architecture"):
+        restore_model(wider, table=table)

@@ -1,0 +1,253 @@
+"""The encoder equals CLIP's own encoding, and every unusable model is refused with what to do about it."""
+
+import hashlib
+import io
+import os
+import urllib.error
+import urllib.request
+import warnings
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tiny_clip import picture, save_tiny_clip, tiny_network
+
+from mmctr.clip_images import preprocess_image
+from mmctr.clip_model import ClipEncoder, clip, load_clip
+from mmctr.errors import InputError
+
+TITLES = [
+    "a cat",
+    "",
+    "Ten easy ways to cook rice at home, and what to do when it burns \U0001f35a",
+    "\x00\x01\x1b[31m red",
+    "word " * 300,
+    "<|endoftext|> hidden behind an end token",
+    "标题党",
+]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Tensors this small gain nothing from more threads, and lose much where cores are shared."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny_clip(tmp_path_factory.mktemp("clip") / "tiny.pt")
+
+
+@pytest.fixture(scope="module")
+def encoder(checkpoint: Path) -> ClipEncoder:
+    return load_clip(str(checkpoint), device="cpu")
+
+
+def unit_rows(encoded: torch.Tensor) -> np.ndarray:
+    return torch.nn.functional.normalize(encoded, dim=1).numpy()
+
+
+def test_the_encoder_tells_its_sizes(encoder: ClipEncoder) -> None:
+    assert (encoder.embed_dim, encoder.resolution, encoder.device) == (128, 32, torch.device("cpu"))
+
+
+def test_titles_equal_clips_own_encoding_of_77_tokens(encoder: ClipEncoder) -> None:
+    with torch.inference_mode():
+        expected = unit_rows(encoder.network.encode_text(clip.tokenize(TITLES, truncate=True)))
+    found = encoder.encode_titles(TITLES, batch_size=3)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert len(np.unique(found.round(3), axis=0)) == len(TITLES) - 1  # to CLIP a text ends where its end token stands
+
+
+def test_titles_come_back_in_the_order_given(encoder: ClipEncoder) -> None:
+    order = [4, 2, 6, 0, 1, 3, 5]
+    shuffled = encoder.encode_titles([TITLES[row] for row in order])
+    np.testing.assert_allclose(shuffled, encoder.encode_titles(TITLES)[order], atol=1e-5)
+
+
+def test_images_equal_clips_own_preprocessing_and_encoding(encoder: ClipEncoder) -> None:
+    images = [picture(seed) for seed in range(3)]
+    transform = clip.clip._transform(32)
+    with torch.inference_mode():
+        expected = unit_rows(encoder.network.encode_image(torch.stack([transform(image) for image in images])))
+    pixels = torch.stack([torch.from_numpy(preprocess_image(png(image), 32)) for image in images])
+    np.testing.assert_allclose(encoder.encode_images(pixels), expected, atol=3e-3)  # a pixel may differ by 1/255
+    exact = torch.stack([transform(image) for image in images])
+    levels = exact * torch.tensor([0.26862954, 0.26130258, 0.27577711]).view(3, 1, 1)
+    levels += torch.tensor([0.48145466, 0.4578275, 0.40821073]).view(3, 1, 1)
+    same_pixels = (levels * 255).round().to(torch.uint8)
+    np.testing.assert_allclose(encoder.encode_images(same_pixels), expected, atol=1e-5)
+
+
+def png(image: Image.Image) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, "PNG")
+    return stream.getvalue()
+
+
+def test_nothing_in_nothing_out(encoder: ClipEncoder) -> None:
+    assert encoder.encode_titles([]).shape == (0, 128)
+    assert encoder.encode_images(torch.empty(0, 3, 32, 32, dtype=torch.uint8)).shape == (0, 128)
+
+
+def test_rows_without_a_direction_are_nan(tmp_path: Path) -> None:
+    network = tiny_network()
+    with torch.no_grad():
+        network.text_projection.zero_()
+        network.visual.proj[0, 0] = torch.inf
+    torch.save(network.state_dict(), tmp_path / "broken.pt")
+    broken = load_clip(str(tmp_path / "broken.pt"), device="cpu")
+    assert np.isnan(broken.encode_titles(["a", "b"])).all()
+    assert np.isnan(broken.encode_images(torch.zeros(2, 3, 32, 32, dtype=torch.uint8))).all()
+
+
+def test_half_precision_weights_give_nearly_the_same_vectors(encoder: ClipEncoder) -> None:
+    """What `clip.load` gives on a GPU, tried on the CPU."""
+    half = replace(encoder, network=clip.model.build_model(tiny_network().state_dict()))
+    assert half.network.dtype == torch.float16
+    pixels = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, 3, 32, 32), dtype=np.uint8))
+    for found, expected in (
+        (half.encode_titles(TITLES), encoder.encode_titles(TITLES)),
+        (half.encode_images(pixels), encoder.encode_images(pixels)),
+    ):
+        assert found.dtype == np.float32
+        assert ((found * expected).sum(axis=1) > 0.9999).all()
+
+
+def test_a_residual_network_is_a_clip_too(tmp_path: Path) -> None:
+    network = clip.model.CLIP(128, 32, (1, 1, 1, 1), 2, None, 77, 49408, 64, 1, 1)
+    torch.save(network.state_dict(), tmp_path / "resnet.pt")
+    assert load_clip(str(tmp_path / "resnet.pt"), device="cpu").resolution == 32
+
+
+def test_a_torchscript_checkpoint_gives_the_same_vectors(tmp_path: Path, encoder: ClipEncoder) -> None:
+    script = tmp_path / "script.pt"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        network = tiny_network()
+        traced = torch.jit.trace(network, (torch.zeros(1, 3, 32, 32), clip.tokenize(["a"])))
+        torch.jit.save(traced, script)
+    again = load_clip(str(script), device="cpu")
+    np.testing.assert_array_equal(again.encode_titles(TITLES), encoder.encode_titles(TITLES))
+
+
+def refused(model: object, *, device: str = "cpu") -> str:
+    with pytest.raises(InputError) as error:
+        load_clip(str(model), device=device)
+    message = str(error.value)
+    assert len(message.splitlines()) <= 4
+    return message
+
+
+def test_an_unknown_name_is_refused_with_the_names() -> None:
+    message = refused("ViT-B/31")
+    assert "'ViT-B/31' is neither" in message
+    assert "ViT-B/32" in message
+
+
+def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
+    assert "is neither" in refused(tmp_path / "absent.pt")
+    assert "is neither" in refused(tmp_path)
+
+
+@pytest.mark.parametrize("cut", [0, 3, 1000, 100_000])
+def test_a_truncated_checkpoint_is_refused(tmp_path: Path, checkpoint: Path, cut: int) -> None:
+    (tmp_path / "cut.pt").write_bytes(checkpoint.read_bytes()[:cut])
+    assert "is not, or is incomplete" in refused(tmp_path / "cut.pt")
+
+
+def test_what_is_no_clip_is_refused(tmp_path: Path) -> None:
+    other = {"layer.weight": torch.zeros(2, 2)}
+    for content in (other, [1, 2], torch.zeros(3), {}):
+        torch.save(content, tmp_path / "other.pt")
+        assert "state_dict of OpenAI's CLIP" in refused(tmp_path / "other.pt")
+    (tmp_path / "text.pt").write_text("<html>Not found</html>")
+    assert "Fetch the file again" in refused(tmp_path / "text.pt")
+
+
+def test_a_state_dict_with_a_weight_of_another_shape_is_refused(tmp_path: Path) -> None:
+    weights = tiny_network().state_dict()
+    weights["visual.proj"] = torch.zeros(64, 64)
+    torch.save(weights, tmp_path / "other.pt")
+    assert "RuntimeError" in refused(tmp_path / "other.pt")
+
+
+class Trap:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple:
+        return os.mkdir, (str(self.path),)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_code_in_a_checkpoint_is_not_run(tmp_path: Path, zipped: bool) -> None:
+    sprung = tmp_path / "sprung"
+    content = {"visual.proj": Trap(sprung)}
+    torch.save(content, tmp_path / "trap.pt", _use_new_zipfile_serialization=zipped)
+    assert "no other objects" in refused(tmp_path / "trap.pt")
+    assert not sprung.exists()
+
+
+def test_short_embeddings_and_a_foreign_vocabulary_are_refused(tmp_path: Path) -> None:
+    message = refused(save_tiny_clip(tmp_path / "short.pt", embed_dim=64))
+    assert "reduced to 128" in message
+    assert "have 64" in message
+    assert "has 1000" in refused(save_tiny_clip(tmp_path / "foreign.pt", vocabulary=1000))
+
+
+def test_an_absent_device_is_refused(checkpoint: Path) -> None:
+    assert "'abacus'" in refused(checkpoint, device="abacus")
+    if not torch.cuda.is_available():
+        assert "Use 'cpu'" in refused(checkpoint, device="cuda")
+
+
+@pytest.fixture
+def official(tmp_path: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, str]:
+    """An official name whose weights are the tiny checkpoint, on a machine with no network and an empty home."""
+
+    def no_network(url: str) -> None:
+        raise urllib.error.URLError("Temporary failure in name resolution")
+
+    digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    monkeypatch.setitem(clip.clip._MODELS, "ViT-B/32", f"https://models.example/clip/{digest}/ViT-B-32.pt")
+    monkeypatch.setattr(urllib.request, "urlopen", no_network)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return tmp_path / ".cache" / "clip" / "ViT-B-32.pt", digest
+
+
+def test_cached_official_weights_need_no_network(official: tuple[Path, str], checkpoint: Path) -> None:
+    place, _ = official
+    place.parent.mkdir(parents=True)
+    place.write_bytes(checkpoint.read_bytes())
+    assert load_clip("ViT-B/32", device="cpu").embed_dim == 128
+
+
+def test_absent_official_weights_say_what_to_download(official: tuple[Path, str]) -> None:
+    place, digest = official
+    message = refused("ViT-B/32")
+    for part in (
+        str(place),
+        f"https://models.example/clip/{digest}/ViT-B-32.pt",
+        f"sha256 is {digest}",
+        "are not there",
+    ):
+        assert part in message
+
+
+def test_official_weights_with_a_wrong_hash_are_refused(official: tuple[Path, str]) -> None:
+    place, digest = official
+    place.parent.mkdir(parents=True)
+    place.write_bytes(b"half")
+    message = refused("ViT-B/32")
+    assert f"wrong sha256 {hashlib.sha256(b'half').hexdigest()}" in message
+    assert digest in message
+    assert place.read_bytes() == b"half"

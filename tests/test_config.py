@@ -1,0 +1,81 @@
+import pytest
+
+from mmctr.errors import InputError
+from mmctr.training import Recipe
+from tasks.config import PipelineConfig, TrainConfig, load_config
+
+
+def test_defaults_are_the_missions():
+    config = PipelineConfig(base_path="/data")
+    train = config.train
+    assert (train.epochs, train.batch_size, train.learning_rate, train.max_len) == (20, 4096, 1e-3, 64)
+    assert (train.attention_hidden, train.tower_hidden) == ((80, 40), (256, 128))
+    assert (train.weight_decay, train.clip_norm, train.patience) == (1e-4, 5.0, 3)
+    assert (config.embed.model, config.reduce.n_components) == ("ViT-B/32", 128)
+
+
+def test_the_recipes_defaults_are_those_of_the_configuration():
+    recipe = Recipe()
+    assert {name: getattr(TrainConfig(), name) for name in vars(recipe)} == vars(recipe)
+
+
+def test_file_then_overrides_then_device(tmp_path):
+    (tmp_path / "mmctr.toml").write_text("device = 'cuda'\n[train]\nepochs = 7\nbatch_size = 64\n")
+    config = load_config(tmp_path, overrides=["train.epochs=3", "train.tower_hidden=[8, 4]"], device="cpu")
+    assert (config.train.epochs, config.train.batch_size, config.train.tower_hidden) == (3, 64, (8, 4))
+    assert config.device == "cpu"
+    assert config.base_path == tmp_path
+
+
+def test_another_file_takes_the_place_of_the_folders_own(tmp_path):
+    (tmp_path / "mmctr.toml").write_text("[train]\nepochs = 7\n")
+    (tmp_path / "other.toml").write_text("[train]\nbatch_size = 64\n")
+    assert load_config(tmp_path, config_file=tmp_path / "other.toml").train.epochs == 20
+
+
+def test_a_checkpoint_in_a_file_is_meant_from_that_files_folder(tmp_path, monkeypatch):
+    (tmp_path / "tiny.pt").touch()
+    (tmp_path / "mmctr.toml").write_text("[embed]\nmodel = 'tiny.pt'\n")
+    monkeypatch.chdir("/")
+    assert load_config(tmp_path).embed.model == str(tmp_path / "tiny.pt")
+    assert load_config(tmp_path, overrides=["embed.model=ViT-L/14"]).embed.model == "ViT-L/14"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("train.epochs=0", "train.epochs = 0: Input should be greater than or equal to 1"),
+        ("train.epochs=many", "train.epochs = 'many': Input should be a valid integer"),
+        ("train.epoch=3", "train.epoch = 3: Extra inputs are not permitted; known are max_len, attention_hidden"),
+        ("trian.epochs=3", "trian = {'epochs': 3}: Extra inputs are not permitted; known are base_path, device"),
+        ("train.learning_rate=nan", "train.learning_rate = nan: Input should be"),
+        ("train.epochs", "a setting is written section.field=value"),
+        ("train.a.b=1", "a setting is written section.field=value"),
+        ("=1", "a setting is written section.field=value"),
+        ("device.x=1", "device is not a section"),
+    ],
+)
+def test_a_wrong_setting_says_rule_value_and_remedy(tmp_path, override, message):
+    (tmp_path / "mmctr.toml").write_text("device = 'cpu'\n")
+    with pytest.raises(InputError) as error:
+        load_config(tmp_path, overrides=[override])
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"[train", "not a readable TOML"), (b"\xff", "not a readable TOML"), (None, "no configuration file")],
+)
+def test_an_unreadable_file_is_named(tmp_path, content, message):
+    path = tmp_path / "c.toml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        load_config(tmp_path, config_file=path)
+
+
+def test_what_only_says_how_to_run_is_no_part_of_a_key():
+    config = PipelineConfig(base_path="/data")
+    assert "workers" not in config.embed.keyed()
+    assert "password_env" not in config.extract.keyed()
+    assert set(config.train.keyed()) == set(TrainConfig.model_fields)

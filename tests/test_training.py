@@ -1,0 +1,125 @@
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from generated import click_split, din, item_table
+
+from mmctr.training import Recipe, fit, smoothed_loss
+
+GOLDEN = Path(__file__).parent / "golden" / "training.json"
+
+
+def setting(*, rows=256, planted=True, dropout=0.2, seed=0):
+    """A model with its train and valid split; equal arguments give equal ones."""
+    rng = np.random.default_rng(seed)
+    table = item_table(rng)
+    train = click_split(rng, table, rows=rows, planted=planted)
+    valid = click_split(rng, table, rows=rows, planted=planted)
+    return din(table, dropout=dropout), train, valid
+
+
+def run(recipe, *, state=None, on_epoch=lambda _: None, **options):
+    model, train, valid = setting(**options)
+    return fit(model, train, valid, recipe=recipe, state=state, on_epoch=on_epoch, progress=False)
+
+
+def figures(done):
+    return [{k: v for k, v in asdict(epoch).items() if k != "rows_per_second"} for epoch in done.history]
+
+
+def same_weights(first, second):
+    return all(torch.equal(first[name], second[name]) for name in first)
+
+
+SHORT = Recipe(epochs=6, batch_size=32, learning_rate=3e-3, patience=6)
+
+
+def test_losses_are_those_of_the_golden_file():
+    recipe = Recipe(epochs=5, batch_size=64, learning_rate=3e-3, patience=5)
+    expected = json.loads(GOLDEN.read_text())
+    found = figures(run(recipe))
+    assert [epoch["epoch"] for epoch in found] == [epoch["epoch"] for epoch in expected]
+    for name in ("train_loss", "valid_auc", "valid_logloss", "learning_rate"):
+        assert [epoch[name] for epoch in found] == pytest.approx([epoch[name] for epoch in expected], rel=1e-4), name
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_seed_others():
+    first, second = run(SHORT), run(SHORT)
+    assert figures(first) == figures(second)
+    assert same_weights(first.best_weights, second.best_weights)
+    other = run(Recipe(**{**asdict(SHORT), "seed": 1}))
+    assert not same_weights(first.best_weights, other.best_weights)
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("stop_after", [1, 3, 6])
+def test_a_training_that_was_stopped_goes_on_to_the_same_bits(tmp_path, stop_after):
+    def stop(epoch):
+        if epoch.epoch == stop_after:
+            raise Killed
+
+    with pytest.raises(Killed):
+        run(SHORT, state=tmp_path / "state.pt", on_epoch=stop)
+    seen = []
+    resumed = run(SHORT, state=tmp_path / "state.pt", on_epoch=lambda epoch: seen.append(epoch.epoch))
+    whole = run(SHORT)
+    assert figures(resumed) == figures(whole)
+    assert same_weights(resumed.best_weights, whole.best_weights)
+    assert seen == [1, 2, 3, 4, 5, 6]
+    assert [path.name for path in tmp_path.iterdir()] == ["state.pt"]
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[:-100], lambda _: b"", lambda b: b[:500] + b"x" * 500 + b[1000:]])
+def test_a_damaged_state_is_reported_and_training_begins_anew(tmp_path, damage, caplog):
+    state = tmp_path / "state.pt"
+    run(Recipe(**{**asdict(SHORT), "epochs": 2}), state=state)
+    state.write_bytes(damage(state.read_bytes()))
+    resumed = run(SHORT, state=state)
+    assert "training begins anew" in caplog.text
+    assert figures(resumed) == figures(run(SHORT))
+
+
+def test_a_planted_signal_is_learned():
+    done = run(Recipe(epochs=20, batch_size=64, learning_rate=1e-2, patience=20), rows=1000, dropout=0.0)
+    assert done.best.valid_auc > 0.95
+
+
+def test_labels_without_signal_teach_nothing():
+    done = run(Recipe(epochs=5, batch_size=64, learning_rate=1e-2, patience=5), rows=2000, planted=False, dropout=0.0)
+    assert 0.45 < done.history[-1].valid_auc < 0.55
+
+
+def test_the_best_epoch_is_kept_and_patience_ends_the_training():
+    done = run(Recipe(epochs=50, batch_size=32, learning_rate=0.05, patience=2), planted=False)
+    aucs = [epoch.valid_auc for epoch in done.history]
+    assert done.best_epoch == int(np.argmax(aucs)) + 1
+    assert len(aucs) == done.best_epoch + 2 < 50
+
+
+def test_the_learning_rate_falls_on_a_plateau():
+    recipe = Recipe(epochs=12, batch_size=32, learning_rate=0.05, patience=12, plateau_patience=0, plateau_factor=0.1)
+    rates = [epoch.learning_rate for epoch in run(recipe, planted=False).history]
+    aucs = [epoch.valid_auc for epoch in run(recipe, planted=False).history]
+    for number in range(1, 12):
+        better = number == 1 or aucs[number - 1] > max(aucs[: number - 1])
+        factor = 1 if better or rates[number - 1] < 1e-7 else 0.1
+        assert rates[number] == pytest.approx(rates[number - 1] * factor)
+
+
+def test_smoothing_draws_labels_in():
+    logits, label = torch.tensor([0.3, -2.0]), torch.tensor([1.0, 0.0])
+    expected = torch.nn.functional.binary_cross_entropy_with_logits(logits, torch.tensor([0.99, 0.01]))
+    assert torch.allclose(smoothed_loss(logits, label, smoothing=0.01), expected)
+
+
+def test_dropout_and_order_leave_the_global_generator_alone():
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    run(Recipe(epochs=1, batch_size=64))
+    assert torch.equal(torch.get_rng_state(), before)

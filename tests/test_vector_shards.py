@@ -1,0 +1,154 @@
+"""What is appended is found again, and a shard that is damaged or of another kind is never trusted."""
+
+import hashlib
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mmctr.vector_shards import VectorShards, stored_dim
+
+DIM = 8
+
+
+def key(number: int) -> str:
+    return hashlib.sha256(str(number).encode()).hexdigest()
+
+
+def rows(*numbers: int) -> np.ndarray:
+    return np.stack([np.full(DIM, number, np.float32) for number in numbers])
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Three shards: 0 and 1; 2, which failed, and 3; 4."""
+    store = VectorShards(tmp_path / "store", dim=DIM)
+    store.append([key(0), key(1)], rows(0, 1))
+    store.append([key(2), key(3)], rows(np.nan, 3), reasons=["truncated", ""])
+    store.append([key(4)], rows(4))
+    return tmp_path / "store"
+
+
+def test_appended_vectors_and_reasons_are_found_again(folder: Path) -> None:
+    for store in (VectorShards(folder, dim=DIM), VectorShards(folder, dim=DIM)):
+        lookup = store.lookup([key(3), key(9), None, key(2), key(0), key(3)])
+        assert lookup.found.tolist() == [True, False, False, False, True, True]
+        assert lookup.reasons == ["", "", "", "truncated", "", ""]
+        np.testing.assert_array_equal(lookup.vectors[:, 0], [3, 0, 0, 0, 0, 3])
+        assert lookup.vectors.dtype == np.float32
+        assert len(store) == 5
+
+
+def test_missing_keys_come_once_in_order_and_a_failure_is_known(folder: Path) -> None:
+    store = VectorShards(folder, dim=DIM)
+    assert store.missing([key(8), key(2), key(7), key(8), key(0)]) == [key(8), key(7)]
+
+
+def test_names_are_running_numbers_and_go_on(folder: Path) -> None:
+    VectorShards(folder, dim=DIM).append([key(5)], rows(5))
+    assert sorted(path.name for path in folder.iterdir()) == [f"00000{n}.npz" for n in range(4)]
+
+
+def test_a_new_store_is_empty_and_makes_no_folder(tmp_path: Path) -> None:
+    store = VectorShards(tmp_path / "none", dim=DIM)
+    assert len(store) == 0
+    assert stored_dim(tmp_path / "none") is None
+    assert store.lookup([]).vectors.shape == (0, DIM)
+    assert not (tmp_path / "none").exists()
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-40])
+
+
+def flip_in_vectors(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[content.index(rows(3).tobytes()[:8])] ^= 1
+    path.write_bytes(content)
+
+
+def npy(array: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, array)
+    return stream.getvalue()
+
+
+def save(**arrays: object) -> Callable[[Path], None]:
+    good = {"keys": np.array([key(2)], "S64"), "vectors": rows(2), "reasons": np.array([""], np.str_)}
+    return lambda path: np.savez(path, **{name: array for name, array in (good | arrays).items() if array is not None})
+
+
+DAMAGE = {
+    "truncated": truncate,
+    "bit flipped": flip_in_vectors,
+    "empty": lambda path: path.write_bytes(b""),
+    "not a zip": lambda path: path.write_text("<html>"),
+    "a plain npy": lambda path: path.write_bytes(npy(rows(2))),
+    "no keys": save(keys=None),
+    "no vectors": save(vectors=None),
+    "no reasons": save(reasons=None),
+    "another length": save(vectors=np.zeros((1, DIM + 1), np.float32)),
+    "another type": save(vectors=np.zeros((1, DIM))),
+    "more rows than keys": save(vectors=rows(2, 3)),
+    "keys as objects": save(keys=np.array([key(2)], object)),
+    "keys that are not ASCII": save(keys=np.array([b"\xff" * 64], "S64")),
+    "not finite without a reason": save(vectors=rows(np.inf)),
+    "flat vectors": save(vectors=np.zeros(1, np.float32)),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_a_damaged_shard_is_removed_and_the_others_stay(folder: Path, name: str) -> None:
+    DAMAGE[name](folder / "000001.npz")
+    store = VectorShards(folder, dim=DIM)
+    assert store.missing(map(key, range(5))) == [key(2), key(3)]
+    assert not (folder / "000001.npz").exists()
+    store.append([key(2), key(3)], rows(2, 3))
+    assert (folder / "000003.npz").exists()
+    again = VectorShards(folder, dim=DIM).lookup([key(number) for number in range(5)])
+    np.testing.assert_array_equal(again.vectors, rows(0, 1, 2, 3, 4))
+
+
+def test_pickled_objects_are_not_loaded(folder: Path, tmp_path: Path) -> None:
+    class Trap:
+        def __reduce__(self) -> tuple:
+            return Path.touch, (tmp_path / "sprung",)
+
+    save(keys=np.array([Trap()], object))(folder / "000001.npz")
+    assert len(VectorShards(folder, dim=DIM)) == 3
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_the_length_is_told_by_the_first_whole_shard(folder: Path) -> None:
+    (folder / "000000.npz").write_bytes(b"")
+    assert stored_dim(folder) == DIM
+
+
+def test_what_a_killed_process_leaves_is_not_a_shard(folder: Path) -> None:
+    (folder / ".000003.npz.partial").write_bytes(b"half")
+    store = VectorShards(folder, dim=DIM)
+    store.append([key(5)], rows(5))
+    assert len(VectorShards(folder, dim=DIM)) == 6
+    assert not (folder / ".000003.npz.partial").exists()
+
+
+@pytest.mark.parametrize(
+    ("keys", "vectors", "reasons"),
+    [
+        ([key(5)], rows(5, 6), None),
+        ([key(5)], rows(5).astype(np.float64), None),
+        ([key(5)], rows(np.nan), None),
+        ([key(5)], rows(5), ["a reason"]),
+        ([key(5), key(5)], rows(5, 5), None),
+        ([key(0)], rows(0), None),
+        (["short"], rows(5), None),
+        ([key(5)], rows(5), []),
+    ],
+)
+def test_a_wrong_append_is_a_programming_error(folder: Path, keys: list, vectors: np.ndarray, reasons: list) -> None:
+    store = VectorShards(folder, dim=DIM)
+    with pytest.raises(ValueError, match=r"."):
+        store.append(keys, vectors, reasons=reasons)
+    assert len(list(folder.glob("*"))) == 3
