@@ -4,7 +4,6 @@ Nothing heavy is imported before a command needs it, so that `--help` answers at
 """
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
