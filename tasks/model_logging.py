@@ -40,7 +40,7 @@ def log_din_model(uri: str, run_id: str, *, checkpoint: Path, table: Path) -> No
 
 
 def log_pca_model(uri: str, run_id: str, *, pca: Path) -> None:
-    """Log the PCA model as `pca`: CLIP embeddings in, reduced embeddings out."""
+    """Log the PCA model as `pca` (`mlflow.sklearn.load_model`): CLIP embeddings in, reduced embeddings out."""
     model = load_pca(pca)
     components, width = model.components_.shape
     signature = ModelSignature(
@@ -51,7 +51,6 @@ def log_pca_model(uri: str, run_id: str, *, pca: Path) -> None:
         mlflow.sklearn.log_model(
             model,
             name="pca",
-            pyfunc_predict_fn="transform",
             signature=signature,
             pip_requirements=_pinned(("scikit-learn", "skops")),
         )
