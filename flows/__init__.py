@@ -1,13 +1,14 @@
 """The Prefect flows and the command line.
 
-Importing this package sets what Prefect and MLflow would otherwise do loudly or too hastily, unless the user has
-decided otherwise. Both read these settings when they are imported.
+Importing this package sets what Prefect, MLflow and PyTorch's threads would otherwise do loudly or too hastily, unless
+the user has decided otherwise. They read these settings when they are imported.
 """
 
 import os
 
 SETTINGS = {
     "DO_NOT_TRACK": "1",
+    "GOMP_SPINCOUNT": "1000",  # PyTorch's threads; docs/decisions/0006-threads-that-do-not-spin.md
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_LOGGING_LEVEL": "WARNING",

@@ -10,17 +10,27 @@ from pathlib import Path
 from typing import Any
 
 OK, FAULT, MISTAKE = 0, 1, 2  # exit codes: all well, our fault, the user's mistake
+SIGNALLED = 128  # and the signal's number: 130 for Ctrl-C, 143 for SIGTERM
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     options = parser().parse_args(arguments)
-    from mmctr.errors import InputError
+    from flows.interrupts import signal_number, sigterm_raises
+    from mmctr.errors import as_input_error
 
     try:
-        return int(options.command(options))
-    except InputError as error:
-        print(f"mmctr: {error}", file=sys.stderr)
+        with sigterm_raises():
+            return int(options.command(options))
+    except KeyboardInterrupt as stop:
+        number = signal_number(stop)
+        print(f"mmctr: stopped by {number.name}; the same command goes on where this one stopped", file=sys.stderr)
+        return SIGNALLED + number
+    except Exception as error:
+        mistake = as_input_error(error)
+        if mistake is None:
+            raise
+        print(f"mmctr: {mistake}", file=sys.stderr)
         return MISTAKE
 
 
@@ -115,9 +125,11 @@ def run_pipeline(options: argparse.Namespace) -> int:
     from tasks.config import load_config
 
     config = load_config(options.base_path, config_file=options.config, overrides=options.set, device=options.device)
+    from flows.interrupts import start_prefect
     from flows.pipeline import pipeline
     from tasks.stage import REFUSED
 
+    start_prefect()
     state: Any = pipeline(config, return_state=True)
     if state.name == REFUSED:
         print(f"mmctr: {state.message}", file=sys.stderr)

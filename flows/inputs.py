@@ -5,11 +5,11 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmctr.errors import InputError
-from mmctr.files import write_bytes
+from mmctr.errors import InputError, shown_value
+from mmctr.files import is_file, write_bytes
 from mmctr.schema import check_inputs, find_inputs
 from tasks.code import code_digest
-from tasks.config import PipelineConfig
+from tasks.config import PipelineConfig, home_expanded
 from tasks.references import FileRef, Workspace
 
 
@@ -65,8 +65,8 @@ def _remembers(memory: Path, fingerprint: str) -> bool:
 
 
 def _clip_model(model: str, workspace: Workspace) -> FileRef | str:
-    path = Path(model).expanduser()
-    return workspace.file_ref(path) if path.is_file() else model
+    path = home_expanded(Path(model))
+    return workspace.file_ref(path) if is_file(path) else model
 
 
 def _check_model_name(model: str) -> None:
@@ -75,5 +75,5 @@ def _check_model_name(model: str) -> None:
     if model not in available_models():
         raise InputError(
             f"embed.model must be the path of a checkpoint or one of {', '.join(available_models())}; "
-            f"found {model!r}, and no such file"
+            f"found {shown_value(model)}, and no such file"
         )

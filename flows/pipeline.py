@@ -13,7 +13,7 @@ from prefect import flow
 
 from flows.inputs import Inputs, open_inputs
 from flows.summary import Summary
-from mmctr.errors import InputError
+from mmctr.errors import as_input_error
 from tasks.build_weights import build_weights
 from tasks.config import PipelineConfig
 from tasks.embed import embed
@@ -42,8 +42,11 @@ def pipeline(config: PipelineConfig) -> Any:
     try:
         with workspace.locked():
             return run_stages(config, workspace)
-    except InputError as error:
-        return refused(error)
+    except Exception as error:
+        mistake = as_input_error(error)
+        if mistake is None:
+            raise
+        return refused(mistake)
 
 
 def run_stages(config: PipelineConfig, workspace: Workspace) -> Summary:
@@ -102,7 +105,8 @@ def run_is_kept(result: Result, tracker: Tracker) -> bool:
 def lineage(config: PipelineConfig, inputs: Inputs, images: Extracted, embedded: Embedded, reduced: Reduced) -> Lineage:
     """What MLflow is told about the data and the stages before training."""
     sections = ("extract", "embed", "reduce")
-    params = {f"{name}.{field}": value for name in sections for field, value in getattr(config, name).keyed().items()}
+    settings = {name: getattr(config, name).model_dump(mode="json") for name in sections}
+    params = {f"{name}.{field}": value for name, fields in settings.items() for field, value in fields.items()}
     counts = {f"extract.{name}": value for name, value in images.counts.items()}
     counts |= {f"embed.{name}": value for name, value in embedded.counts.items()}
     return Lineage(

@@ -6,9 +6,10 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-import flows  # noqa: F401  sets what Prefect and MLflow read when they are imported
 import pytest
 from hypothesis import settings
+
+import flows  # noqa: F401  sets what Prefect and MLflow read when they are imported
 
 settings.register_profile("project", deadline=None, max_examples=50)  # two shared cores: no deadline on a single case
 settings.load_profile("project")

@@ -101,7 +101,7 @@ def test_what_mlflow_knows_of_a_training(finished, tmp_path):
 
 
 def test_the_logged_models_load_and_score(finished, tracking_uri):
-    base, summary, client = finished
+    base, _, client = finished
     mlflow.set_tracking_uri(tracking_uri)
     models = {m.name: m for m in client.search_logged_models(["1"])}
     assert set(models) == {"din", "pca"}
