@@ -45,7 +45,7 @@ class Summary:
                 *stages,
                 f"  {'in all':<14}{'':<8}{self.seconds:8.1f} s",
                 f"items         {self.items['items']}: {missing}",
-                f"PCA           {self.n_components} dimensions keep {self.explained_variance:.1%} of the variance",
+                f"PCA           {self.n_components} dimensions keep {self.explained_variance:.2%} of the variance",
                 f"best epoch    {self.best_epoch}: valid AUC {self.valid_auc:.4f}, logloss {self.valid_logloss:.4f}",
                 f"submission    {self.rows} rows",
                 "outputs",
