@@ -9,22 +9,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-OK, FAULT, MISTAKE = 0, 1, 2  # exit codes: all well, our fault, the user's mistake
+OK, MISTAKE = 0, 2  # exit codes: all well, the user's mistake
 SIGNALLED = 128  # and the signal's number: 130 for Ctrl-C, 143 for SIGTERM
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code."""
+    """Run one command; returns the exit code. A fault of ours is raised: Python shows its trace and exits with 1."""
     options = parser().parse_args(arguments)
-    from flows.interrupts import signal_number, sigterm_raises
+    from flows.interrupts import signal_number, stoppable, stopped
     from mmctr.errors import as_input_error
 
     try:
-        with sigterm_raises():
+        with stoppable():
             return int(options.command(options))
     except KeyboardInterrupt as stop:
         number = signal_number(stop)
-        print(f"mmctr: stopped by {number.name}; the same command goes on where this one stopped", file=sys.stderr)
+        print(stopped(number), file=sys.stderr)
         return SIGNALLED + number
     except Exception as error:
         mistake = as_input_error(error)
@@ -52,9 +52,13 @@ def parser() -> argparse.ArgumentParser:
     demo.set_defaults(command=run_demo)
 
     check = commands.add_parser(
-        "check", help="validate a data folder", description="Validate the input files and do nothing else."
+        "check",
+        help="validate and describe a data folder",
+        description="Validate the input files and report what is in them: sizes, coverage, unknown and cold items, "
+        "labels, history lengths, rows and users that splits share. Nothing is written.",
     )
     _add_base_path(check)
+    check.add_argument("--json", action="store_true", help="print the report as JSON, for a program to read")
     check.set_defaults(command=run_check)
 
     run = commands.add_parser(
@@ -110,13 +114,15 @@ def run_demo(options: argparse.Namespace) -> int:
 
 def run_check(options: argparse.Namespace) -> int:
     """`mmctr check`."""
-    from mmctr.schema import check_inputs
+    from flows.check_report import as_json, as_text
+    from mmctr.dataset_report import report_dataset
+    from tasks.config import archive_password, load_config
 
-    inputs = check_inputs(options.base_path)
-    for role, rows in inputs.rows.items():
-        print(f"{role:<8}{rows:>12,} rows  {getattr(inputs, role)}")
-    print(f"{'archive':<8}{inputs.archive.stat().st_size:>12,} bytes {inputs.archive}")
-    print("the inputs can be used")
+    config = load_config(options.base_path)
+    report = report_dataset(
+        config.base_path, min_items=config.reduce.n_components, password=archive_password(config.extract)
+    )
+    print(as_json(report) if options.json else f"{as_text(report)}\n\nthe inputs can be used")
     return OK
 
 
@@ -125,12 +131,17 @@ def run_pipeline(options: argparse.Namespace) -> int:
     from tasks.config import load_config
 
     config = load_config(options.base_path, config_file=options.config, overrides=options.set, device=options.device)
+    from flows.inputs import look_before
+
+    look_before(config)  # at once, where starting Prefect takes ten seconds and more
+    from flows.console import refusals_said_once
     from flows.interrupts import start_prefect
     from flows.pipeline import pipeline
     from tasks.stage import REFUSED
 
     start_prefect()
-    state: Any = pipeline(config, return_state=True)
+    with refusals_said_once():
+        state: Any = pipeline(config, return_state=True)
     if state.name == REFUSED:
         print(f"mmctr: {state.message}", file=sys.stderr)
         return MISTAKE
@@ -143,14 +154,17 @@ def run_check_submission(options: argparse.Namespace) -> int:
     import polars as pl
 
     from mmctr.errors import InputError, first_line
-    from mmctr.schema import CLICKS
+    from mmctr.schema import CLICKS, UNREADABLE
     from mmctr.submission import check_submission
 
     test = options.base_path / CLICKS / "test.parquet"
     try:
         ids = pl.read_parquet(test, columns=["ID"])["ID"]
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise InputError(f"the IDs are read from {test}, which cannot be used: {first_line(error)}") from error
+    except UNREADABLE as error:
+        raise InputError(
+            f"the IDs are read from {test}, which cannot be used: {first_line(error)}; "
+            "give the folder of the data with --base-path"
+        ) from error
     rows = check_submission(options.zip, test_ids=ids)
     print(f"{options.zip} is a valid submission of {rows:,} rows")
     return OK

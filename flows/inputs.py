@@ -5,6 +5,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from mmctr.device import resolve_device
 from mmctr.errors import InputError, shown_value
 from mmctr.files import is_file, write_bytes
 from mmctr.schema import check_inputs, find_inputs
@@ -31,6 +32,20 @@ class Inputs:
         return {**{name: getattr(self, name).sha256 for name in files}, "clip_model": model}
 
 
+def look_before(config: PipelineConfig) -> None:
+    """Refuse at once what is cheap to see: absent files, an absent device, a CLIP model that is none.
+
+    Raises:
+        InputError: with everything that is wrong where files are absent.
+    """
+    _, problems = find_inputs(config.base_path)
+    if problems:
+        check_inputs(config.base_path, min_items=config.reduce.n_components)
+    if not is_file(home_expanded(Path(config.embed.model))):
+        _check_model_name(config.embed.model)
+    resolve_device(config.device)
+
+
 def open_inputs(config: PipelineConfig, workspace: Workspace) -> Inputs:
     """Validate all inputs, unless the same content was found good before, and refer to them.
 
@@ -38,9 +53,8 @@ def open_inputs(config: PipelineConfig, workspace: Workspace) -> Inputs:
         InputError: everything that is wrong with them.
     """
     base_path, min_items = config.base_path, config.reduce.n_components
-    paths, problems = find_inputs(base_path)
-    if problems:
-        check_inputs(base_path, min_items=min_items)
+    look_before(config)
+    paths, _ = find_inputs(base_path)
     inputs = Inputs(
         **{role: workspace.file_ref(path) for role, path in paths.items()},
         clip_model=_clip_model(config.embed.model, workspace),
@@ -51,8 +65,6 @@ def open_inputs(config: PipelineConfig, workspace: Workspace) -> Inputs:
     ).hexdigest()
     if not _remembers(memory, fingerprint):
         check_inputs(base_path, min_items=min_items)
-        if isinstance(inputs.clip_model, str):
-            _check_model_name(inputs.clip_model)
         write_bytes(memory, json.dumps(fingerprint).encode())
     return inputs
 
@@ -70,10 +82,10 @@ def _clip_model(model: str, workspace: Workspace) -> FileRef | str:
 
 
 def _check_model_name(model: str) -> None:
-    from clip import available_models
+    from mmctr.clip_model import official_models
 
-    if model not in available_models():
+    if model not in official_models():
         raise InputError(
-            f"embed.model must be the path of a checkpoint or one of {', '.join(available_models())}; "
+            f"embed.model must be the path of a checkpoint or one of {', '.join(official_models())}; "
             f"found {shown_value(model)}, and no such file"
         )

@@ -3,7 +3,6 @@
 import io
 import pickle
 import warnings
-import zipfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mmctr.din import DIN
-from mmctr.errors import InputError, first_line
+from mmctr.errors import InputError, first_line, shown_value
 from mmctr.files import write_bytes
 from mmctr.item_table import ItemTable
 
@@ -79,7 +78,11 @@ def load_tensors(path: Path, *, device: str | torch.device = "cpu") -> dict[str,
         with warnings.catch_warnings():  # an unusual pickle protocol is warned of before it is refused
             warnings.simplefilter("ignore", UserWarning)
             content = torch.load(path, map_location=device, weights_only=True)
-    except (pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, EOFError, OSError) as error:
+    except MemoryError:
+        raise
+    except pickle.UnpicklingError as error:
+        raise ValueError(f"{path} holds something else than tensors and plain values, or is damaged") from error
+    except Exception as error:  # a damaged file can raise nearly anything in torch.load
         raise ValueError(f"{path} is not a whole file of tensors: {first_line(error)}") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path} holds a {type(content).__name__}, not named tensors")
@@ -110,14 +113,50 @@ def load_checkpoint(path: Path) -> Checkpoint:
     remedy = "give a checkpoint that this program wrote (models_task1and2/task1and2_best.pt), or train again"
     try:
         content = load_tensors(path)
-        if content.get("format") != FORMAT:
-            raise ValueError(f"{path} has checkpoint format {content.get('format')!r}, this program reads {FORMAT}")
-        return Checkpoint(
+        if type(content.get("format")) is not int or content["format"] != FORMAT:
+            found = shown_value(content.get("format"))
+            raise ValueError(f"{path} has checkpoint format {found}, this program reads {FORMAT}")
+        checkpoint = Checkpoint(
             architecture=Architecture(**content["architecture"]),
             **{name: content[name] for name in ("weights", "max_len", "id_map_sha256", "metrics")},
         )
-    except (ValueError, KeyError, TypeError) as error:
+        _check_values(checkpoint)
+        return checkpoint
+    except KeyError as error:
+        raise InputError(f"cannot load the checkpoint: {path} has no {error}; {remedy}") from error
+    except (ValueError, TypeError) as error:
         raise InputError(f"cannot load the checkpoint: {error}; {remedy}") from error
+
+
+def _check_values(checkpoint: Checkpoint) -> None:
+    """Refuse values of another kind or size than `save_checkpoint` writes, before anything is built from them."""
+    sizes, weights = checkpoint.architecture, checkpoint.weights
+    if not isinstance(weights, dict) or not all(isinstance(name, str) for name in weights):
+        raise ValueError(f"weights must be named tensors, found {shown_value(weights)}")
+    for name, tensor in weights.items():
+        if not isinstance(tensor, Tensor) or not tensor.is_floating_point() or not bool(tensor.isfinite().all()):
+            raise ValueError(f"weights must be finite floating point tensors, {shown_value(name)} is not")
+    rows = {len(tensor) for tensor in weights.values() if tensor.ndim}  # sizes that exist, so that no giant is built
+    for name in ("attention_hidden", "tower_hidden"):
+        widths = getattr(sizes, name)
+        if not isinstance(widths, list | tuple) or not widths or not all(_is_size(w) and w in rows for w in widths):
+            raise ValueError(f"{name} must be widths of layers in the weights, found {shown_value(widths)}")
+    table = weights.get("items.weight", torch.empty(0))
+    if not _is_size(sizes.num_items) or not _is_size(sizes.dim) or table.shape != (sizes.num_items + 1, sizes.dim):
+        found = shown_value((sizes.num_items, sizes.dim))
+        raise ValueError(f"num_items and dim must be those of the item table {tuple(table.shape)}, found {found}")
+    if not _is_size(checkpoint.max_len):
+        raise ValueError(f"max_len must be 1 or more, found {shown_value(checkpoint.max_len)}")
+    if type(sizes.dropout) not in (int, float) or not 0 <= sizes.dropout < 1 or type(sizes.freeze) is not bool:
+        found = shown_value((sizes.dropout, sizes.freeze))
+        raise ValueError(f"dropout must be in [0, 1) and freeze true or false, found {found}")
+    if not isinstance(checkpoint.id_map_sha256, str) or not isinstance(checkpoint.metrics, dict):
+        found = shown_value((checkpoint.id_map_sha256, checkpoint.metrics))
+        raise ValueError(f"id_map_sha256 must be text and metrics named numbers, found {found}")
+
+
+def _is_size(value: object) -> bool:
+    return type(value) is int and 1 <= value < 2**31
 
 
 def restore_model(checkpoint: Checkpoint, *, table: ItemTable) -> DIN:

@@ -11,14 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
 from mmctr.item_table import PADDING_IDX, ItemTable
-
-READ_ROWS = 131_072  # rows that are unpacked at a time: 64 MB of padded int64 histories of 64
+from mmctr.list_columns import READ_ROWS, flat_lists, plain_numbers, read_chunks
 
 
 @dataclass(frozen=True)
@@ -143,19 +140,21 @@ def load_split(path: Path, *, table: ItemTable, max_len: int = 64, with_label: b
         table: maps item ids to rows; unknown targets become the padding row.
         max_len: most recent history items to keep.
         with_label: read `label` (train, valid) or not (test).
+
+    Raises:
+        InputError: the file cannot be read to its end.
     """
     columns = ["item_seq", "item_id", "likes_level", "views_level", *(["label"] if with_label else [])]
     parts: dict[str, list[np.ndarray]] = {name: [] for name in ("history", "lengths", *columns[1:])}
-    with pq.ParquetFile(path) as file:
-        for chunk in file.iter_batches(batch_size=READ_ROWS, columns=columns):
-            values, lengths = flat_lists(chunk.column("item_seq"))
-            history, kept = pack_histories(values, lengths, table=table, max_len=max_len)
-            parts["history"].append(history)
-            parts["lengths"].append(kept)
-            parts["item_id"].append(table.lookup(chunk.column("item_id").to_numpy()))
-            for name in columns[2:]:
-                dtype = np.float32 if name == "label" else np.int32
-                parts[name].append(chunk.column(name).to_numpy(zero_copy_only=False).astype(dtype))
+    for chunk in read_chunks(path, columns=columns, rows=READ_ROWS):
+        values, lengths = flat_lists(chunk.column("item_seq"))
+        history, kept = pack_histories(values, lengths, table=table, max_len=max_len)
+        parts["history"].append(history)
+        parts["lengths"].append(kept)
+        parts["item_id"].append(table.lookup(plain_numbers(chunk.column("item_id"))))
+        for name in columns[2:]:
+            dtype = np.float32 if name == "label" else np.int32
+            parts[name].append(plain_numbers(chunk.column(name)).astype(dtype))
     packed = {name: torch.from_numpy(np.concatenate(arrays)) for name, arrays in parts.items()}
     return ClickSplit(
         history=packed["history"],
@@ -195,11 +194,3 @@ def offsets_of(lengths: Tensor) -> Tensor:
     offsets = torch.zeros(len(lengths) + 1, dtype=torch.int64)
     torch.cumsum(lengths, 0, out=offsets[1:])
     return offsets
-
-
-def flat_lists(column: pa.Array) -> tuple[npt.NDArray[np.integer], npt.NDArray[np.int64]]:
-    """Values and lengths of a list or fixed-size-list column without null lists."""
-    values = column.flatten().to_numpy(zero_copy_only=False)
-    if pa.types.is_fixed_size_list(column.type):
-        return values, np.full(len(column), column.type.list_size, dtype=np.int64)
-    return values, np.diff(column.offsets.to_numpy())

@@ -101,6 +101,11 @@ def load_clip(model: str, *, device: str) -> ClipEncoder:
     return encoder
 
 
+def official_models() -> list[str]:
+    """Names that `load_clip` takes beside paths."""
+    return list(clip.available_models())
+
+
 def _load_network(model: str, device: torch.device) -> "clip.model.CLIP":
     official = model in clip.available_models()
     if not official and not Path(model).is_file():

@@ -1,4 +1,9 @@
-"""The one error a user's mistake ends with."""
+"""The one error a user's mistake ends with, and what else a user can mend: a full disk, a missing permission."""
+
+import errno
+import os
+import sqlite3
+from collections.abc import Iterator
 
 
 class InputError(Exception):
@@ -12,3 +17,62 @@ class InputError(Exception):
 def first_line(error: BaseException) -> str:
     """The first line of an error's message, at most 160 characters of it, or the error's kind where it has none."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)[:160]
+
+
+def shown_value(value: object, *, limit: int = 100) -> str:
+    """`repr` of a value that came from outside, at most `limit` characters of it."""
+    try:
+        text = " ".join(repr(value).split())  # a tensor is shown in lines
+    except (ValueError, RecursionError):  # a whole number of thousands of digits, lists within lists by the thousand
+        return f"<{type(value).__name__} too large to show>"
+    return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+REMEDIES = {
+    errno.ENOSPC: "free some space on that disk",
+    errno.EDQUOT: "free some of your quota on that disk",
+    errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
+    errno.EROFS: "mount that disk writable, or use a folder on another one",
+    errno.EACCES: "give this user the permission, or use another folder",
+    errno.EPERM: "give this user the permission, or use another folder",
+    errno.ENAMETOOLONG: "give a shorter path",
+    errno.EMFILE: "raise the limit on open files (ulimit -n)",
+    errno.ENFILE: "close programs, or raise the system's limit on open files (sysctl fs.file-max)",
+}
+SQLITE_ERRNO = {  # primary result codes of https://www.sqlite.org/rescode.html
+    sqlite3.SQLITE_FULL: errno.ENOSPC,
+    sqlite3.SQLITE_READONLY: errno.EROFS,
+    sqlite3.SQLITE_PERM: errno.EACCES,
+    sqlite3.SQLITE_CANTOPEN: errno.EACCES,
+}
+
+
+def as_input_error(error: BaseException) -> InputError | None:
+    """`error` as the user is told of it; None where it is a fault of this project.
+
+    An InputError is returned as it is. An error of the machine that the user can mend, wherever in the chain of causes
+    it stands, becomes one that names the file, what the system said, and the remedy.
+    """
+    if isinstance(error, InputError):
+        return error
+    for cause in _causes(error):
+        if isinstance(cause, OSError) and cause.errno in REMEDIES:
+            place = "" if cause.filename is None else f" {cause.filename}"
+            return _of_the_machine(place, cause.errno)
+        code = getattr(cause, "sqlite_errorcode", None)  # an extended code holds the primary one in its low byte
+        if isinstance(cause, sqlite3.Error) and code is not None and code & 0xFF in SQLITE_ERRNO:
+            return _of_the_machine(f" a database ({cause})", SQLITE_ERRNO[code & 0xFF])
+    return None
+
+
+def _of_the_machine(place: str, number: int) -> InputError:
+    return InputError(
+        f"cannot use{place or ' a file'}: {os.strerror(number)}; {REMEDIES[number]}, then run the same command again"
+    )
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """`error` and what it was raised from or in handling of, outermost first."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)

@@ -12,6 +12,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
+def is_file(path: Path) -> bool:
+    """Whether there is a file at `path`; what cannot be a path, such as a name that is too long, is none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def partial_path(path: Path) -> Path:
     """The name under which `path` is written until it is whole."""
     return path.with_name(f".{path.name}.partial")
@@ -40,8 +48,9 @@ def replacing(path: Path) -> Iterator[Path]:
             os.fsync(written.fileno())
         partial.replace(path)
         sync_folder(path.parent)
-    except BaseException:
+    except BaseException as error:
         partial.unlink(missing_ok=True)
+        _name(error, path)
         raise
 
 
@@ -62,9 +71,16 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
             shutil.rmtree(folder)
         partial.replace(folder)
         sync_folder(folder.parent)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(partial, ignore_errors=True)
+        _name(error, folder)
         raise
+
+
+def _name(error: BaseException, path: Path) -> None:
+    """Say which file an error is about where the system does not: a write that fails knows no name."""
+    if isinstance(error, OSError) and error.filename is None:
+        error.filename = str(path)
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -64,6 +64,7 @@ class ItemTable:
         Returns:
             The same shape, int32 in 0..V; ids that are not in the table give 0.
         """
+        ids = ids.astype(np.int64, copy=False)  # unsigned ids would be searched for as floats
         if self._dense is not None:
             outside = len(self._dense) - 1
             return self._dense[np.where((ids >= 0) & (ids < outside), ids, outside)]

@@ -6,6 +6,7 @@ Everything is looked at before any work starts, and everything that is wrong is 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pyarrow.compute as pc
@@ -13,6 +14,7 @@ import pyarrow.parquet as pq
 
 from mmctr.errors import InputError, first_line
 from mmctr.levels import LEVELS
+from mmctr.list_columns import read_chunks
 
 ITEMS = "item_feature.parquet"
 ARCHIVES = ("item_images_2.rar", "item_images.rar")
@@ -25,7 +27,7 @@ KNOWN_COLUMNS = {
     "test": ("ID", "item_seq", "item_id", "likes_level", "views_level"),
 }
 SHOWN_PROBLEMS = 20
-READ_ROWS = 131_072
+UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)  # Polars panics on some damaged files
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,11 @@ def find_inputs(base_path: Path) -> tuple[dict[str, Path], list[str]]:
     """Paths of the input files by role, and a sentence for each that is missing."""
     paths = {"items": base_path / ITEMS, **{name: base_path / CLICKS / f"{name}.parquet" for name in SPLITS}}
     archives = [base_path / name for name in ARCHIVES if (base_path / name).is_file()]
-    problems = [f"{path.relative_to(base_path)} is missing" for path in paths.values() if not path.is_file()]
+    problems = [
+        f"{path.relative_to(base_path)} {'must be a file and is a folder' if path.is_dir() else 'is missing'}"
+        for path in paths.values()
+        if not path.is_file()
+    ]
     if archives:
         paths["archive"] = archives[0]
     else:
@@ -83,7 +89,9 @@ def _check_table(path: Path, *, role: str, columns: tuple[str, ...]) -> tuple[in
     """Number of rows, and a sentence for each broken rule."""
     try:
         schema = pl.read_parquet_schema(path)
-    except (pl.exceptions.PolarsError, OSError) as error:
+    except pl.exceptions.DuplicateError:
+        return 0, [f"column names must be unique, {_repeated_column(path)} is there more than once; rename one"]
+    except UNREADABLE as error:
         return 0, [f"not a readable parquet file ({first_line(error)}); copy or download it again"]
     problems = [f"column {name} is missing; it has {', '.join(schema)}" for name in columns if name not in schema]
     wrong = {name: _dtype_problem(name, schema[name]) for name in columns if name in schema}
@@ -93,32 +101,46 @@ def _check_table(path: Path, *, role: str, columns: tuple[str, ...]) -> tuple[in
     counts = [check.alias(str(index)) for index, check in enumerate(checks.values())]
     try:
         found = pl.scan_parquet(path).select(pl.len().alias("rows"), *counts).collect(engine="streaming").row(0)
-    except (pl.exceptions.PolarsError, OSError) as error:
+    except UNREADABLE as error:
         return 0, [f"damaged ({first_line(error)}); copy or download it again"]
     rows = int(found[0])
     if rows == 0:
         return 0, [*problems, "it has no rows"]
     problems += [text.format(count=count) for text, count in zip(checks, found[1:], strict=True) if count]
-    if "item_seq" in usable:
-        problems += _history_problems(path)
+    if usable:
+        try:
+            next(read_chunks(path, columns=usable[:1], rows=1))  # refuses a footer that contradicts itself
+            problems += _history_problems(path) if "item_seq" in usable else []
+        except InputError as error:
+            problems.append(str(error))
     return rows, problems
+
+
+def _repeated_column(path: Path) -> str:
+    names = pq.read_schema(path).names
+    return next(name for name in names if names.count(name) > 1)
 
 
 def _dtype_problem(name: str, dtype: pl.DataType) -> str | None:
     if name == "item_title":
         return None if dtype in (pl.String, pl.Null) else f"item_title must be a string, found {dtype}"
     if name == "item_seq":
-        nested = isinstance(dtype, pl.List | pl.Array) and dtype.inner is not None and dtype.inner.is_integer()
+        nested = isinstance(dtype, pl.List | pl.Array) and dtype.inner is not None and _is_integer(dtype.inner)
         return None if nested else f"item_seq must be a list or an array of integers, found {dtype}"
     if name == "label" and dtype == pl.Boolean:
         return None
-    return None if dtype.is_integer() else f"{name} must be an integer, found {dtype}"
+    return None if _is_integer(dtype) else f"{name} must be an integer, found {dtype}"
+
+
+def _is_integer(dtype: Any) -> bool:
+    return dtype.is_integer() and dtype not in (pl.Int128, pl.UInt128)
 
 
 def _rules(name: str, dtype: pl.DataType, *, role: str) -> Iterator[tuple[str, pl.Expr]]:
     """Pairs of a sentence and an expression that counts the rows that break it."""
     column = pl.col(name)
-    if name == "item_title":
+    if name == "item_title":  # text that is no UTF-8 cannot be read at all, and that is found by reading it
+        yield "item_title must be text", (column.str.len_bytes() < 0).sum() if dtype == pl.String else pl.lit(0)
         return
     yield f"{name} must not be null, {{count}} rows are", column.null_count()
     if name == "item_id":
@@ -131,7 +153,8 @@ def _rules(name: str, dtype: pl.DataType, *, role: str) -> Iterator[tuple[str, p
         yield text, (~column.is_between(0, LEVELS - 1)).sum()
     elif name == "label":
         number = column.cast(pl.Int64, strict=False)
-        yield "label must be 0 or 1, {count} rows are not", (~number.is_in([0, 1])).sum()
+        beyond = number.is_null() & column.is_not_null()  # above 2^63
+        yield "label must be 0 or 1, {count} rows are not", (~number.is_in([0, 1]) | beyond).sum()
         yield "label must have both classes, {count} class is there", (number.n_unique() == 1).cast(pl.Int64)
     elif name == "ID":
         yield "ID must be unique, {count} rows repeat an earlier one", pl.len() - column.n_unique()
@@ -140,12 +163,11 @@ def _rules(name: str, dtype: pl.DataType, *, role: str) -> Iterator[tuple[str, p
 def _history_problems(path: Path) -> list[str]:
     """Broken rules of the entries of `item_seq`, read a few rows at a time."""
     nulls = negatives = 0
-    with pq.ParquetFile(path) as file:
-        for chunk in file.iter_batches(batch_size=READ_ROWS, columns=["item_seq"]):
-            entries = chunk.column(0).flatten()
-            nulls += entries.null_count
-            if (pc.min(entries).as_py() or 0) < 0:
-                negatives += pc.sum(pc.less(entries, 0)).as_py()
+    for chunk in read_chunks(path, columns=["item_seq"]):
+        entries = chunk.column(0).flatten()
+        nulls += entries.null_count
+        if (pc.min(entries).as_py() or 0) < 0:
+            negatives += pc.sum(pc.less(entries, 0)).as_py()
     problems = [f"item_seq must not hold nulls, {nulls} entries are"] if nulls else []
     return problems + ([f"item_seq must not hold negative ids, {negatives} entries are"] if negatives else [])
 

@@ -8,13 +8,14 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from mmctr.errors import InputError, first_line
+from mmctr.errors import InputError, first_line, shown_value
 from mmctr.files import replacing, write_bytes
 
 MEMBER = "prediction.csv"
 COLUMNS = ("ID", "Task1", "Task2", "Task1&2")
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip can hold: the same rows give the same bytes
 READABLE = 0o644 << 16
+ROW_BYTES = 1024  # no sensible row is longer; what is read of a zip stops there, whatever it would unpack to
 
 
 def write_prediction(ids: pl.Series, probabilities: npt.NDArray[np.float32], path: Path) -> None:
@@ -61,43 +62,49 @@ def check_submission(path: Path, *, test_ids: pl.Series) -> int:
     Raises:
         InputError: something the scorer would refuse or score as 0; the message names the first such thing.
     """
-    rows = _read_rows(path)
+    rows = _read_rows(path, max_bytes=ROW_BYTES * (len(test_ids) + 1))
     if len(rows) != len(test_ids):
         raise InputError(f"{path.name}: one row for each of the {len(test_ids)} test IDs is needed, found {len(rows)}")
     differs = (rows["ID"] != test_ids.cast(pl.String)).arg_true()
     if len(differs):
         at = differs[0]
         raise InputError(
-            f"{path.name}: IDs must stand in the order of test.parquet; row {at + 1} has ID {rows['ID'][at]!r}, "
-            f"the test split has {test_ids[at]}"
+            f"{path.name}: IDs must stand in the order of test.parquet; row {at + 1} has ID "
+            f"{shown_value(rows['ID'][at])}, the test split has {test_ids[at]}"
         )
     for name in COLUMNS[1:]:
         number = rows[name].cast(pl.Float64, strict=False)
         wrong = (~number.is_between(0, 1) | number.is_nan()).fill_null(True).arg_true()
         if len(wrong):
-            raise InputError(
-                f"{path.name}: {name} must be a number in [0, 1], row {wrong[0] + 1} has {rows[name][wrong[0]]!r}"
-            )
+            found = shown_value(rows[name][wrong[0]])
+            raise InputError(f"{path.name}: {name} must be a number in [0, 1], row {wrong[0] + 1} has {found}")
     return len(rows)
 
 
-def _read_rows(path: Path) -> pl.DataFrame:
+def _read_rows(path: Path, *, max_bytes: int) -> pl.DataFrame:
     """All cells of the CSV in the zip, as text."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
             if names != [MEMBER]:
-                raise InputError(f"{path.name}: the zip must hold exactly {MEMBER} at its root, found {names[:5]}")
-            content = archive.read(MEMBER)
+                raise InputError(
+                    f"{path.name}: the zip must hold exactly {MEMBER} at its root, found {shown_value(names)}"
+                )
+            with archive.open(MEMBER) as member:
+                content = member.read(max_bytes + 1)  # the listed size may be a lie
     except FileNotFoundError:
         raise InputError(f"no submission at {path}; `mmctr run` writes predictions_task1and2/prediction.zip") from None
-    except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError, EOFError, ValueError) as error:
-        raise InputError(f"{path.name} is not a readable zip: {error}") from error
+    except InputError:
+        raise
+    except Exception as error:  # a damaged zip can raise nearly anything in zipfile and its decompressors
+        raise InputError(f"{path.name} is not a readable zip: {first_line(error)}; pack it again") from error
+    if len(content) > max_bytes:
+        raise InputError(f"{path.name}: {MEMBER} must be at most {max_bytes} bytes for this test split, it is larger")
     if b"\r" in content:
         raise InputError(f"{path.name}: lines of {MEMBER} must end with LF, found CR")
     header = content.split(b"\n", 1)[0].decode("utf-8", errors="replace")
     if header != ",".join(COLUMNS):
-        raise InputError(f"{path.name}: the header must be {','.join(COLUMNS)!r}, found {header[:80]!r}")
+        raise InputError(f"{path.name}: the header must be {','.join(COLUMNS)!r}, found {shown_value(header)}")
     try:
         return pl.read_csv(content, infer_schema=False)
     except pl.exceptions.PolarsError as error:

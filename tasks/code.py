@@ -9,6 +9,7 @@ import sys
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
+from itertools import accumulate
 from pathlib import Path
 
 LIBRARY = "mmctr"
@@ -23,7 +24,6 @@ DISTRIBUTIONS = {
     "rarfile": "rarfile",
     "sklearn": "scikit-learn",
     "torch": "torch",
-    "torchvision": "torchvision",
 }
 
 
@@ -54,16 +54,21 @@ def _collect(module: str, sources: dict[str, str], packages: set[str]) -> None:
     for name in _imported(tree):
         top = name.partition(".")[0]
         if top == LIBRARY:
-            _collect(name, sources, packages)
+            for loaded in accumulate(name.split("."), "{}.{}".format):  # the packages around a module run before it
+                _collect(loaded, sources, packages)
         else:
             packages.add(top)
 
 
 def _parse(module: str) -> ast.Module:
+    return ast.parse(_file(module).read_bytes())
+
+
+def _file(module: str) -> Path:
     spec = find_spec(module)
     assert spec is not None, module
     assert spec.origin is not None, module
-    return ast.parse(Path(spec.origin).read_bytes())
+    return Path(spec.origin)
 
 
 def _imported(tree: ast.Module) -> set[str]:
@@ -72,11 +77,21 @@ def _imported(tree: ast.Module) -> set[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+        elif isinstance(node, ast.ImportFrom):
+            assert node.module is not None, "imports are absolute"
+            assert node.level == 0, "imports are absolute"
             names.add(node.module)
-            if node.module == LIBRARY:
-                names.update(f"{LIBRARY}.{alias.name}" for alias in node.names)
+            names.update(name for alias in node.names if _is_library_module(name := f"{node.module}.{alias.name}"))
     return names
+
+
+def _is_library_module(name: str) -> bool:
+    """Whether `name` is a module and not something in one; nothing is imported to find out."""
+    top, *inner = name.split(".")
+    if top != LIBRARY:
+        return False
+    path = _file(LIBRARY).parent.joinpath(*inner)
+    return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
 
 
 def _without_docstrings(tree: ast.Module) -> ast.Module:

@@ -3,17 +3,19 @@
 A field marked with `RunsOnly` says how a stage does its work and not what comes out, so changing it reruns nothing.
 """
 
+import os
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from mmctr.errors import InputError
+from mmctr.errors import InputError, first_line, shown_value
+from mmctr.files import is_file
 
 
 class RunsOnly:
-    """Marks a field that never changes a result; it takes no part in cache keys."""
+    """Marks a field whose value never changes a result; it takes no part in cache keys."""
 
 
 Width = Annotated[int, Field(ge=1, le=8192)]
@@ -45,7 +47,9 @@ class ExtractConfig(Section):
 class EmbedConfig(Section):
     """Stage 2: CLIP embeddings of titles and images."""
 
-    model: str = Field("ViT-B/32", description="an OpenAI CLIP model's name, or the path of a checkpoint")
+    model: Annotated[str, RunsOnly()] = Field(  # the model itself counts, as an input of its own, not where it lies
+        "ViT-B/32", description="an OpenAI CLIP model's name, or the path of a checkpoint"
+    )
     image_batch: int = Field(256, ge=1, le=8192, description="images a step of the encoder")
     title_batch: int = Field(256, ge=1, le=8192, description="titles a step of the encoder")
     shard_size: int = Field(4096, ge=1, le=1_000_000, description="titles or images after which work is saved")
@@ -109,6 +113,7 @@ class PipelineConfig(Section):
 
 
 CONFIG_NAME = "mmctr.toml"
+SHOWN_PROBLEMS, SHOWN_NAME = 20, 60
 
 
 def load_config(
@@ -125,8 +130,10 @@ def load_config(
     Raises:
         InputError: the file cannot be read, or a setting is unknown or out of range; all of them in one message.
     """
-    base_path = base_path.expanduser().absolute()
-    if config_file is None and (base_path / CONFIG_NAME).is_file():
+    for text in (str(base_path), *(overrides or [])):
+        _check_text(text)
+    base_path = home_expanded(base_path).absolute()
+    if config_file is None and is_file(base_path / CONFIG_NAME):
         config_file = base_path / CONFIG_NAME
     values: dict[str, Any] = {} if config_file is None else _read_toml(config_file)
     if config_file is not None:
@@ -141,19 +148,54 @@ def load_config(
         raise InputError(f"the configuration cannot be used:\n{_describe(error)}") from None
 
 
+def _check_text(text: str) -> None:
+    """Refuse arguments that are no UTF-8: they cannot be written down in a run's records."""
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        raise InputError(f"paths and settings must be valid UTF-8; found {shown_value(text)}")
+
+
+def archive_password(config: ExtractConfig) -> str | None:
+    """The archive's password, out of the environment variable that the configuration names.
+
+    Raises:
+        InputError: the variable is not set.
+    """
+    if config.password_env is None:
+        return None
+    password = os.environ.get(config.password_env)
+    if password is None:
+        raise InputError(
+            f"extract.password_env names the environment variable {shown_value(config.password_env)}, which is not "
+            "set; set it to the archive's password"
+        )
+    return password
+
+
+def home_expanded(path: Path) -> Path:
+    """`path` with ~ and ~user replaced.
+
+    Raises:
+        InputError: there is no such user.
+    """
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise InputError(f"a path that begins with ~ must name a user of this machine; found {path}") from None
+
+
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"no configuration file at {path}; give the path of a TOML file with --config") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise InputError(f"{path} is not a readable TOML file: {error}") from None
+    except (ValueError, OSError, RecursionError) as error:  # whole numbers of thousands of digits are a ValueError
+        raise InputError(f"{path} is not a readable TOML file: {first_line(error)}") from None
 
 
 def _resolve_model(values: dict[str, Any], *, folder: Path) -> None:
     """A checkpoint's path in a file is meant from that file's folder."""
     embed = values.get("embed")
-    if isinstance(embed, dict) and isinstance(embed.get("model"), str) and (folder / embed["model"]).is_file():
+    if isinstance(embed, dict) and isinstance(embed.get("model"), str) and is_file(folder / embed["model"]):
         embed["model"] = str(folder / embed["model"])
 
 
@@ -161,25 +203,30 @@ def _apply_override(values: dict[str, Any], override: str) -> None:
     name, equals, text = override.partition("=")
     parts = name.strip().split(".")
     if not equals or not all(parts) or len(parts) > 2:
-        raise InputError(f"a setting is written section.field=value, such as train.epochs=3; found {override!r}")
+        raise InputError(
+            f"a setting is written section.field=value, such as train.epochs=3; found {shown_value(override)}"
+        )
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         value = text.strip()
     section = values
     for part in parts[:-1]:
         section = section.setdefault(part, {})
         if not isinstance(section, dict):
-            raise InputError(f"{part} is not a section of the configuration; found {override!r}")
+            raise InputError(f"{part} is not a section of the configuration; found {shown_value(override)}")
     section[parts[-1]] = value
 
 
 def _describe(error: ValidationError) -> str:
     lines = []
-    for problem in error.errors():
-        name = ".".join(str(part) for part in problem["loc"])
+    problems = error.errors()
+    for problem in problems[:SHOWN_PROBLEMS]:
+        name = ".".join(str(part) for part in problem["loc"])[:SHOWN_NAME]
         known = "" if problem["type"] != "extra_forbidden" else f"; known are {', '.join(_fields(problem['loc'][:-1]))}"
-        lines.append(f"  {name} = {problem['input']!r}: {problem['msg']}{known}")
+        lines.append(f"  {name} = {shown_value(problem['input'])}: {problem['msg']}{known}")
+    if len(problems) > SHOWN_PROBLEMS:
+        lines.append(f"  and {len(problems) - SHOWN_PROBLEMS} more")
     return "\n".join(lines)
 
 

@@ -1,11 +1,9 @@
 """Stage 1: images out of the RAR archive."""
 
 import json
-import os
 from dataclasses import asdict
 
-from mmctr.errors import InputError
-from tasks.config import ExtractConfig
+from tasks.config import ExtractConfig, archive_password
 from tasks.references import FileRef, FolderRef
 from tasks.results import Extracted
 from tasks.stage import Place, current_key, logger, stage
@@ -14,7 +12,7 @@ from tasks.stage import Place, current_key, logger, stage
 @stage
 def extract(place: Place, *, config: ExtractConfig, archive: FileRef) -> Extracted:
     """Write the images of the archive, each named by its item, with a manifest and a report of what was passed over."""
-    from mmctr.archive import extract_images, manifest_digest
+    from mmctr.archive import MANIFEST_NAME, extract_images, manifest_digest
     from mmctr.files import write_bytes
 
     workspace = place.workspace
@@ -22,7 +20,7 @@ def extract(place: Place, *, config: ExtractConfig, archive: FileRef) -> Extract
     report = extract_images(
         workspace.path(archive),
         folder / "images",
-        password=_password(config),
+        password=archive_password(config),
         max_member_bytes=config.max_member_mib << 20,
         max_total_bytes=config.max_total_gib << 30,
     )
@@ -30,6 +28,7 @@ def extract(place: Place, *, config: ExtractConfig, archive: FileRef) -> Extract
     write_bytes(folder / "extract.json", json.dumps(asdict(report), indent=1).encode())
     return Extracted(
         images=FolderRef(path=workspace.relative(folder / "images"), digest=manifest_digest(folder / "images")),
+        manifest=workspace.file_ref(folder / "images" / MANIFEST_NAME),
         report=workspace.file_ref(folder / "extract.json"),
         counts={
             "images": report.images,
@@ -37,15 +36,3 @@ def extract(place: Place, *, config: ExtractConfig, archive: FileRef) -> Extract
             "not_items": report.not_items.count,
         },
     )
-
-
-def _password(config: ExtractConfig) -> str | None:
-    if config.password_env is None:
-        return None
-    password = os.environ.get(config.password_env)
-    if password is None:
-        raise InputError(
-            f"extract.password_env names the environment variable {config.password_env!r}, which is not set; "
-            "set it to the archive's password"
-        )
-    return password

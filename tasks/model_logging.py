@@ -1,17 +1,23 @@
 """The models of a run in MLflow's own formats, with signatures and without pickle."""
 
+import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
 import mlflow
 import numpy as np
+from mlflow import MlflowClient
+from mlflow.entities import LoggedModelOutput
 from mlflow.models.signature import ModelSignature
 from mlflow.types.schema import Array, ColSpec, DataType, Schema, TensorSpec
 
 from mmctr import __file__ as library
 from mmctr.reduction import load_pca
 
+logging.getLogger("mlflow.sklearn").setLevel(logging.ERROR)  # it warns that a PCA model cannot predict
 SCORER = Path(__file__).with_name("din_scorer.py")
 SCORER_PACKAGES = ("numpy", "pandas", "polars", "pyarrow", "torch", "tqdm")
 
@@ -27,10 +33,10 @@ def log_din_model(uri: str, run_id: str, *, checkpoint: Path, table: Path) -> No
         ]
     )
     outputs = Schema([TensorSpec(np.dtype(np.float32), (-1,))])
-    with _within(uri, run_id), warnings.catch_warnings():
+    with _logged_model(uri, run_id, "din") as model_id, warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*input example", category=UserWarning)  # the signature says it all
         mlflow.pyfunc.log_model(
-            name="din",
+            model_id=model_id,
             python_model=str(SCORER),
             artifacts={"checkpoint": str(checkpoint), "item_table": str(table)},
             code_paths=[str(Path(library).parent)],
@@ -47,19 +53,29 @@ def log_pca_model(uri: str, run_id: str, *, pca: Path) -> None:
         inputs=Schema([TensorSpec(np.dtype(np.float64), (-1, width))]),
         outputs=Schema([TensorSpec(np.dtype(np.float64), (-1, components))]),
     )
-    with _within(uri, run_id):
+    with _logged_model(uri, run_id, "pca") as model_id:
         mlflow.sklearn.log_model(
             model,
-            name="pca",
+            model_id=model_id,
             signature=signature,
             pip_requirements=_pinned(("scikit-learn", "skops")),
         )
 
 
-def _within(uri: str, run_id: str) -> mlflow.ActiveRun:
-    """The run as this thread's active one, which `log_model` asks for; leaving it marks it finished for a moment."""
+@contextmanager
+def _logged_model(uri: str, run_id: str, name: str) -> Iterator[str]:
+    """Id of a new model, which becomes an output of the run once it is whole.
+
+    No run is made this thread's active one, as MLflow marks such a run finished whenever it is left.
+    """
     mlflow.set_tracking_uri(uri)
-    return mlflow.start_run(run_id=run_id, log_system_metrics=False)
+    client = MlflowClient(uri)
+    run = client.get_run(run_id)
+    model = client.create_logged_model(
+        run.info.experiment_id, name=name, source_run_id=run_id, params=run.data.params, model_type=""
+    )
+    yield model.model_id
+    client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
 
 
 def _pinned(packages: tuple[str, ...]) -> list[str]:

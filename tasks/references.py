@@ -22,7 +22,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from mmctr.errors import InputError
-from mmctr.files import file_sha256, replacing, write_bytes
+from mmctr.files import file_sha256, partial_path, replacing, write_bytes
 
 SETTLED_NS = 2_000_000_000  # a file younger than this may change again without a newer time stamp
 
@@ -90,28 +90,32 @@ class Workspace:
         if not self.holds(FileRef(path=place, sha256=ref.sha256)):
             with replacing(target) as partial:
                 shutil.copyfile(self.path(ref), partial)
+        partial_path(target).unlink(missing_ok=True)  # of a run that was killed while it published another content
         return target
 
     def _sha256(self, path: Path) -> str:
-        """SHA-256 of a file, remembered by size, modification time and inode."""
+        """SHA-256 of a file, remembered by size, inode and both times; the change time is not a program's to set."""
         status = path.stat()
-        stamp = [status.st_size, status.st_mtime_ns, status.st_ino]
+        stamp = [status.st_size, status.st_ino, status.st_mtime_ns, status.st_ctime_ns]
         name = self.relative(path)
         known = self._digests.get(name)
-        if known is not None and known[:3] == stamp:
-            return str(known[3])
+        if known is not None and known[:-1] == stamp:
+            return str(known[-1])
         digest = file_sha256(path)
-        if time.time_ns() - status.st_mtime_ns > SETTLED_NS:
-            self._digests[name] = [*stamp, digest]
+        if time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) > SETTLED_NS:
+            self._digests = {**self._stored_digests(), name: [*stamp, digest]}  # others may have added to it
             self.root.mkdir(parents=True, exist_ok=True)
             write_bytes(self.root / "digests.json", json.dumps(self._digests, indent=0).encode())
         return digest
 
     @cached_property
     def _digests(self) -> dict[str, list[int | str]]:
+        return self._stored_digests()
+
+    def _stored_digests(self) -> dict[str, list[int | str]]:
         try:
             memory = json.loads((self.root / "digests.json").read_bytes())
-            return {name: entry for name, entry in memory.items() if isinstance(entry, list) and len(entry) == 4}
+            return {name: entry for name, entry in memory.items() if isinstance(entry, list) and len(entry) == 5}
         except (OSError, ValueError, AttributeError):
             return {}
 
@@ -120,8 +124,10 @@ class Workspace:
         """Keep other runs out of this BASE_PATH; the kernel lets go when the process ends, however it ends.
 
         Raises:
-            InputError: another run works here; the message names its process.
+            InputError: there is no such folder, or another run works here; the message names its process.
         """
+        if not self.base_path.is_dir():
+            raise InputError(f"BASE_PATH must be a folder; {self.base_path} is none")
         self.root.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT, 0o644)
         try:
@@ -135,6 +141,17 @@ class Workspace:
                 ) from None
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+            self._remove_partials()
             yield
         finally:
             os.close(descriptor)
+
+    def _remove_partials(self) -> None:
+        """Remove what killed runs left half written; only the holder of the lock may, as nobody else writes then."""
+        name = partial_path(Path("*")).name
+        for level in ("", "store/*/*/", "work/*/*/", "vectors/*/*/*/"):
+            for partial in self.root.glob(level + name):
+                if partial.is_dir():
+                    shutil.rmtree(partial)
+                else:
+                    partial.unlink()

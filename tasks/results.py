@@ -26,6 +26,7 @@ class Extracted(Result):
 
     stage: Literal["extract"] = "extract"
     images: FolderRef
+    manifest: FileRef
     report: FileRef
     counts: Counts
 
@@ -87,8 +88,8 @@ class ResultSerializer(Serializer):
     type: Literal["mmctr-result"] = "mmctr-result"
 
     def dumps(self, obj: Any) -> bytes:
-        """JSON of a result."""
-        return _ADAPTER.dump_json(obj)
+        """JSON of a result; a task that was refused has none, and Prefect then asks for that of None."""
+        return b"null" if obj is None else _ADAPTER.dump_json(obj)
 
     def loads(self, blob: bytes) -> Any:
         """The result that `dumps` wrote; anything else raises, and Prefect then runs the task again."""

@@ -24,7 +24,7 @@ from prefect.results import ResultStore
 from prefect.states import Failed
 from pydantic import BaseModel, ConfigDict
 
-from mmctr.errors import InputError
+from mmctr.errors import InputError, as_input_error
 from tasks.code import code_digest
 from tasks.config import Section
 from tasks.references import FileRef, FolderRef, Workspace
@@ -103,8 +103,11 @@ def stage(function: Callable[Concatenate[Place, P], R]) -> Task[Concatenate[Plac
     def refusing(place: Place, *args: P.args, **inputs: P.kwargs) -> Any:
         try:
             return function(place, *args, **inputs)
-        except InputError as error:
-            return refused(error)
+        except Exception as error:
+            mistake = as_input_error(error)
+            if mistake is None:
+                raise
+            return refused(mistake)
 
     return task(
         name=function.__name__, cache_policy=ContentPolicy(), persist_result=True, result_serializer=ResultSerializer()
@@ -159,18 +162,26 @@ class StageRunner:
         if state.name == REFUSED:
             raise InputError(state.message)
         result: R = state.result()
-        self.workspace.clear_work(stage.name, key)
+        if self._record(key) is not None:  # a record that could not be written: the next run needs the work again
+            self.workspace.clear_work(stage.name, key)
         self.reports.append(StageReport(stage.name, state.name == "Cached", time.perf_counter() - started))
         return result
 
     def _trusted(self, key: str) -> bool:
         """Whether there is a record for `key` and all that it stands for is there unaltered."""
+        result = self._record(key)
+        return result is not None and all(self._holds(ref) for ref in result.references()) and self.intact(result)
+
+    def _record(self, key: str) -> Result | None:
+        """What was recorded for `key`, its files unchecked."""
         storage = LocalFileSystem(basepath=str(self.workspace.records))
         try:
-            result: Result = ResultStore(result_storage=storage, serializer=ResultSerializer()).read(key).result
+            record = ResultStore(result_storage=storage, serializer=ResultSerializer()).read(key)
+            result: Result = record.result
+            written_for = Path(record.metadata.storage_key or "").name
         except Exception:  # whatever is wrong with a record, the answer is to make it anew
-            return False
-        return all(self._holds(ref) for ref in result.references()) and self.intact(result)
+            return None
+        return result if written_for == key else None
 
     def _holds(self, ref: FileRef | FolderRef) -> bool:
         if isinstance(ref, FileRef):

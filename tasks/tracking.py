@@ -3,8 +3,10 @@
 Only run ids and the client are used, as MLflow's notion of an active run is bound to a thread.
 """
 
+import logging
 import os
 import time
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,17 +17,22 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 from prefect.runtime import flow_run
 
+from mmctr.errors import first_line
 from mmctr.files import write_bytes
 from mmctr.training import Epoch
 from tasks.config import Section
+from tasks.mlflow_database import make_database
 from tasks.model_logging import log_din_model, log_pca_model
 from tasks.plots import auc_figure, explained_variance_figure
 from tasks.references import Workspace
 from tasks.stage import Lineage
 
+TRAINING_TAG = "mmctr.training"
 SUBMISSION_TAG = "mmctr.submission_sha256"
 FLOW_RUN_TAG = "prefect.flow_run_id"
 DATASET_DIGEST_LIMIT = 36  # characters, MLflow's own
+
+logger = logging.getLogger(__name__)
 
 
 class Tracker:
@@ -33,9 +40,9 @@ class Tracker:
 
     def __init__(self, uri: str, experiment: str) -> None:
         self.uri, self.experiment = uri, experiment
-        folder = store_folder(uri)
-        if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
+        database = local_database(uri)
+        if database is not None:
+            make_database(database)
         self.client = MlflowClient(uri)
 
     def is_finished(self, run_id: str) -> bool:
@@ -50,8 +57,8 @@ class Tracker:
         """Id of the experiment, which is made where it is missing, its artifacts beside a local store."""
         found = self.client.get_experiment_by_name(self.experiment)
         if found is None:
-            folder = store_folder(self.uri)
-            location = None if folder is None else (folder / "artifacts" / self.experiment).as_uri()
+            database = local_database(self.uri)
+            location = None if database is None else (database.parent / "artifacts" / self.experiment).as_uri()
             return self.client.create_experiment(self.experiment, artifact_location=location)
         if found.lifecycle_stage == LifecycleStage.DELETED:
             self.client.restore_experiment(found.experiment_id)
@@ -59,25 +66,24 @@ class Tracker:
 
     def run_page(self, run_id: str) -> str:
         """Path of the run's page below the address of the MLflow user interface."""
-        return f"/#/experiments/{self.client.get_run(run_id).info.experiment_id}/runs/{run_id}"
+        return f"/#/experiments/{self.client.get_run(run_id).info.experiment_id}/runs/{run_id}?workflowType=machine_learning"
 
     @contextmanager
     def training_run(self, memory: Path, *, config: Section, lineage: Lineage, rows: int) -> Iterator["TrainingRun"]:
         """The run of a training; FINISHED at the end, KILLED or FAILED with the message as a tag otherwise.
 
         Args:
-            memory: file that holds the run's id while the training is unfinished, so that a later process takes it up.
+            memory: file that names the training while it is unfinished, so that a later process takes its run up.
             config: settings of the training.
             lineage: settings, digests and counts of what came before.
             rows: train rows.
         """
-        run_id = self._reopen(memory) or self._open(memory)
-        run = TrainingRun(self, run_id)
-        run.log_start(config=config, lineage=lineage, rows=rows)
+        run = TrainingRun(self, self._open(_training_name(memory)))
         try:
+            run.log_start(config=config, lineage=lineage, rows=rows)
             yield run
         except BaseException as error:
-            run.end("FAILED" if isinstance(error, Exception) else "KILLED", message=f"{type(error).__name__}: {error}")
+            run.give_up(error)
             raise
         run.end("FINISHED")
 
@@ -87,21 +93,32 @@ class Tracker:
             self.client.log_artifact(run_id, str(archive), "submission")
             self.client.set_tag(run_id, SUBMISSION_TAG, sha256)
 
-    def _open(self, memory: Path) -> str:
-        run = self.client.create_run(self.experiment_id(), run_name=flow_run.name or "pipeline")
-        write_bytes(memory, run.info.run_id.encode())
+    def _open(self, training: str) -> str:
+        """Id of the run that is tagged with `training`, set to running; a new one where there is none.
+
+        The tag comes with the run in one transaction, so a process that is killed right here leaves no run behind that
+        the next one does not find.
+        """
+        experiment = self.experiment_id()
+        found = self.client.search_runs([experiment], f"tags.`{TRAINING_TAG}` = '{training}'", max_results=1)
+        if not found:
+            name = flow_run.name or "pipeline"
+            return str(self.client.create_run(experiment, tags={TRAINING_TAG: training}, run_name=name).info.run_id)
+        run = found[0]
+        self.client.update_run(run.info.run_id, status="RUNNING")
+        if MLFLOW_RUN_NOTE in run.data.tags:  # why it was given up
+            self.client.delete_tag(run.info.run_id, MLFLOW_RUN_NOTE)
         return str(run.info.run_id)
 
-    def _reopen(self, memory: Path) -> str | None:
-        """Id of the unfinished run in `memory`, set to running; None when there is none that can go on."""
-        try:
-            run_id = memory.read_text().strip()
-            if self.client.get_run(run_id).info.lifecycle_stage != LifecycleStage.ACTIVE:
-                return None
-        except (OSError, UnicodeDecodeError, MlflowException):
-            return None
-        self.client.update_run(run_id, status="RUNNING")
-        return run_id
+
+def _training_name(memory: Path) -> str:
+    """The name in the file `memory`, or a new one, which is written there first."""
+    try:
+        return str(uuid.UUID(memory.read_text()))
+    except (FileNotFoundError, ValueError):
+        name = str(uuid.uuid4())
+        write_bytes(memory, name.encode())
+        return name
 
 
 class TrainingRun:
@@ -112,16 +129,22 @@ class TrainingRun:
         self.logged = {metric.step for metric in self.client.get_metric_history(run_id, "valid_auc")}
 
     def log_start(self, *, config: Section, lineage: Lineage, rows: int) -> None:
-        """Parameters, digests, data sets, counts and the flow run; the same again when a run is taken up."""
+        """Parameters, digests, data sets, counts and the flow run.
+
+        A run that is taken up keeps the parameters it has, as MLflow lets none change: stages before training may have
+        run with other settings since, to the same result.
+        """
         training = {f"train.{name}": value for name, value in config.model_dump(mode="json").items()}
-        params = [Param(name, str(value)[:6000]) for name, value in {**lineage.params, **training}.items()]
+        known = self.client.get_run(self.run_id).data.params
+        new = {name: value for name, value in {**lineage.params, **training}.items() if name not in known}
+        params = [Param(name, str(value)[:6000]) for name, value in new.items()]
         tags = [RunTag(f"digest.{name}", digest) for name, digest in lineage.digests.items()]
         if flow_run.id:
             tags.append(RunTag(FLOW_RUN_TAG, str(flow_run.id)))
-        if flow_run.ui_url:
-            tags.append(RunTag("prefect.flow_run_url", flow_run.ui_url))
+        if (page := flow_run.ui_url or "").startswith("http"):  # without a server of its own a run has no page
+            tags.append(RunTag("prefect.flow_run_url", page))
         self.client.log_batch(self.run_id, params=params, tags=tags)
-        self.log_metrics({**lineage.counts, "train.rows": rows}, step=0)
+        self.log_once({**lineage.counts, "train.rows": rows}, step=0)
         inputs = self.client.get_run(self.run_id).inputs
         if inputs is None or not inputs.dataset_inputs:
             self.client.log_inputs(self.run_id, [_dataset(name, digest) for name, digest in lineage.digests.items()])
@@ -130,6 +153,11 @@ class TrainingRun:
         """Metrics of one step in one transaction."""
         now = int(time.time() * 1000)
         self.client.log_batch(self.run_id, [Metric(name, float(value), now, step) for name, value in values.items()])
+
+    def log_once(self, values: dict[str, float], *, step: int) -> None:
+        """Metrics that have one value in a run, unless an earlier process logged the same."""
+        known = self.client.get_run(self.run_id).data.metrics
+        self.log_metrics({name: value for name, value in values.items() if known.get(name) != value}, step=step)
 
     def log_epoch(self, epoch: Epoch) -> None:
         """Figures of an epoch, unless an earlier process logged them."""
@@ -141,7 +169,7 @@ class TrainingRun:
     def log_outcome(self, history: Sequence[Epoch], *, best: Epoch) -> None:
         """The best epoch's figures and the plot of all."""
         final = {"best_epoch": best.epoch, "best_valid_auc": best.valid_auc, "best_valid_logloss": best.valid_logloss}
-        self.log_metrics(final, step=best.epoch)
+        self.log_once(final, step=best.epoch)
         self.client.log_figure(self.run_id, auc_figure(history), "plots/valid_auc.png")
 
     def log_files(self, workspace: Workspace, *, lineage: Lineage, checkpoint: Path, epochs: Path) -> None:
@@ -156,18 +184,34 @@ class TrainingRun:
             self.client.log_artifact(self.run_id, str(workspace.path(report)), f"reports/{name}")
 
     def log_models(self, *, checkpoint: Path, table: Path, pca: Path) -> None:
-        """The model that scores clicks and the PCA model, as models that MLflow can load; once for a run."""
-        outputs = self.client.get_run(self.run_id).outputs
-        if outputs is not None and outputs.model_outputs:
-            return
-        log_pca_model(self.tracker.uri, self.run_id, pca=pca)
-        log_din_model(self.tracker.uri, self.run_id, checkpoint=checkpoint, table=table)
+        """The model that scores clicks and the PCA model, as models that MLflow can load; each once for a run.
 
-    def end(self, status: str, *, message: str = "") -> None:
-        """Set the final status; a message stands as the run's note."""
-        if message:
-            self.client.set_tag(self.run_id, MLFLOW_RUN_NOTE, message[:5000])
+        A model that a killed process left unfinished is no output of the run; it is deleted and logged anew.
+        """
+        run = self.client.get_run(self.run_id)
+        whole = set() if run.outputs is None else {output.model_id for output in run.outputs.model_outputs}
+        names = set()
+        for model in self.client.search_logged_models([run.info.experiment_id], f"source_run_id = '{self.run_id}'"):
+            if model.model_id in whole:
+                names.add(model.name)
+            else:
+                self.client.delete_logged_model(model.model_id)
+        if "pca" not in names:
+            log_pca_model(self.tracker.uri, self.run_id, pca=pca)
+        if "din" not in names:
+            log_din_model(self.tracker.uri, self.run_id, checkpoint=checkpoint, table=table)
+
+    def end(self, status: str) -> None:
+        """Set the final status."""
         self.client.set_terminated(self.run_id, status)
+
+    def give_up(self, error: BaseException) -> None:
+        """Mark the run FAILED, or KILLED by a signal, with the error as its note; never hides `error` by another."""
+        try:
+            self.end("FAILED" if isinstance(error, Exception) else "KILLED")
+            self.client.set_tag(self.run_id, MLFLOW_RUN_NOTE, f"{type(error).__name__}: {error}"[:5000])
+        except Exception as problem:  # the store may be on the very disk that is full
+            logger.warning("MLflow run %s could not be marked as ended: %s", self.run_id, first_line(problem))
 
 
 def _dataset(name: str, digest: str) -> DatasetInput:
@@ -180,7 +224,7 @@ def default_tracking_uri(project: Path) -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{project / 'mlruns' / 'mlflow.db'}"
 
 
-def store_folder(uri: str) -> Path | None:
-    """Folder of a local SQLite store, None for any other store."""
+def local_database(uri: str) -> Path | None:
+    """File of a local SQLite store, None for any other store."""
     prefix = "sqlite:///"
-    return Path(uri.removeprefix(prefix)).absolute().parent if uri.startswith(prefix) else None
+    return Path(uri.removeprefix(prefix).partition("?")[0]).absolute() if uri.startswith(prefix) else None

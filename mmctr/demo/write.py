@@ -60,7 +60,7 @@ def write_demo(
     have a tenth of it each, at least 200. The same arguments give the same bytes on the same machine.
     `progress`: show bars; None shows them on a terminal only.
 
-    Raises InputError where a number is too small or `out` is a file or a folder that is not empty.
+    Raises InputError where a number is too small, or `out` is or lies below a file, or is a folder that is not empty.
     """
     if items < MIN_ITEMS:
         raise InputError(
@@ -69,6 +69,11 @@ def write_demo(
         )
     if users < MIN_USERS:
         raise InputError(f"The demo needs at least {MIN_USERS} users; users is {users}. Give {MIN_USERS} or more.")
+    if seed < 0:
+        raise InputError(f"The demo's seed must be 0 or more; seed is {seed}. Give another.")
+    nearest = next(folder for folder in out.absolute().parents if folder.exists())
+    if not nearest.is_dir():
+        raise InputError(f"The demo is written below folders; {nearest} is a file. Name another place.")
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise InputError(
             f"The demo is written to a new or an empty folder; {out} is neither. Name another, or empty it."

@@ -1,0 +1,31 @@
+"""A local MLflow database that is made whole or not at all."""
+
+import fcntl
+import os
+from pathlib import Path
+
+from mlflow.store.db.utils import _initialize_tables, create_sqlalchemy_engine_with_retry
+
+from mmctr.files import partial_path, replacing
+
+
+def make_database(path: Path) -> None:
+    """Make an empty MLflow database at `path`, unless there is one.
+
+    MLflow makes its tables one by one, and can use none of a database that a killed process left in between.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)  # one process makes it, the others wait and find it made
+        if not path.exists():
+            for leftover in path.parent.glob(f"{partial_path(path).name}*"):  # and its journal, which would be replayed
+                leftover.unlink()
+            with replacing(path) as partial:
+                engine = create_sqlalchemy_engine_with_retry(f"sqlite:///{partial}")
+                try:
+                    _initialize_tables(engine)
+                finally:
+                    engine.dispose()  # a client would stay connected to the file under its old name
+    finally:
+        os.close(descriptor)
