@@ -80,7 +80,9 @@ def run_stages(config: PipelineConfig, workspace: Workspace) -> Summary:
 
     made = {**dict(reduced), **dict(trained), **dict(predicted)}
     outputs = {name: workspace.publish(made[name], public) for name, public in PUBLIC.items()}
-    tracker.attach_submission(trained.run_id, outputs["archive"], sha256=predicted.archive.sha256)
+    tracker.attach_submission(
+        trained.run_id, outputs["archive"], sha256=predicted.archive.sha256, config=config.predict
+    )
     return Summary(
         stages=run.reports,
         seconds=time.perf_counter() - started,

@@ -66,7 +66,8 @@ class Tracker:
 
     def run_page(self, run_id: str) -> str:
         """Path of the run's page below the address of the MLflow user interface."""
-        return f"/#/experiments/{self.client.get_run(run_id).info.experiment_id}/runs/{run_id}?workflowType=machine_learning"
+        experiment = self.client.get_run(run_id).info.experiment_id
+        return f"/#/experiments/{experiment}/runs/{run_id}?workflowType=machine_learning"
 
     @contextmanager
     def training_run(self, memory: Path, *, config: Section, lineage: Lineage, rows: int) -> Iterator["TrainingRun"]:
@@ -87,11 +88,13 @@ class Tracker:
             raise
         run.end("FINISHED")
 
-    def attach_submission(self, run_id: str, archive: Path, *, sha256: str) -> None:
-        """Make `prediction.zip` an artifact of the run, once for the same bytes."""
+    def attach_submission(self, run_id: str, archive: Path, *, sha256: str, config: Section) -> None:
+        """Make `prediction.zip` an artifact of the run, once for the same bytes, with its settings as tags."""
         if self.client.get_run(run_id).data.tags.get(SUBMISSION_TAG) != sha256:
             self.client.log_artifact(run_id, str(archive), "submission")
-            self.client.set_tag(run_id, SUBMISSION_TAG, sha256)
+            settings = config.model_dump(mode="json").items()
+            tags = [RunTag(f"predict.{name}", str(value)) for name, value in settings]
+            self.client.log_batch(run_id, tags=[*tags, RunTag(SUBMISSION_TAG, sha256)])
 
     def _open(self, training: str) -> str:
         """Id of the run that is tagged with `training`, set to running; a new one where there is none.

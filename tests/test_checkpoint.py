@@ -111,3 +111,50 @@ def test_weights_of_another_architecture_are_refused(trained):
     )
     with pytest.raises(InputError, match="do not fit its architecture"):
         restore_model(wider, table=table)
+
+
+def changed(parts, path, value):
+    """A copy of a checkpoint's content with another value at `path`."""
+    copy = {name: dict(entry) if isinstance(entry, dict) else entry for name, entry in parts.items()}
+    *outer, last = path
+    where = copy
+    for name in outer:
+        where = where[name]
+    where[last] = value
+    return copy
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (["format"], torch.zeros(2), "this program reads 1"),
+        (["weights"], torch.zeros(3), "weights must be named tensors"),
+        (["weights"], {3: torch.zeros(3)}, "weights must be named tensors"),
+        (["weights", "logit.bias"], "x", "finite floating point tensors, 'logit.bias' is not"),
+        (["weights", "logit.bias"], torch.tensor([float("nan")]), "finite floating point tensors, 'logit.bias' is not"),
+        (["weights", "logit.bias"], torch.zeros(1, dtype=torch.int64), "finite floating point tensors"),
+        (["architecture"], None, "must be a mapping"),
+        (["architecture", "another"], 1, "unexpected keyword argument 'another'"),
+        (["architecture", "num_items"], 10**12, "num_items and dim must be those of the item table (51, 8)"),
+        (["architecture", "num_items"], 51, "num_items and dim must be those of the item table (51, 8)"),
+        (["architecture", "dim"], -8, "num_items and dim must be those of the item table (51, 8)"),
+        (["architecture", "num_items"], 50.0, "num_items and dim must be those of the item table (51, 8)"),
+        (["architecture", "attention_hidden"], [10**9], "attention_hidden must be widths of layers"),
+        (["architecture", "tower_hidden"], [], "tower_hidden must be widths of layers"),
+        (["architecture", "tower_hidden"], {7: 4}, "tower_hidden must be widths of layers"),
+        (["architecture", "dropout"], 1.0, "dropout must be in [0, 1)"),
+        (["architecture", "freeze"], "no", "freeze true or false"),
+        (["max_len"], 0, "max_len must be 1 or more"),
+        (["max_len"], True, "max_len must be 1 or more"),
+        (["id_map_sha256"], None, "id_map_sha256 must be text"),
+        (["metrics"], [], "metrics named numbers"),
+    ],
+)
+def test_values_of_a_wrong_kind_or_size_are_refused_before_anything_is_built(trained, tmp_path, path, value, message):
+    save_checkpoint(trained[1], tmp_path / "good.pt")
+    parts = torch.load(tmp_path / "good.pt", weights_only=True)
+    torch.save(changed(parts, path, value), tmp_path / "c.pt")
+    with pytest.raises(InputError, match="cannot load the checkpoint") as error:
+        load_checkpoint(tmp_path / "c.pt")
+    assert message in str(error.value)
+    assert len(str(error.value).splitlines()) == 1

@@ -14,6 +14,8 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tiny_clip import picture, save_tiny_clip
 
 import mmctr.clip_model
@@ -354,3 +356,46 @@ def test_progress_is_shown_when_asked_for(world: World, capsys: pytest.CaptureFi
     shown = capsys.readouterr().err
     assert "titles: 100%" in shown
     assert "images: 100%" in shown
+
+
+HOSTILE_TITLES = {
+    "emoji": "\U0001f600\U0001f468\u200d\U0001f469\u200d\U0001f467",
+    "right to left": "שלום \u202eabc\u202c مرحبا",
+    "combining": "e" + "\u0301" * 500,
+    "10,000 letters": "x" * 10_000,
+    "10,000 words": "word " * 10_000,
+    "control characters": "\x01\x02\x1b[31m\x7f\x85",
+    "NUL": "a\x00b",
+    "only NUL": "\x00",
+    "the tokenizer's own marks": "<|startoftext|><|endoftext|> <end_of_text>",
+    "markup": "&amp;amp;lt;b&gt; &#0; &#xD800;",
+    "private use": "\ue000\U0010ffff\ufffd\ufeff",
+}
+BLANK_TITLES = {"none": None, "empty": "", "blank": " \t\n\r", "wide blanks": "\u3000\u00a0\u2003"}
+
+
+def test_any_title_gives_a_unit_vector_and_a_blank_one_is_missing(world: World) -> None:
+    names = [*HOSTILE_TITLES, *BLANK_TITLES]
+    world.titles = dict(enumerate([*HOSTILE_TITLES.values(), *BLANK_TITLES.values()], 1))
+    world.images = {}
+    frame, report = world.embed()
+    norms = dict(zip(names, np.linalg.norm(vectors(frame), axis=1), strict=True))
+    for name in HOSTILE_TITLES:
+        assert norms[name] == pytest.approx(1, abs=1e-5), name
+    for name in BLANK_TITLES:
+        assert norms[name] == 0, name
+    assert (report.missing_titles, report.title_only, report.unusable_titles) == (4, len(HOSTILE_TITLES), 0)
+
+
+def test_lone_surrogates_never_reach_the_embedding(world: World) -> None:
+    """A table of items cannot hold them: Polars refuses the text, and parquet text that is no UTF-8 is refused too."""
+    with pytest.raises((UnicodeEncodeError, pl.exceptions.PolarsError, TypeError)):
+        pl.DataFrame({"item_id": [1], "item_title": ["a\ud800"]})
+
+
+@settings(max_examples=40)
+@given(titles=st.lists(st.text(max_size=60), min_size=1, max_size=4))
+def test_titles_of_any_text(encoder: ClipEncoder, titles: list[str]) -> None:
+    found = encoder.encode_titles(titles)
+    assert found.shape == (len(titles), 128)
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)

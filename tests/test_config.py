@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from mmctr.errors import InputError
@@ -53,6 +55,12 @@ def test_a_checkpoint_in_a_file_is_meant_from_that_files_folder(tmp_path, monkey
         ("train.a.b=1", "a setting is written section.field=value"),
         ("=1", "a setting is written section.field=value"),
         ("device.x=1", "device is not a section"),
+        ("train.epochs=" + "9" * 5000, "train.epochs = '999"),  # from here on what fuzzing found
+        ("train.epochs=0x" + "f" * 6000, "train.epochs = <int too large to show>"),
+        ("train.epochs=" + "[" * 5000, "train.epochs = '[[["),
+        ("experiment='" + "x" * 9000 + "'", "experiment = 'xxx"),
+        ("experiment=\ud800", "must be valid UTF-8"),
+        ("train.tower_hidden=[" + "0, " * 500 + "]", "and 481 more"),
     ],
 )
 def test_a_wrong_setting_says_rule_value_and_remedy(tmp_path, override, message):
@@ -60,11 +68,18 @@ def test_a_wrong_setting_says_rule_value_and_remedy(tmp_path, override, message)
     with pytest.raises(InputError) as error:
         load_config(tmp_path, overrides=[override])
     assert message in str(error.value)
+    assert len(str(error.value)) < 2500
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"[train", "not a readable TOML"), (b"\xff", "not a readable TOML"), (None, "no configuration file")],
+    [
+        (b"[train", "not a readable TOML"),
+        (b"\xff", "not a readable TOML"),
+        (b"a = " + b"[" * 5000, "not a readable TOML"),
+        (b"a = " + b"9" * 5000, "not a readable TOML"),
+        (None, "no configuration file"),
+    ],
 )
 def test_an_unreadable_file_is_named(tmp_path, content, message):
     path = tmp_path / "c.toml"
@@ -72,6 +87,16 @@ def test_an_unreadable_file_is_named(tmp_path, content, message):
         path.write_bytes(content)
     with pytest.raises(InputError, match=message):
         load_config(tmp_path, config_file=path)
+
+
+def test_a_model_that_cannot_be_a_path_is_left_as_it_is(tmp_path):
+    (tmp_path / "mmctr.toml").write_text(f"[embed]\nmodel = '{'x' * 5000}'\n")
+    assert load_config(tmp_path).embed.model == "x" * 5000
+
+
+def test_an_unknown_users_folder_is_refused():
+    with pytest.raises(InputError, match="must name a user of this machine"):
+        load_config(Path("~nobody-of-this-name/data"))
 
 
 def test_what_only_says_how_to_run_is_no_part_of_a_key():

@@ -1,4 +1,5 @@
 import hashlib
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -41,8 +42,8 @@ def test_what_is_no_probability_is_never_written(tmp_path, value):
     assert list(tmp_path.iterdir()) == []
 
 
-def packed(tmp_path, content, *, name="prediction.csv"):
-    with zipfile.ZipFile(tmp_path / "s.zip", "w") as archive:
+def packed(tmp_path, content, *, name="prediction.csv", method=zipfile.ZIP_STORED):
+    with zipfile.ZipFile(tmp_path / "s.zip", "w", method) as archive:
         archive.writestr(name, content)
     return tmp_path / "s.zip"
 
@@ -77,5 +78,29 @@ def test_a_good_one_passes_and_other_zips_are_refused(tmp_path):
     (tmp_path / "text.zip").write_text("no zip")
     with pytest.raises(InputError, match="not a readable zip"):
         check_submission(tmp_path / "text.zip", test_ids=IDS)
+    for damage in (0x00, 0xFF):  # a broken deflate stream is neither a bad zip nor an OSError
+        whole = packed(tmp_path, GOOD, method=zipfile.ZIP_DEFLATED).read_bytes()
+        (tmp_path / "torn.zip").write_bytes(whole[:45] + bytes([damage] * 12) + whole[57:])
+        with pytest.raises(InputError, match="not a readable zip"):
+            check_submission(tmp_path / "torn.zip", test_ids=IDS)
     with pytest.raises(InputError, match="no submission at"):
         check_submission(tmp_path / "absent.zip", test_ids=IDS)
+
+
+def test_a_zip_that_would_unpack_to_gigabytes_is_not_unpacked(tmp_path):
+    path = packed(tmp_path, GOOD + "\n" * 20_000_000, method=zipfile.ZIP_DEFLATED)
+    tracemalloc.start()
+    with pytest.raises(InputError, match=r"at most 4096 bytes for this test split"):
+        check_submission(path, test_ids=IDS)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1_000_000
+
+
+def test_a_message_stays_short_whatever_the_cell(tmp_path):
+    with pytest.raises(InputError) as error:
+        check_submission(packed(tmp_path, GOOD.replace("1.0", "9" * 3000)), test_ids=IDS)
+    assert len(str(error.value)) < 200
+    with pytest.raises(InputError) as error:
+        check_submission(packed(tmp_path, GOOD, name="n" * 60_000), test_ids=IDS)
+    assert len(str(error.value)) < 250

@@ -1,0 +1,70 @@
+"""Measure two ways of doing one thing in turn, so that a machine whose speed drifts is fair to both."""
+
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: medians of both sides in `unit`, and how much better ours is."""
+
+    part: str
+    ours: float
+    peer: float
+    unit: str
+    beside: str
+    target: str
+    repeats: int
+    higher_is_better: bool = True
+
+    @property
+    def ratio(self) -> float:
+        """How many times better ours is."""
+        return self.ours / self.peer if self.higher_is_better else self.peer / self.ours
+
+    def as_dict(self) -> dict[str, object]:
+        """For results.json."""
+        return {**asdict(self), "ratio": self.ratio}
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Wall time of one call."""
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def in_turn(ours: Callable[[], object], peer: Callable[[], object], *, repeats: int = 5) -> tuple[float, float]:
+    """Median seconds of both, called A B A B ..., after one call of each that does not count."""
+    ours(), peer()
+    pairs = [(seconds(ours), seconds(peer)) for _ in range(repeats)]
+    return statistics.median(a for a, _ in pairs), statistics.median(b for _, b in pairs)
+
+
+def in_child(code: str, arguments: Sequence[str]) -> dict[str, float]:
+    """Run `code` in a fresh interpreter that prints one JSON object; its peak memory in MB is added."""
+    ending = """
+import resource, json
+result["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+print(json.dumps(result))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code + ending, *arguments],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "GOMP_SPINCOUNT": "1000"},
+    )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def peak_mb() -> float:
+    """Peak resident memory of this process so far, in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
