@@ -41,9 +41,11 @@ def look_before(config: PipelineConfig) -> None:
     _, problems = find_inputs(config.base_path)
     if problems:
         check_inputs(config.base_path, min_items=config.reduce.n_components)
-    if not is_file(home_expanded(Path(config.embed.model))):
-        _check_model_name(config.embed.model)
-    resolve_device(config.device)
+    model = config.embed.model
+    if not is_file(home_expanded(Path(model))) and model != _remembered(config.base_path).get("clip_model"):
+        _check_model_name(model)
+    if config.device not in ("auto", "cpu"):
+        resolve_device(config.device)
 
 
 def open_inputs(config: PipelineConfig, workspace: Workspace) -> Inputs:
@@ -59,21 +61,27 @@ def open_inputs(config: PipelineConfig, workspace: Workspace) -> Inputs:
         **{role: workspace.file_ref(path) for role, path in paths.items()},
         clip_model=_clip_model(config.embed.model, workspace),
     )
-    memory = workspace.root / "checked.json"
     fingerprint = hashlib.sha256(
         json.dumps([inputs.digests(), min_items, code_digest("mmctr.schema")], sort_keys=True).encode()
     ).hexdigest()
-    if not _remembers(memory, fingerprint):
+    if _remembered(base_path).get("inputs") != fingerprint:
         check_inputs(base_path, min_items=min_items)
-        write_bytes(memory, json.dumps(fingerprint).encode())
+        good = {"inputs": fingerprint, "clip_model": config.embed.model}
+        write_bytes(_memory(base_path), json.dumps(good).encode())
     return inputs
 
 
-def _remembers(memory: Path, fingerprint: str) -> bool:
+def _memory(base_path: Path) -> Path:
+    """Where it is written down which inputs were found good, so that they are not read through again."""
+    return Workspace(base_path).root / "checked.json"
+
+
+def _remembered(base_path: Path) -> dict[str, str]:
     try:
-        return bool(json.loads(memory.read_bytes()) == fingerprint)
+        found = json.loads(_memory(base_path).read_bytes())
     except (OSError, ValueError):
-        return False
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _clip_model(model: str, workspace: Workspace) -> FileRef | str:

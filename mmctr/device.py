@@ -1,7 +1,5 @@
 """Which device to compute on."""
 
-import torch
-
 from mmctr.errors import InputError
 
 
@@ -11,6 +9,8 @@ def resolve_device(name: str) -> str:
     Raises:
         InputError: the name is unknown, or the device is not there.
     """
+    import torch  # seconds that a run which computes nothing need not spend
+
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:

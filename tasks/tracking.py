@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, LifecycleStage, Metric, Param, RunTag
@@ -19,13 +20,13 @@ from prefect.runtime import flow_run
 
 from mmctr.errors import first_line
 from mmctr.files import write_bytes
-from mmctr.training import Epoch
 from tasks.config import Section
 from tasks.mlflow_database import make_database
-from tasks.model_logging import log_din_model, log_pca_model
-from tasks.plots import auc_figure, explained_variance_figure
 from tasks.references import Workspace
 from tasks.stage import Lineage
+
+if TYPE_CHECKING:  # PyTorch and Matplotlib are loaded when there is something to log
+    from mmctr.training import Epoch
 
 TRAINING_TAG = "mmctr.training"
 SUBMISSION_TAG = "mmctr.submission_sha256"
@@ -162,21 +163,25 @@ class TrainingRun:
         known = self.client.get_run(self.run_id).data.metrics
         self.log_metrics({name: value for name, value in values.items() if known.get(name) != value}, step=step)
 
-    def log_epoch(self, epoch: Epoch) -> None:
+    def log_epoch(self, epoch: "Epoch") -> None:
         """Figures of an epoch, unless an earlier process logged them."""
         if epoch.epoch not in self.logged:
             names = ("train_loss", "valid_auc", "valid_logloss", "learning_rate", "rows_per_second")
             self.log_metrics({name: getattr(epoch, name) for name in names}, step=epoch.epoch)
             self.logged.add(epoch.epoch)
 
-    def log_outcome(self, history: Sequence[Epoch], *, best: Epoch) -> None:
+    def log_outcome(self, history: Sequence["Epoch"], *, best: "Epoch") -> None:
         """The best epoch's figures and the plot of all."""
+        from tasks.plots import auc_figure
+
         final = {"best_epoch": best.epoch, "best_valid_auc": best.valid_auc, "best_valid_logloss": best.valid_logloss}
         self.log_once(final, step=best.epoch)
         self.client.log_figure(self.run_id, auc_figure(history), "plots/valid_auc.png")
 
     def log_files(self, workspace: Workspace, *, lineage: Lineage, checkpoint: Path, epochs: Path) -> None:
         """The checkpoint, the PCA model with its plot, and the reports of the stages."""
+        from tasks.plots import explained_variance_figure
+
         self.client.log_artifact(self.run_id, str(checkpoint), "checkpoint")
         self.client.log_artifact(self.run_id, str(epochs), "checkpoint")
         self.client.log_artifact(self.run_id, str(workspace.path(lineage.pca)), "pca")
@@ -191,6 +196,8 @@ class TrainingRun:
 
         A model that a killed process left unfinished is no output of the run; it is deleted and logged anew.
         """
+        from tasks.model_logging import log_din_model, log_pca_model
+
         run = self.client.get_run(self.run_id)
         whole = set() if run.outputs is None else {output.model_id for output in run.outputs.model_outputs}
         names = set()
