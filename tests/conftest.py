@@ -1,5 +1,6 @@
 """Fixtures that cost seconds and are shared: a demo data set, a Prefect server, an MLflow store."""
 
+import logging
 import os
 import shutil
 import sqlite3
@@ -64,3 +65,9 @@ def prefect_server(tmp_path_factory) -> Iterator[None]:
 
     with prefect_test_harness(server_startup_timeout=120):
         yield
+
+
+@pytest.fixture(autouse=True)
+def heard_library(monkeypatch) -> None:
+    """Let `caplog` hear the library, which Prefect cuts off from the root logger once it is loaded."""
+    monkeypatch.setattr(logging.getLogger("mmctr"), "propagate", True)

@@ -298,7 +298,7 @@ def test_a_model_that_was_logged_by_half_is_logged_anew_and_a_whole_one_is_not(t
                 if len(logged) == 2:
                     raise KeyboardInterrupt
 
-        monkeypatch.setattr(f"tasks.tracking.log_{name}_model", logs)
+        monkeypatch.setattr(f"tasks.model_logging.log_{name}_model", logs)
 
     log("pca")
     log("din")
