@@ -41,7 +41,7 @@ def is_whole(name: str, content: bytes, known: dict[str, str]) -> bool:
         return content.startswith(b"PK") and b"PK\x05\x06" in content[-64:]  # the zip's end record
     if name.endswith(("digests.json", "checked.json")):
         return json.loads(content) is not None
-    if name.endswith("mlflow_run_id"):
+    if name.endswith("training_name"):
         return len(content) == 36
     return hashlib.sha256(content).hexdigest() == known.get(name)
 

@@ -21,6 +21,7 @@ from tqdm import tqdm
 from mmctr.errors import InputError
 from mmctr.files import file_sha256, replacing_folder
 from mmctr.rar_stream import Member, list_members, shown, unpacking
+from mmctr.tables import read_table
 
 MANIFEST_NAME = "manifest.parquet"
 MANIFEST_SCHEMA = {
@@ -228,7 +229,7 @@ def extract_images(
 def _read_manifest(folder: Path) -> pl.DataFrame:
     path = folder / MANIFEST_NAME
     try:
-        manifest = pl.read_parquet(path)
+        manifest = read_table(path)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise ValueError(f"{path} is missing or no parquet file: extract the images again") from error
     if manifest.schema != pl.Schema(MANIFEST_SCHEMA):

@@ -3,6 +3,7 @@
 import io
 import pickle
 import warnings
+import zipfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 from mmctr.din import DIN
-from mmctr.errors import InputError, first_line, shown_value
+from mmctr.errors import REMEDIES, InputError, first_line, shown_value
 from mmctr.files import write_bytes
 from mmctr.item_table import ItemTable
 
@@ -75,11 +76,19 @@ def load_tensors(path: Path, *, device: str | torch.device = "cpu") -> dict[str,
         ValueError: the file is damaged, or holds something else, such as code.
     """
     try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()  # PyTorch does not compare the checksums that it writes
+        if damaged is not None:
+            raise ValueError(f"{damaged} does not have its checksum")
         with warnings.catch_warnings():  # an unusual pickle protocol is warned of before it is refused
             warnings.simplefilter("ignore", UserWarning)
             content = torch.load(path, map_location=device, weights_only=True)
-    except MemoryError:
+    except (MemoryError, torch.OutOfMemoryError):
         raise
+    except OSError as error:
+        if error.errno in REMEDIES:  # the file may be good
+            raise
+        raise ValueError(f"{path} is not a whole file of tensors: {first_line(error)}") from error
     except pickle.UnpicklingError as error:
         raise ValueError(f"{path} holds something else than tensors and plain values, or is damaged") from error
     except Exception as error:  # a damaged file can raise nearly anything in torch.load
@@ -94,7 +103,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
     save_tensors(
         {
             "format": FORMAT,
-            "architecture": {**asdict(checkpoint.architecture)},
+            "architecture": asdict(checkpoint.architecture),
             "weights": checkpoint.weights,
             "max_len": checkpoint.max_len,
             "id_map_sha256": checkpoint.id_map_sha256,

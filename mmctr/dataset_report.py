@@ -18,6 +18,7 @@ from mmctr.list_columns import flat_lists, plain_numbers, read_chunks
 from mmctr.rar_stream import list_members
 from mmctr.row_hash import count_distinct, hash_column, hash_lists, is_among, mixed
 from mmctr.schema import SPLITS, check_inputs
+from mmctr.tables import read_table, scan_table, table_schema
 
 USUAL_LEVELS = (1, 10)  # what this release uses; 0..19 can be used, but is worth a look
 LEVEL_COLUMNS = ("likes_level", "views_level")
@@ -100,7 +101,7 @@ def report_dataset(base_path: Path, *, min_items: int = 1, password: str | None 
     members = list_members(inputs.archive, password=password or None)
     files = {"items": inputs.items, "archive": inputs.archive, **{name: getattr(inputs, name) for name in SPLITS}}
     rows = {**inputs.rows, "archive": len(members)}
-    items = pl.read_parquet(inputs.items, columns=["item_id", "item_title"])
+    items = read_table(inputs.items, columns=["item_id", "item_title"])
     item_ids = items["item_id"].cast(pl.Int64).to_numpy()
     table = ItemTable(item_ids=item_ids, weights=np.zeros((len(items) + 1, 0), dtype=np.float32))
     named = [image_name(member.name) for member in members if not member.is_folder and not member.is_link]
@@ -191,7 +192,7 @@ def _without_padding(
 
 def _user_kind(path: Path) -> type[pl.DataType] | None:
     """How the users of a split are compared, or None where there is no `user_id` that can be."""
-    dtype = pl.read_parquet_schema(path).get("user_id")
+    dtype = table_schema(path).get("user_id")
     if dtype is None:
         return None
     return pl.Int64 if dtype.is_integer() else pl.String if dtype == pl.String else None
@@ -203,7 +204,7 @@ def _users(path: Path) -> pl.Series | None:
     if kind is None:
         return None
     user = pl.col("user_id").cast(kind, strict=False)
-    return pl.scan_parquet(path).select(user.drop_nulls().unique()).collect()["user_id"]
+    return scan_table(path).select(user.drop_nulls().unique()).collect()["user_id"]
 
 
 def _report_split(

@@ -12,6 +12,7 @@ from mmctr.attention import TargetAttention, mlp
 from mmctr.click_split import Batch
 from mmctr.item_table import PADDING_IDX
 from mmctr.levels import LEVELS
+from mmctr.numerics import autocast
 
 LEVEL_DIM = 16
 LEVEL_STD = 0.05  # initial spread of the level embeddings, about that of the item embeddings
@@ -60,7 +61,9 @@ class DIN(nn.Module):
         interest = self.attention(target, history, batch.row)  # (B, D)
         levels = [self.likes_emb(batch.likes), self.views_emb(batch.views)]  # (B, S) each
         features = torch.cat([target, interest, *levels], dim=1)  # (B, 2 D + 2 S)
-        return self.logit(self.tower(features)).squeeze(1)
+        hidden = self.tower(features)
+        with autocast(hidden.device, enabled=False):  # rounded to bfloat16, most logits of a split would be ties
+            return self.logit(hidden.float()).squeeze(1)
 
 
 def level_embedding() -> nn.Embedding:

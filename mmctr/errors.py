@@ -2,8 +2,10 @@
 
 import errno
 import os
+import re
 import sqlite3
 from collections.abc import Iterator
+from pathlib import Path
 
 
 class InputError(Exception):
@@ -39,12 +41,29 @@ REMEDIES = {
     errno.EMFILE: "raise the limit on open files (ulimit -n)",
     errno.ENFILE: "close programs, or raise the system's limit on open files (sysctl fs.file-max)",
 }
+THEN = "then run the same command again"
+CANNOT_OPEN_REMEDY = "let this user write in its folder, or raise the limit on open files (ulimit -n)"
 SQLITE_ERRNO = {  # primary result codes of https://www.sqlite.org/rescode.html
     sqlite3.SQLITE_FULL: errno.ENOSPC,
     sqlite3.SQLITE_READONLY: errno.EROFS,
     sqlite3.SQLITE_PERM: errno.EACCES,
-    sqlite3.SQLITE_CANTOPEN: errno.EACCES,
 }
+_RUST_NUMBER = re.compile(r"\(os error (\d+)\)")
+
+
+def error_number(error: BaseException) -> int | None:
+    """The system's number of an error; Polars leaves `errno` empty and has the number in its text alone."""
+    if not isinstance(error, OSError):
+        return None
+    found = _RUST_NUMBER.search(str(error)) if error.errno is None else None
+    return int(found[1]) if found else error.errno
+
+
+def raise_if_of_the_machine(error: BaseException, *, path: Path) -> None:
+    """Raise `error` again where not the content of `path` is at fault but something that `as_input_error` has words for."""
+    if isinstance(error, OSError) and error_number(error) in REMEDIES:
+        error.filename = error.filename or str(path)
+        raise error
 
 
 def as_input_error(error: BaseException) -> InputError | None:
@@ -56,19 +75,21 @@ def as_input_error(error: BaseException) -> InputError | None:
     if isinstance(error, InputError):
         return error
     for cause in _causes(error):
-        if isinstance(cause, OSError) and cause.errno in REMEDIES:
-            place = "" if cause.filename is None else f" {cause.filename}"
-            return _of_the_machine(place, cause.errno)
+        number = error_number(cause)
+        if isinstance(cause, OSError) and number in REMEDIES:
+            return _of_the_machine("a file" if cause.filename is None else cause.filename, number)
         code = getattr(cause, "sqlite_errorcode", None)  # an extended code holds the primary one in its low byte
-        if isinstance(cause, sqlite3.Error) and code is not None and code & 0xFF in SQLITE_ERRNO:
-            return _of_the_machine(f" a database ({cause})", SQLITE_ERRNO[code & 0xFF])
+        if not isinstance(cause, sqlite3.Error) or code is None:
+            continue
+        if code & 0xFF == sqlite3.SQLITE_CANTOPEN:  # SQLite does not say why
+            return InputError(f"cannot use a database ({cause}); {CANNOT_OPEN_REMEDY}, {THEN}")
+        if code & 0xFF in SQLITE_ERRNO:
+            return _of_the_machine(f"a database ({cause})", SQLITE_ERRNO[code & 0xFF])
     return None
 
 
 def _of_the_machine(place: str, number: int) -> InputError:
-    return InputError(
-        f"cannot use{place or ' a file'}: {os.strerror(number)}; {REMEDIES[number]}, then run the same command again"
-    )
+    return InputError(f"cannot use {place}: {os.strerror(number)}; {REMEDIES[number]}, {THEN}")
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

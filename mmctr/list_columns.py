@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mmctr.errors import InputError, first_line
+from mmctr.errors import InputError, first_line, raise_if_of_the_machine
 
 READ_ROWS = 131_072  # rows that are unpacked at a time: 64 MB of padded int64 histories of 64
 
@@ -27,6 +27,7 @@ def read_chunks(path: Path, *, columns: Sequence[str], rows: int = READ_ROWS) ->
             _check_row_counts(path, file.metadata)
             yield from file.iter_batches(batch_size=rows, columns=list(columns))
     except (pa.ArrowException, OSError) as error:
+        raise_if_of_the_machine(error, path=path)
         raise InputError(
             f"{path} must be a whole parquet file: {first_line(error)}; copy or download it again"
         ) from error

@@ -6,11 +6,7 @@ import torch
 from torch import nn
 
 from mmctr.click_split import ClickSplit
-
-
-def autocast(device: torch.device) -> torch.autocast:
-    """bfloat16 for matrix products on CUDA, nothing on the CPU."""
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda")
+from mmctr.numerics import autocast, deterministic
 
 
 @torch.inference_mode()
@@ -19,9 +15,9 @@ def predict_logits(model: nn.Module, split: ClickSplit, *, batch_size: int) -> n
     model.eval()
     device = split.target.device
     parts = []
-    for batch in split.batches(batch_size):
-        with autocast(device):
-            parts.append(model(batch).float())
+    with deterministic(), autocast(device):
+        for batch in split.batches(batch_size):
+            parts.append(model(batch))
     return torch.cat(parts).cpu().numpy() if parts else np.zeros(0, dtype=np.float32)
 
 

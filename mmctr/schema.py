@@ -12,9 +12,10 @@ import polars as pl
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mmctr.errors import InputError, first_line
+from mmctr.errors import InputError, first_line, raise_if_of_the_machine
 from mmctr.levels import LEVELS
 from mmctr.list_columns import read_chunks
+from mmctr.tables import scan_table, table_schema
 
 ITEMS = "item_feature.parquet"
 ARCHIVES = ("item_images_2.rar", "item_images.rar")
@@ -88,10 +89,11 @@ def check_inputs(base_path: Path, *, min_items: int = 1) -> InputFiles:
 def _check_table(path: Path, *, role: str, columns: tuple[str, ...]) -> tuple[int, list[str]]:
     """Number of rows, and a sentence for each broken rule."""
     try:
-        schema = pl.read_parquet_schema(path)
+        schema = table_schema(path)
     except pl.exceptions.DuplicateError:
         return 0, [f"column names must be unique, {_repeated_column(path)} is there more than once; rename one"]
     except UNREADABLE as error:
+        raise_if_of_the_machine(error, path=path)
         return 0, [f"not a readable parquet file ({first_line(error)}); copy or download it again"]
     problems = [f"column {name} is missing; it has {', '.join(schema)}" for name in columns if name not in schema]
     wrong = {name: _dtype_problem(name, schema[name]) for name in columns if name in schema}
@@ -100,8 +102,9 @@ def _check_table(path: Path, *, role: str, columns: tuple[str, ...]) -> tuple[in
     checks = {text: check for name in usable for text, check in _rules(name, schema[name], role=role)}
     counts = [check.alias(str(index)) for index, check in enumerate(checks.values())]
     try:
-        found = pl.scan_parquet(path).select(pl.len().alias("rows"), *counts).collect(engine="streaming").row(0)
+        found = scan_table(path).select(pl.len().alias("rows"), *counts).collect(engine="streaming").row(0)
     except UNREADABLE as error:
+        raise_if_of_the_machine(error, path=path)
         return 0, [f"damaged ({first_line(error)}); copy or download it again"]
     rows = int(found[0])
     if rows == 0:

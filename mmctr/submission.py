@@ -65,7 +65,7 @@ def check_submission(path: Path, *, test_ids: pl.Series) -> int:
     rows = _read_rows(path, max_bytes=ROW_BYTES * (len(test_ids) + 1))
     if len(rows) != len(test_ids):
         raise InputError(f"{path.name}: one row for each of the {len(test_ids)} test IDs is needed, found {len(rows)}")
-    differs = (rows["ID"] != test_ids.cast(pl.String)).arg_true()
+    differs = rows["ID"].ne_missing(test_ids.cast(pl.String)).arg_true()  # an empty ID is null
     if len(differs):
         at = differs[0]
         raise InputError(

@@ -1,33 +1,30 @@
 """The training recipe: smoothed labels, AdamW, clipping, a plateau schedule and early stopping on validation AUC.
 
-Every epoch draws its order and its dropout from the seed and the epoch's number alone, and leaves its whole state in
-a file, so that a training that was killed goes on at its next epoch as if it had never stopped.
+Every epoch draws its order and its dropout from the seed and the epoch's number alone, and the whole training is saved
+after each epoch and each minute within one, so that a training that was killed goes on as if it had never stopped.
 """
 
-import copy
-import logging
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 from tqdm import tqdm
 
-from mmctr.checkpoint import load_tensors, save_tensors
+from mmctr.checkpoint import Architecture, Checkpoint
 from mmctr.click_split import ClickSplit
 from mmctr.din import DIN
+from mmctr.item_table import ItemTable
 from mmctr.metrics import auc, logloss
-from mmctr.prediction import autocast, predict_logits
-
-logger = logging.getLogger(__name__)
+from mmctr.numerics import autocast, deterministic
+from mmctr.prediction import predict_logits
+from mmctr.training_state import Begun, Epoch, Progress, generators, restore_state, save_state, set_generators
 
 SEED_STRIDE = 1_000_003  # a prime, so that seeds of different runs and epochs do not meet
-CLIP_NORM = 5.0
+SAVE_SECONDS = 60.0  # the most work that a killed training loses
 
 
 @dataclass(frozen=True)
@@ -50,37 +47,45 @@ class Recipe:
     learning_rate: float = 1e-3
     weight_decay: float = 1e-4
     label_smoothing: float = 0.01
-    clip_norm: float = CLIP_NORM
+    clip_norm: float = 5.0
     patience: int = 3
     plateau_factor: float = 0.5
     plateau_patience: int = 1
     seed: int = 0
 
 
-@dataclass(frozen=True)
-class Epoch:
-    """What one epoch gave; `epoch` counts from 1, `rows_per_second` is that of training alone."""
+def train_din(
+    table: ItemTable,
+    train: ClickSplit,
+    valid: ClickSplit,
+    *,
+    architecture: Architecture,
+    recipe: Recipe,
+    max_len: int,
+    device: str,
+    state: Path | None = None,
+    on_epoch: Callable[[Epoch], None] = lambda _: None,
+    progress: bool | None = None,
+) -> tuple[Checkpoint, list[Epoch]]:
+    """Train a DIN that starts from `table` and give its best epoch as a checkpoint, with the figures of all.
 
-    epoch: int
-    train_loss: float
-    valid_auc: float
-    valid_logloss: float
-    learning_rate: float
-    rows_per_second: float
-
-
-@dataclass
-class Progress:
-    """Where a training stands between two epochs."""
-
-    history: list[Epoch] = field(default_factory=list)
-    best_epoch: int = 0
-    best_weights: dict[str, Tensor] = field(default_factory=dict)
-
-    @property
-    def best(self) -> Epoch:
-        """The epoch with the highest validation AUC, the first of equals."""
-        return self.history[self.best_epoch - 1]
+    Initial weights are drawn from the recipe's seed. `max_len` is what the splits were loaded with. The other arguments
+    are those of `fit`.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        model = architecture.build()
+    model.set_item_table(torch.from_numpy(table.weights))
+    done = fit(model.to(device), train, valid, recipe=recipe, state=state, on_epoch=on_epoch, progress=progress)
+    best = done.best
+    checkpoint = Checkpoint(
+        architecture=architecture,
+        weights=done.best_weights,
+        max_len=max_len,
+        id_map_sha256=table.digest,
+        metrics={"epoch": best.epoch, "valid_auc": best.valid_auc, "valid_logloss": best.valid_logloss},
+    )
+    return checkpoint, done.history
 
 
 def fit(
@@ -90,6 +95,7 @@ def fit(
     *,
     recipe: Recipe,
     state: Path | None = None,
+    save_seconds: float = SAVE_SECONDS,
     on_epoch: Callable[[Epoch], None] = lambda _: None,
     progress: bool | None = None,
 ) -> Progress:
@@ -100,7 +106,8 @@ def fit(
         train: packed split with labels; it is moved to the model's device, as `valid` is.
         valid: packed split with labels, both classes among them.
         recipe: how to train.
-        state: file that holds the training between epochs. Where it exists, training goes on from it.
+        state: file that holds the training meanwhile. Where it exists, training goes on from it.
+        save_seconds: how often it is written within an epoch; it is written after each epoch too.
         on_epoch: called after each epoch, once its state is safe, and at the start for those of an earlier process.
         progress: show a bar for each epoch; None shows it on a terminal only.
 
@@ -109,59 +116,55 @@ def fit(
     """
     device = model.items.weight.device
     train, valid = train.to(device), valid.to(device)
-    optimizer = torch.optim.AdamW(
-        [weight for weight in model.parameters() if weight.requires_grad],
-        lr=recipe.learning_rate,
-        weight_decay=recipe.weight_decay,
-        fused=True,
-    )
+    weights = [weight for weight in model.parameters() if weight.requires_grad]
+    optimizer = torch.optim.AdamW(weights, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True)
     schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(
         optimizer, mode="max", factor=recipe.plateau_factor, patience=recipe.plateau_patience, threshold=0.0
     )
-    done = Progress()
-    if state is not None and state.exists():
-        done = _restore(state, model, optimizer, schedule)
+    known = state is not None and state.exists()
+    done = restore_state(state, model, optimizer, schedule) if state is not None and known else Progress()
+
+    def save(begun: Begun | None) -> None:
+        done.begun = begun
+        if state is not None:
+            save_state(state, model, optimizer, schedule, done)
+
     for epoch in done.history:
         on_epoch(epoch)
-    with _deterministic():
+    with deterministic():
         while len(done.history) < recipe.epochs and len(done.history) - done.best_epoch < recipe.patience:
-            epoch = _run_epoch(len(done.history) + 1, model, train, valid, optimizer, recipe=recipe, progress=progress)
+            number, rate = len(done.history) + 1, optimizer.param_groups[0]["lr"]
+            trained = done.begun.rows if done.begun else 0
+            started = time.perf_counter()
+            loss = train_epoch(
+                model,
+                train,
+                optimizer,
+                recipe=recipe,
+                number=number,
+                begun=done.begun,
+                save=save,
+                save_seconds=save_seconds,
+                progress=progress,
+            )
+            speed = (len(train) - trained) / (time.perf_counter() - started)
+            epoch = Epoch(number, loss, *evaluate(model, valid, recipe=recipe), rate, speed)
             schedule.step(epoch.valid_auc)
             done.history.append(epoch)
             if done.best_epoch == 0 or epoch.valid_auc > done.best.valid_auc:
-                done.best_epoch = epoch.epoch
+                done.best_epoch = number
                 done.best_weights = {name: value.cpu().clone() for name, value in model.state_dict().items()}
-            if state is not None:
-                _save(state, model, optimizer, schedule, done)
+            save(None)
             on_epoch(epoch)
     return done
 
 
-def _run_epoch(
-    number: int,
-    model: DIN,
-    train: ClickSplit,
-    valid: ClickSplit,
-    optimizer: torch.optim.Optimizer,
-    *,
-    recipe: Recipe,
-    progress: bool | None,
-) -> Epoch:
-    learning_rate = optimizer.param_groups[0]["lr"]
-    started = time.perf_counter()
-    loss = train_epoch(model, train, optimizer, recipe=recipe, number=number, progress=progress)
-    seconds = time.perf_counter() - started
+def evaluate(model: DIN, valid: ClickSplit, *, recipe: Recipe) -> tuple[float, float]:
+    """AUC and logloss of `valid`, which lies on the model's device."""
     assert valid.label is not None
     logits = predict_logits(model, valid, batch_size=recipe.batch_size)
     labels = valid.label.cpu().numpy()
-    return Epoch(
-        epoch=number,
-        train_loss=loss,
-        valid_auc=auc(labels, logits),
-        valid_logloss=logloss(labels, logits),
-        learning_rate=learning_rate,
-        rows_per_second=len(train) / seconds,
-    )
+    return auc(labels, logits), logloss(labels, logits)
 
 
 def train_epoch(
@@ -171,85 +174,47 @@ def train_epoch(
     *,
     recipe: Recipe,
     number: int,
-    progress: bool | None,
+    begun: Begun | None = None,
+    save: Callable[[Begun], None] = lambda _: None,
+    save_seconds: float = SAVE_SECONDS,
+    progress: bool | None = None,
 ) -> float:
-    """One pass over `train` in an order drawn from the seed and the epoch's `number`; returns the mean loss."""
+    """One pass over `train`, or the rest of one that was `begun`.
+
+    The order of rows and dropout are drawn from the seed and the epoch's `number`. `save` is called every
+    `save_seconds` with how far the epoch has come. Returns the mean loss of all its rows.
+    """
     device = model.items.weight.device
     seed = recipe.seed * SEED_STRIDE + number
     order = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed)).to(device)
-    total = torch.zeros((), dtype=torch.float64, device=device)
+    rows = begun.rows if begun else 0
+    loss_sum = torch.full((), begun.loss_sum if begun else 0.0, dtype=torch.float64, device=device)
     weights = [weight for weight in model.parameters() if weight.requires_grad]
-    bar = tqdm(
-        total=len(train),
-        desc=f"epoch {number}",
-        unit="row",
-        unit_scale=True,
-        disable=None if progress is None else not progress,
-    )
+    hide = None if progress is None else not progress
+    bar = tqdm(total=len(train), initial=rows, desc=f"epoch {number}", unit="row", unit_scale=True, disable=hide)
     model.train()
     with bar, torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
-        for batch in train.batches(recipe.batch_size, order=order):
+        if begun:
+            set_generators(begun.generators, device)
+        saved = time.perf_counter()
+        for batch in train.batches(recipe.batch_size, order=order[rows:]):
             with autocast(device):
                 loss = smoothed_loss(model(batch), batch.label, smoothing=recipe.label_smoothing)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             nn.utils.clip_grad_norm_(weights, recipe.clip_norm, foreach=True)
             optimizer.step()
-            total += loss.detach().double() * len(batch.target)
+            loss_sum += loss.detach().double() * len(batch.target)
+            rows += len(batch.target)
             bar.update(len(batch.target))
-    return float(total) / len(train)
+            if time.perf_counter() - saved > save_seconds and rows < len(train):
+                save(Begun(rows, float(loss_sum), generators(device)))
+                saved = time.perf_counter()
+    return float(loss_sum) / len(train)
 
 
 def smoothed_loss(logits: Tensor, label: Tensor | None, *, smoothing: float) -> Tensor:
     """Mean binary cross-entropy of (B,) `logits` against (B,) labels drawn in from 0 and 1 by `smoothing`."""
     assert label is not None
     return binary_cross_entropy_with_logits(logits.float(), label * (1 - 2 * smoothing) + smoothing)
-
-
-@contextmanager
-def _deterministic() -> Iterator[None]:
-    """Ask PyTorch for kernels that give the same bits in every run, and take the setting back afterwards."""
-    before, warn_only = (
-        torch.are_deterministic_algorithms_enabled(),
-        torch.is_deterministic_algorithms_warn_only_enabled(),
-    )
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before, warn_only=warn_only)
-
-
-def _save(path: Path, model: DIN, optimizer: Any, schedule: Any, done: Progress) -> None:
-    save_tensors(
-        {
-            "model": model.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "schedule": schedule.state_dict(),
-            "history": [asdict(epoch) for epoch in done.history],
-            "best_epoch": done.best_epoch,
-            "best_weights": done.best_weights,
-        },
-        path,
-    )
-
-
-def _restore(path: Path, model: DIN, optimizer: Any, schedule: Any) -> Progress:
-    """Load what `_save` wrote; a file that cannot be used is reported, and training begins anew."""
-    device = model.items.weight.device
-    fresh = copy.deepcopy((optimizer.state_dict(), schedule.state_dict())), model.state_dict()
-    try:
-        saved = load_tensors(path, device=device)
-        optimizer.load_state_dict(saved["optimizer"])
-        schedule.load_state_dict(saved["schedule"])
-        model.load_state_dict(saved["model"])
-        history = [Epoch(**epoch) for epoch in saved["history"]]
-        weights = {name: value.cpu() for name, value in saved["best_weights"].items()}
-    except (ValueError, KeyError, TypeError, RuntimeError) as error:
-        logger.warning("the saved training state cannot be used (%s); training begins anew", error)
-        (optimizer_state, schedule_state), _ = fresh
-        optimizer.load_state_dict(optimizer_state)
-        schedule.load_state_dict(schedule_state)
-        return Progress()
-    return Progress(history=history, best_epoch=saved["best_epoch"], best_weights=weights)

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mmctr.reduction import load_pca
-from mmctr.training import Epoch
+from mmctr.training_state import Epoch
 
 
 def auc_figure(history: Sequence[Epoch]) -> Figure:

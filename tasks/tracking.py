@@ -26,7 +26,7 @@ from tasks.references import Workspace
 from tasks.stage import Lineage
 
 if TYPE_CHECKING:  # PyTorch and Matplotlib are loaded when there is something to log
-    from mmctr.training import Epoch
+    from mmctr.training_state import Epoch
 
 TRAINING_TAG = "mmctr.training"
 SUBMISSION_TAG = "mmctr.submission_sha256"
@@ -170,12 +170,15 @@ class TrainingRun:
             self.log_metrics({name: getattr(epoch, name) for name in names}, step=epoch.epoch)
             self.logged.add(epoch.epoch)
 
-    def log_outcome(self, history: Sequence["Epoch"], *, best: "Epoch") -> None:
+    def log_device(self, device: str) -> None:
+        """Where the training computes: a result of one device is served on others too."""
+        self.client.set_tag(self.run_id, "train.device", device)
+
+    def log_outcome(self, history: Sequence["Epoch"], *, best: dict[str, float]) -> None:
         """The best epoch's figures and the plot of all."""
         from tasks.plots import auc_figure
 
-        final = {"best_epoch": best.epoch, "best_valid_auc": best.valid_auc, "best_valid_logloss": best.valid_logloss}
-        self.log_once(final, step=best.epoch)
+        self.log_once({f"best_{name}": value for name, value in best.items()}, step=int(best["epoch"]))
         self.client.log_figure(self.run_id, auc_figure(history), "plots/valid_auc.png")
 
     def log_files(self, workspace: Workspace, *, lineage: Lineage, checkpoint: Path, epochs: Path) -> None:

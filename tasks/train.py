@@ -17,23 +17,21 @@ def train(
     place: Place, *, config: TrainConfig, train: FileRef, valid: FileRef, table: FileRef, lineage: Lineage
 ) -> Trained:
     """Write the best checkpoint and the epochs, told to MLflow as they come; goes on where a killed run stopped."""
-    import torch
-
-    from mmctr.checkpoint import Architecture, Checkpoint, save_checkpoint
+    from mmctr.checkpoint import Architecture, save_checkpoint
     from mmctr.click_split import load_split
     from mmctr.device import resolve_device
     from mmctr.files import write_bytes
     from mmctr.item_table import load_item_table
-    from mmctr.training import Epoch, Recipe, fit
+    from mmctr.training import Recipe, train_din
+    from mmctr.training_state import Epoch
 
     workspace, key = place.workspace, current_key()
     folder, work = workspace.store("train", key), workspace.work("train", key)
     device = resolve_device(place.device)
     items = load_item_table(workspace.path(table))
-    clicks = {
-        name: load_split(workspace.path(ref), table=items, max_len=config.max_len, with_label=True)
-        for name, ref in (("train", train), ("valid", valid))
-    }
+    clicks, held_out = (
+        load_split(workspace.path(ref), table=items, max_len=config.max_len, with_label=True) for ref in (train, valid)
+    )
     architecture = Architecture(
         num_items=len(items.item_ids),
         dim=items.weights.shape[1],
@@ -42,15 +40,12 @@ def train(
         dropout=config.dropout,
         freeze=config.freeze,
     )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        model = architecture.build()
-    model.set_item_table(torch.from_numpy(items.weights))
     recipe = Recipe(**{name: getattr(config, name) for name in Recipe.__dataclass_fields__})
 
     tracker = Tracker(place.tracking_uri, place.experiment)
-    with tracker.training_run(work / "mlflow_run_id", config=config, lineage=lineage, rows=len(clicks["train"])) as run:
-        logger().info("training on %s, %d rows, MLflow run %s", device, len(clicks["train"]), run.run_id)
+    with tracker.training_run(work / "training_name", config=config, lineage=lineage, rows=len(clicks)) as run:
+        run.log_device(device)
+        logger().info("training on %s, %d rows, MLflow run %s", device, len(clicks), run.run_id)
 
         def tell(epoch: Epoch) -> None:
             run.log_epoch(epoch)
@@ -60,39 +55,29 @@ def train(
                 *(epoch.learning_rate, epoch.rows_per_second),
             )
 
-        done = fit(
-            model.to(device),
-            clicks["train"],
-            clicks["valid"],
+        checkpoint, history = train_din(
+            items,
+            clicks,
+            held_out,
+            architecture=architecture,
             recipe=recipe,
+            max_len=config.max_len,
+            device=device,
             state=work / "training.pt",
             on_epoch=tell,
         )
-        best = done.best
-        checkpoint = Checkpoint(
-            architecture=architecture,
-            weights=done.best_weights,
-            max_len=config.max_len,
-            id_map_sha256=items.digest,
-            metrics={"epoch": best.epoch, "valid_auc": best.valid_auc, "valid_logloss": best.valid_logloss},
-        )
-        save_checkpoint(checkpoint, folder / "task1and2_best.pt")
-        epochs = [
-            {name: value for name, value in asdict(epoch).items() if name in REPRODUCIBLE} for epoch in done.history
-        ]
+        best, best_file = checkpoint.metrics, folder / "task1and2_best.pt"
+        save_checkpoint(checkpoint, best_file)
+        epochs = [{name: value for name, value in asdict(epoch).items() if name in REPRODUCIBLE} for epoch in history]
         write_bytes(folder / "epochs.json", json.dumps(epochs, indent=1).encode())
-        run.log_outcome(done.history, best=best)
-        run.log_files(
-            workspace, lineage=lineage, checkpoint=folder / "task1and2_best.pt", epochs=folder / "epochs.json"
-        )
-        run.log_models(
-            checkpoint=folder / "task1and2_best.pt", table=workspace.path(table), pca=workspace.path(lineage.pca)
-        )
+        run.log_outcome(history, best=best)
+        run.log_files(workspace, lineage=lineage, checkpoint=best_file, epochs=folder / "epochs.json")
+        run.log_models(checkpoint=best_file, table=workspace.path(table), pca=workspace.path(lineage.pca))
     return Trained(
-        checkpoint=workspace.file_ref(folder / "task1and2_best.pt"),
+        checkpoint=workspace.file_ref(best_file),
         history=workspace.file_ref(folder / "epochs.json"),
-        best_epoch=best.epoch,
-        valid_auc=best.valid_auc,
-        valid_logloss=best.valid_logloss,
+        best_epoch=int(best["epoch"]),
+        valid_auc=best["valid_auc"],
+        valid_logloss=best["valid_logloss"],
         run_id=run.run_id,
     )

@@ -1,3 +1,5 @@
+import errno
+import io
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -8,6 +10,7 @@ import torch
 from generated import click_split, din, item_table
 
 from mmctr.training import Recipe, fit, smoothed_loss
+from mmctr.training_state import save_state
 
 GOLDEN = Path(__file__).parent / "golden" / "training.json"
 
@@ -75,7 +78,67 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_bits(tmp_path, stop_aft
     assert [path.name for path in tmp_path.iterdir()] == ["state.pt"]
 
 
-@pytest.mark.parametrize("damage", [lambda b: b[:-100], lambda _: b"", lambda b: b[:500] + b"x" * 500 + b[1000:]])
+@pytest.mark.parametrize("stop_after", [1, 3, 9, 12])
+def test_a_training_that_was_stopped_within_an_epoch_goes_on_to_the_same_bits(tmp_path, monkeypatch, stop_after):
+    saves = []
+
+    def save_and_stop(path, *parts):
+        save_state(path, *parts)
+        saves.append(parts[-1].begun)
+        if len(saves) == stop_after:
+            raise Killed
+
+    model, train, valid = setting()
+    monkeypatch.setattr("mmctr.training.save_state", save_and_stop)
+    with pytest.raises(Killed):
+        fit(model, train, valid, recipe=SHORT, state=tmp_path / "state.pt", save_seconds=0, progress=False)
+    assert (saves[-1] is None) == (stop_after % 8 == 0)
+    monkeypatch.undo()
+    resumed, whole = run(SHORT, state=tmp_path / "state.pt"), run(SHORT)
+    assert figures(resumed) == figures(whole)
+    assert same_weights(resumed.best_weights, whole.best_weights)
+
+
+def flip(content, where):
+    """One bit of a tensor's bytes, near the share `where` of the file."""
+    at = int(len(content) * where)
+    return content[:at] + bytes([content[at] ^ 4]) + content[at + 1 :]
+
+
+def without(name):
+    def drop(content):
+        saved = torch.load(io.BytesIO(content), weights_only=True)
+        del saved[name]
+        return dumped(saved)
+
+    return drop
+
+
+def of_another_model(content):
+    saved = torch.load(io.BytesIO(content), weights_only=True)
+    del saved["model"]["logit.bias"]
+    return dumped(saved)
+
+
+def dumped(saved):
+    buffer = io.BytesIO()
+    torch.save(saved, buffer)
+    return buffer.getvalue()
+
+
+DAMAGES = {
+    "truncated": lambda b: b[:-100],
+    "empty": lambda _: b"",
+    "overwritten": lambda b: b[:500] + b"x" * 500 + b[1000:],
+    "one bit": lambda b: flip(b, 0.3),
+    "another bit": lambda b: flip(b, 0.7),
+    "a part less": without("best_weights"),
+    "no schedule": without("schedule"),
+    "another model": of_another_model,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 def test_a_damaged_state_is_reported_and_training_begins_anew(tmp_path, damage, caplog):
     state = tmp_path / "state.pt"
     run(Recipe(**{**asdict(SHORT), "epochs": 2}), state=state)
@@ -83,6 +146,20 @@ def test_a_damaged_state_is_reported_and_training_begins_anew(tmp_path, damage, 
     resumed = run(SHORT, state=state)
     assert "training begins anew" in caplog.text
     assert figures(resumed) == figures(run(SHORT))
+
+
+def test_a_good_state_that_cannot_be_read_now_is_kept(tmp_path, monkeypatch):
+    state = tmp_path / "state.pt"
+    run(Recipe(**{**asdict(SHORT), "epochs": 2}), state=state)
+    kept = state.read_bytes()
+
+    def refuse(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied", str(state))
+
+    monkeypatch.setattr("mmctr.checkpoint.torch.load", refuse)
+    with pytest.raises(PermissionError):
+        run(SHORT, state=state)
+    assert state.read_bytes() == kept
 
 
 def test_a_planted_signal_is_learned():

@@ -1,0 +1,90 @@
+"""Measure each stage beside its peer, in one run on one machine: `make bench`, or `make bench ONLY=train`.
+
+Both sides of a part are called in turn, and medians are compared. The table goes to the terminal, to
+`benchmarks/results.json` and to `benchmarks/RESULTS.md`. A peer that is not installed is named as missing.
+"""
+
+import argparse
+import json
+import platform
+import sys
+import tempfile
+from collections.abc import Callable
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+
+import parts_data
+import parts_model
+from side_by_side import Row
+
+import flows  # noqa: F401  the settings that a run has
+
+HERE = Path(__file__).resolve().parent
+PARTS: dict[str, Callable[[Path], list[Row]]] = {
+    "load": parts_data.load,
+    "train": parts_model.train,
+    "predict": parts_model.predict,
+    "auc": parts_model.evaluate,
+    "extract": parts_data.extract,
+    "titles": parts_data.titles,
+    "images": parts_data.images,
+    "reduce": parts_data.reduce,
+    "start": parts_data.start,
+}
+PACKAGES = ("torch", "numpy", "polars", "pyarrow", "scikit-learn", "pillow", "rarfile", "clip-anytorch")
+
+
+def main() -> None:
+    """Run the chosen parts and write the table."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--only", nargs="*", choices=sorted(PARTS), default=list(PARTS), help="parts to run")
+    options.add_argument(
+        "--folder", type=Path, default=Path(tempfile.gettempdir()) / "mmctr-bench", help="for the data"
+    )
+    chosen = options.parse_args()
+    chosen.folder.mkdir(parents=True, exist_ok=True)
+    kept = _kept(HERE / "results.json")
+    for name in chosen.only or PARTS:
+        print(f"{name} ...", file=sys.stderr, flush=True)
+        rows = [row.as_dict() for row in PARTS[name](chosen.folder)]
+        kept["parts"][name] = {"date": date.today().isoformat(), "machine": _machine(), "rows": rows}
+        (HERE / "results.json").write_text(json.dumps(kept, indent=1) + "\n")
+        (HERE / "RESULTS.md").write_text(_page(kept))
+        print(_table(rows), flush=True)
+
+
+def _kept(path: Path) -> dict:
+    return json.loads(path.read_text()) if path.is_file() else {"parts": {}}
+
+
+def _machine() -> str:
+    names = [line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").open() if line.startswith("model name")]
+    packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    return f"{len(names)} cores of {names[0]}, no GPU, Python {platform.python_version()}, {packages}"
+
+
+def _table(rows: list[dict]) -> str:
+    lines = ["| part | ours | peer | unit | ratio | to reach | beside |", "|---|---:|---:|---|---:|---|---|"]
+    for row in rows:
+        ours, peer = (f"{row[side]:,.4g}" for side in ("ours", "peer"))
+        if max(row["ours"], row["peer"]) >= 1000:
+            ours, peer = (f"{row[side]:,.0f}" for side in ("ours", "peer"))
+        cells = (row["part"], ours, peer, row["unit"], f"{row['ratio']:.2f} x", row["target"], row["beside"])
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _page(kept: dict) -> str:
+    parts = [name for name in PARTS if name in kept["parts"]]
+    sections = [
+        f"## {name}\n\n{_table(kept['parts'][name]['rows'])}\n\n{kept['parts'][name]['date']}, {kept['parts'][name]['machine']}"
+        for name in parts
+    ]
+    head = "# Side by side\n\nMedians of both sides, called in turn. `make bench` writes this page."
+    missing = [name for name in PARTS if name not in kept["parts"]]
+    return "\n\n".join([head, *sections, *([f"Not measured: {', '.join(missing)}."] if missing else [])]) + "\n"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,27 @@
+"""How numbers are computed: the precision of matrix products, and kernels that give the same bits in every run."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+
+def autocast(device: torch.device, *, enabled: bool = True) -> torch.autocast:
+    """bfloat16 for matrix products on CUDA, nothing on the CPU."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled and device.type == "cuda")
+
+
+@contextmanager
+def deterministic() -> Iterator[None]:
+    """Ask PyTorch for kernels without a random order of additions, and take the setting back afterwards.
+
+    On CUDA it also needs `CUBLAS_WORKSPACE_CONFIG=:4096:8` in the environment before CUDA starts (PyTorch's notes on
+    reproducibility).
+    """
+    before = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before, warn_only=warn_only)
