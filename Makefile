@@ -1,6 +1,7 @@
 # `make run` and `make test` set up everything they need; the second call of any target installs nothing again.
 BASE_PATH ?= data/demo
 ARGS ?=
+ONLY ?=
 PYTHON ?= python3
 UV_VERSION := 0.13.9
 UI_HOST := 127.0.0.1
@@ -9,13 +10,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 STORE := sqlite:///$(CURDIR)/mlruns/mlflow.db
-DEMO_READY := data/demo/mmctr.toml
 
 .DEFAULT_GOAL := check
-.PHONY: run test check lint ui lock clean
+.PHONY: run test check lint ui bench lock clean
 
-run: $(READY) $(if $(filter data/demo,$(BASE_PATH)),$(DEMO_READY))
-	$(BIN)/mmctr run $(BASE_PATH) $(ARGS)
+run: $(READY)
+ifeq ($(BASE_PATH),data/demo)
+	$(BIN)/mmctr demo data/demo --if-missing
+endif
+	$(BIN)/mmctr run "$(BASE_PATH)" $(ARGS)
 
 test: $(READY)
 	$(BIN)/python -m pytest
@@ -37,6 +40,10 @@ ui: $(READY)
 	DO_NOT_TRACK=1 $(BIN)/prefect server start --host $(UI_HOST) --port 4200 & \
 	wait
 
+# Parts: `make bench ONLY="train predict"`.
+bench: $(READY)
+	$(BIN)/python benchmarks/bench.py --only $(ONLY)
+
 lock: $(READY)
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-annotate --custom-compile-command "make lock" --quiet --output-file requirements.lock
@@ -52,6 +59,3 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --compile-bytecode -r requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
-
-$(DEMO_READY): | $(READY)
-	$(BIN)/mmctr demo data/demo

@@ -7,6 +7,7 @@ the user has decided otherwise. They read these settings when they are imported.
 import os
 
 SETTINGS = {
+    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # the same bits in every run on CUDA (PyTorch, notes on reproducibility)
     "DO_NOT_TRACK": "1",
     "GOMP_SPINCOUNT": "1000",  # PyTorch's threads; docs/decisions/0006-threads-that-do-not-spin.md
     "MLFLOW_DISABLE_TELEMETRY": "true",

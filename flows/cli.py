@@ -58,6 +58,7 @@ def parser() -> argparse.ArgumentParser:
         "labels, history lengths, rows and users that splits share. Nothing is written.",
     )
     _add_base_path(check)
+    _add_settings(check)
     check.add_argument("--json", action="store_true", help="print the report as JSON, for a program to read")
     check.set_defaults(command=run_check)
 
@@ -65,16 +66,7 @@ def parser() -> argparse.ArgumentParser:
         "run", help="run the pipeline", description="Run the pipeline; what has not changed is taken from the cache."
     )
     _add_base_path(run)
-    run.add_argument(
-        "--config", type=Path, metavar="FILE.toml", help="settings (default: BASE_PATH/mmctr.toml where there is one)"
-    )
-    run.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="SECTION.FIELD=VALUE",
-        help="one setting, such as train.epochs=3; may be repeated",
-    )
+    _add_settings(run)
     run.add_argument("--device", help="auto, cpu, cuda or cuda:N (default: auto, which takes CUDA when there is one)")
     run.set_defaults(command=run_pipeline)
 
@@ -100,6 +92,19 @@ def _add_base_path(command: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_settings(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--config", type=Path, metavar="FILE.toml", help="settings (default: BASE_PATH/mmctr.toml where there is one)"
+    )
+    command.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="SECTION.FIELD=VALUE",
+        help="one setting, such as train.epochs=3; may be repeated",
+    )
+
+
 def run_demo(options: argparse.Namespace) -> int:
     """`mmctr demo`."""
     from mmctr.demo.write import is_demo, write_demo
@@ -118,7 +123,7 @@ def run_check(options: argparse.Namespace) -> int:
     from mmctr.dataset_report import report_dataset
     from tasks.config import archive_password, load_config
 
-    config = load_config(options.base_path)
+    config = load_config(options.base_path, config_file=options.config, overrides=options.set)
     report = report_dataset(
         config.base_path, min_items=config.reduce.n_components, password=archive_password(config.extract)
     )
@@ -151,16 +156,16 @@ def run_pipeline(options: argparse.Namespace) -> int:
 
 def run_check_submission(options: argparse.Namespace) -> int:
     """`mmctr check-submission`."""
-    import polars as pl
-
-    from mmctr.errors import InputError, first_line
+    from mmctr.errors import InputError, first_line, raise_if_of_the_machine
     from mmctr.schema import CLICKS, UNREADABLE
     from mmctr.submission import check_submission
+    from mmctr.tables import read_table
 
     test = options.base_path / CLICKS / "test.parquet"
     try:
-        ids = pl.read_parquet(test, columns=["ID"])["ID"]
+        ids = read_table(test, columns=["ID"])["ID"]
     except UNREADABLE as error:
+        raise_if_of_the_machine(error, path=test)
         raise InputError(
             f"the IDs are read from {test}, which cannot be used: {first_line(error)}; "
             "give the folder of the data with --base-path"

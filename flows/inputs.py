@@ -66,6 +66,7 @@ def open_inputs(config: PipelineConfig, workspace: Workspace) -> Inputs:
     ).hexdigest()
     if _remembered(base_path).get("inputs") != fingerprint:
         check_inputs(base_path, min_items=min_items)
+        _check_width(config)
         good = {"inputs": fingerprint, "clip_model": config.embed.model}
         write_bytes(_memory(base_path), json.dumps(good).encode())
     return inputs
@@ -87,6 +88,19 @@ def _remembered(base_path: Path) -> dict[str, str]:
 def _clip_model(model: str, workspace: Workspace) -> FileRef | str:
     path = home_expanded(Path(model))
     return workspace.file_ref(path) if is_file(path) else model
+
+
+def _check_width(config: PipelineConfig) -> None:
+    """Refuse a CLIP model that is too narrow for the reduction, before hours are spent on its embeddings."""
+    from mmctr.clip_model import clip_width
+
+    model, needed = str(home_expanded(Path(config.embed.model))), config.reduce.n_components
+    width = clip_width(model)
+    if width is not None and width < needed:
+        raise InputError(
+            f"PCA to {needed} components needs embeddings at least that wide, {model} gives {width}; "
+            "use a wider model (embed.model) or lower reduce.n_components"
+        )
 
 
 def _check_model_name(model: str) -> None:

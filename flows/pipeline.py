@@ -95,6 +95,7 @@ def run_stages(config: PipelineConfig, workspace: Workspace) -> Summary:
         rows=predicted.rows,
         outputs=outputs,
         mlflow_run=trained.run_id,
+        mlflow_uri=tracker.uri,
         mlflow_page=tracker.run_page(trained.run_id),
     )
 

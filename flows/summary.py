@@ -22,6 +22,7 @@ class Summary:
     rows: int
     outputs: dict[str, Path]
     mlflow_run: str
+    mlflow_uri: str
     mlflow_page: str
 
     def text(self) -> str:
@@ -51,6 +52,11 @@ class Summary:
                 "outputs",
                 *(f"  {path}" for path in self.outputs.values()),
                 f"MLflow run    {self.mlflow_run}",
-                f"  after `make ui`: http://127.0.0.1:5000{self.mlflow_page}",
+                f"  {self._mlflow_address()}",
             ]
         )
+
+    def _mlflow_address(self) -> str:
+        if self.mlflow_uri.startswith("http"):
+            return f"{self.mlflow_uri.rstrip('/')}{self.mlflow_page}"
+        return f"after `make ui`: http://127.0.0.1:5000{self.mlflow_page}"

@@ -1,25 +1,26 @@
 """The item images of a RAR archive as a folder of `<item_id><extension>` files, with a manifest.
 
 Only the integer stem of a member's name is used: no member's path becomes a path, so nothing can be written outside
-the folder, and links are never created. The manifest makes a later "is this folder still what was extracted" cheap.
+the folder, and links are never created. The manifest makes a later "is this folder still what was extracted" cheap: it
+keeps each file's times, and a file whose times are others is read again.
 """
 
 import hashlib
 import os
 import re
 import stat
+import time
 import zlib
-from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 from tqdm import tqdm
 
 from mmctr.errors import InputError
-from mmctr.files import file_sha256, replacing_folder
+from mmctr.files import file_sha256, replacing_folder, write_bytes
 from mmctr.rar_stream import Member, list_members, shown, unpacking
 from mmctr.tables import read_table
 
@@ -31,7 +32,9 @@ MANIFEST_SCHEMA = {
     "crc32": pl.UInt32,
     "sha256": pl.String,
     "mtime_ns": pl.Int64,
+    "ctime_ns": pl.Int64,  # the change time is not a program's to set
 }
+SETTLED_NS = 2_000_000_000  # a file younger than this may change again without a newer time stamp
 LISTED_AT_MOST = 100
 MAX_ITEM_ID = 2**63 - 1
 # RAR5 keeps a backslash in a name, so both separators end a folder's name.
@@ -58,13 +61,11 @@ class ItemNames:
 
 @dataclass(frozen=True)
 class ExtractReport:
-    """What an archive gave: images written, and every member or item that has none."""
+    """What an archive gave: images written, and every member that became none."""
 
     images: int  # files written
-    without_image: int  # ids of `item_ids` that the archive holds no image of
     duplicates: ItemNames  # further images of an item that already has one: the first in archive order is kept
     not_items: Names  # members that are no image with a positive integer as its stem, links among them
-    unknown_ids: ItemNames  # images of an item that is not in `item_ids`
     total_bytes: int  # of the files written
 
 
@@ -85,11 +86,10 @@ class _Plan:
     report: ExtractReport
 
 
-def _plan(members: list[Member], *, item_ids: set[int] | None) -> _Plan:
+def _plan(members: list[Member]) -> _Plan:
     images: list[tuple[int, str] | None] = []
     found: set[int] = set()
     duplicates: list[tuple[int, str]] = []
-    unknown: list[tuple[int, str]] = []
     not_items: list[str] = []
     for member in members:
         named = None if member.is_folder or member.is_link else image_name(member.name)
@@ -97,39 +97,26 @@ def _plan(members: list[Member], *, item_ids: set[int] | None) -> _Plan:
         if named is None:
             if not member.is_folder:
                 not_items.append(member.name)
-        elif item_ids is not None and named[0] not in item_ids:
-            unknown.append((named[0], member.name))
         elif named[0] in found:
             duplicates.append((named[0], member.name))
         else:
             found.add(named[0])
             kept = named
         images.append(kept)
+    first = tuple((item_id, shown(name)) for item_id, name in duplicates[:LISTED_AT_MOST])
     report = ExtractReport(
         images=len(found),
-        without_image=0 if item_ids is None else len(item_ids) - len(found),
-        duplicates=_first_items(duplicates),
+        duplicates=ItemNames(len(duplicates), first),
         not_items=Names(len(not_items), tuple(shown(name) for name in not_items[:LISTED_AT_MOST])),
-        unknown_ids=_first_items(unknown),
         total_bytes=sum(member.size for member, image in zip(members, images, strict=True) if image is not None),
     )
     return _Plan(images, report)
-
-
-def _first_items(found: list[tuple[int, str]]) -> ItemNames:
-    return ItemNames(len(found), tuple((item_id, shown(name)) for item_id, name in found[:LISTED_AT_MOST]))
 
 
 def _check_plan(
     archive: Path, members: list[Member], plan: _Plan, *, max_member_bytes: int, max_total_bytes: int
 ) -> None:
     if plan.report.images == 0:
-        if plan.report.unknown_ids.count:
-            raise InputError(
-                f"The archive must hold images of the given items: {archive} holds {plan.report.unknown_ids.count} "
-                f"images, the first of item {plan.report.unknown_ids.first[0][0]}, but of none of the given items. "
-                "Give the archive and the item table of the same release."
-            )
         raise InputError(
             f"The archive must hold images named <item_id>.jpg (or .jpeg, .png, .webp, .gif, .bmp): {archive} holds "
             f"no image among its {len(members)} members. Give the archive with the item images."
@@ -148,21 +135,23 @@ def _check_plan(
         )
 
 
-def _write_new(path: str, content: bytes) -> None:
+def _write_image(folder: Path, item_id: int, file_name: str, content: bytes) -> tuple[int, str, int, int, str]:
+    """Write a new file; gives its row of the manifest, without the times."""
     # Plain calls, as a Path and a file object per image cost more than its bytes. O_EXCL follows no link.
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    descriptor = os.open(f"{folder}/{file_name}", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
         left = memoryview(content)
         while left:
             left = left[os.write(descriptor, left) :]
     finally:
         os.close(descriptor)
+    return item_id, file_name, len(content), zlib.crc32(content), hashlib.sha256(content).hexdigest()
 
 
 def _write_manifest(folder: Path, rows: list[tuple[int, str, int, int, str]]) -> None:
     with os.scandir(folder) as entries:
-        mtime_ns = {entry.name: entry.stat(follow_symlinks=False).st_mtime_ns for entry in entries}
-    whole: list[tuple[Any, ...]] = [(*row, mtime_ns[row[1]]) for row in rows]
+        states = {entry.name: entry.stat(follow_symlinks=False) for entry in entries}
+    whole: list[tuple[Any, ...]] = [(*row, states[row[1]].st_mtime_ns, states[row[1]].st_ctime_ns) for row in rows]
     table = pl.DataFrame(whole, schema=MANIFEST_SCHEMA, orient="row").sort("item_id")
     table.write_parquet(folder / MANIFEST_NAME)
 
@@ -171,15 +160,12 @@ def extract_images(
     archive: Path,
     target: Path,
     *,
-    item_ids: Collection[int] | np.ndarray | None = None,
     password: str | None = None,
     max_member_bytes: int = 64 << 20,
     max_total_bytes: int = 256 << 30,
     progress: bool | None = None,
 ) -> ExtractReport:
     """Unpack the images of the RAR `archive` into the folder `target`, and list them there.
-
-    Only those of the items `item_ids` where these are given, and those of all items otherwise.
 
     A member is an image of an item when its extension is one of .jpg .jpeg .png .webp .gif .bmp and its stem an integer
     from 1 on; it becomes `<item_id><lowercase extension>`, .jpeg becoming .jpg. Of several images of an item the first
@@ -200,10 +186,8 @@ def extract_images(
             "Move the archive, or choose another folder."
         )
     members = list_members(archive, password=password)
-    plan = _plan(members, item_ids=None if item_ids is None else {int(number) for number in item_ids})
+    plan = _plan(members)
     _check_plan(archive, members, plan, max_member_bytes=max_member_bytes, max_total_bytes=max_total_bytes)
-
-    rows: list[tuple[int, str, int, int, str]] = []
     disable = None if progress is None else not progress
     total = sum(member.size for member in members)
     with (
@@ -211,15 +195,12 @@ def extract_images(
         tqdm(total=total, desc="extract", unit="B", unit_scale=True, disable=disable) as bar,
         unpacking(archive, password=password) as stream,
     ):
+        rows = []
         for member, image in zip(members, plan.images, strict=True):
             if image is None:
                 stream.skip(member)
             else:
-                item_id, file_name = image
-                content = stream.read(member)
-                _write_new(f"{folder}/{file_name}", content)
-                sha256 = hashlib.sha256(content).hexdigest()
-                rows.append((item_id, file_name, member.size, zlib.crc32(content), sha256))
+                rows.append(_write_image(folder, *image, stream.read(member)))
             bar.update(member.size)
         stream.finish()
         _write_manifest(folder, rows)
@@ -240,32 +221,55 @@ def _read_manifest(folder: Path) -> pl.DataFrame:
 def manifest_digest(folder: Path) -> str:
     """SHA-256 over item id, file name, size and content of the images in `folder`, as 64 hexadecimal digits.
 
-    Each file is compared with the manifest by size and modification time; only a file of another time is read. So the
-    digest depends on what the images are, not on when they were written. Raises ValueError where a file is missing,
-    altered, no regular file, or not in the manifest.
+    Each file is compared with the manifest by size and both times; only a file of another time is read. So the digest
+    depends on what the images are, not on when they were written. A copy of the folder, where all times are others, is
+    read once: `<folder>.stamps` beside it then remembers the times. Raises ValueError where a file is missing, altered,
+    no regular file, or not in the manifest.
     """
+    started = time.time_ns()
     manifest = _read_manifest(folder).sort("item_id")
-    names, sizes = manifest["file_name"].to_list(), manifest["size"].to_list()
-    hashes, times = manifest["sha256"].to_list(), manifest["mtime_ns"].to_list()
-    expected = dict(zip(names, zip(sizes, times, hashes, strict=True), strict=True))
+    digest = hashlib.sha256()
+    for row in manifest.select("item_id", "file_name", "size", "sha256").iter_rows():
+        digest.update("{}\t{}\t{}\t{}\n".format(*row).encode())
+    times = _file_times(folder, dict(manifest.select("file_name", "size").iter_rows()))
+    rows = manifest.select("file_name", "sha256", "mtime_ns", "ctime_ns").iter_rows()
+    touched = {name: sha256 for name, sha256, *written in rows if times[name] != tuple(written)}
+    if touched:
+        stamp = hashlib.sha256(repr((digest.hexdigest(), sorted(times.items()))).encode()).hexdigest()
+        settled = started - max(max(pair) for pair in times.values()) > SETTLED_NS
+        _check_contents(folder, touched, stamp=stamp, settled=settled)
+    return digest.hexdigest()
+
+
+def _file_times(folder: Path, sizes: dict[str, int]) -> dict[str, tuple[int, int]]:
+    """Both times of each file in `folder`, which must hold the named files with these sizes, and nothing else."""
+    times = {}
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.name == MANIFEST_NAME:
                 continue
-            row = expected.pop(entry.name, None)
-            if row is None:
+            if entry.name not in sizes:
                 raise ValueError(f"{folder} holds {shown(entry.name)}, which is not in its manifest")
-            size, mtime_ns, sha256 = row
             state = entry.stat(follow_symlinks=False)
             if not stat.S_ISREG(state.st_mode):
                 raise ValueError(f"{folder}/{entry.name} is no regular file")
-            if state.st_size != size:
-                raise ValueError(f"{folder}/{entry.name} has {state.st_size} bytes instead of {size}")
-            if state.st_mtime_ns != mtime_ns and file_sha256(folder / entry.name) != sha256:
-                raise ValueError(f"{folder}/{entry.name} has another content than when it was extracted")
-    if expected:
-        raise ValueError(f"{folder} lacks {len(expected)} images of its manifest, {min(expected)} among them")
-    digest = hashlib.sha256()
-    for row in zip(manifest["item_id"].to_list(), names, sizes, hashes, strict=True):
-        digest.update("{}\t{}\t{}\t{}\n".format(*row).encode())
-    return digest.hexdigest()
+            if state.st_size != sizes[entry.name]:
+                raise ValueError(f"{folder}/{entry.name} has {state.st_size} bytes instead of {sizes[entry.name]}")
+            times[entry.name] = (state.st_mtime_ns, state.st_ctime_ns)
+    if lacking := sizes.keys() - times.keys():
+        raise ValueError(f"{folder} lacks {len(lacking)} images of its manifest, {min(lacking)} among them")
+    return times
+
+
+def _check_contents(folder: Path, touched: dict[str, str], *, stamp: str, settled: bool) -> None:
+    """Compare the files' SHA-256, unless that was done before for the same `stamp`."""
+    memory = folder.with_name(f"{folder.name}.stamps")
+    with suppress(OSError):
+        if memory.read_bytes() == stamp.encode():
+            return
+    for name, sha256 in touched.items():
+        if file_sha256(folder / name) != sha256:
+            raise ValueError(f"{folder}/{name} has another content than when it was extracted")
+    if settled:
+        with suppress(OSError):  # it only saves time
+            write_bytes(memory, stamp.encode())

@@ -14,7 +14,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from mmctr.errors import InputError, shown_value
 from mmctr.item_table import PADDING_IDX, ItemTable
+from mmctr.levels import LEVELS
 from mmctr.list_columns import READ_ROWS, flat_lists, plain_numbers, read_chunks
 
 
@@ -176,9 +178,20 @@ def split_from_lists(
     table: ItemTable,
     max_len: int,
 ) -> ClickSplit:
-    """A split without labels from R rows in memory: item ids and levels as in the challenge's files."""
+    """A split without labels from R rows in memory: item ids and levels as in the challenge's files.
+
+    Raises:
+        InputError: a level is outside 0..19, where the model has no row for it.
+    """
+    for name, levels in (("likes_level", likes), ("views_level", views)):
+        outside = np.flatnonzero(~((levels >= 0) & (levels < LEVELS)))
+        if len(outside):
+            found = shown_value(levels[outside[0]].item())
+            raise InputError(
+                f"{name} must be in 0..{LEVELS - 1}, row {outside[0] + 1} has {found}; leave out or mend such rows"
+            )
     lengths = np.array([len(history) for history in histories], dtype=np.int64)
-    values = np.concatenate([np.asarray(history, dtype=np.int64) for history in histories])
+    values = np.concatenate([np.zeros(0, np.int64), *(np.asarray(history, np.int64) for history in histories)])
     history, kept = pack_histories(values, lengths, table=table, max_len=max_len)
     return ClickSplit(
         history=torch.from_numpy(history),

@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 
 from mmctr.clip_images import MAX_PIXELS
-from mmctr.content_vectors import embed_images, embed_titles
+from mmctr.content_vectors import LoadEncoder, embed_images, embed_titles
 from mmctr.errors import InputError
 from mmctr.files import file_sha256
 from mmctr.vector_shards import Lookup, VectorShards, stored_dim
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mmctr.clip_model import ClipEncoder
 
 LISTED_FAILURES = 1000
+LISTED_UNKNOWN = 100
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,8 @@ class EmbedReport:
     neither: int
     missing_titles: int
     missing_images: int
+    unknown_images: int  # images of an item that is not in the item table
+    unknown_image_ids: tuple[int, ...]  # the first 100 of these
     unusable_titles: int
     unreadable_image_count: int
     unreadable_images: tuple[tuple[int, str, str], ...]  # (item_id, file_name, reason), the first 1000 by item_id
@@ -56,7 +59,7 @@ def embed_items(
     model: str,
     device: str,
     shards: Path,
-    shard_size: int = 4096,
+    shard_size: int = 1024,
     batch_size: int = 256,
     title_batch_size: int = 256,
     workers: int = 2,
@@ -67,8 +70,8 @@ def embed_items(
     """Embed every item of `items` with CLIP `model` (an official name or a checkpoint file).
 
     `items`: item_id i64 (unique), item_title str (null or blank: no title). `images`: item_id i64 (unique), file_name
-    str in `images_folder`, sha256 str of the file; images of other items are ignored. Returns item_id i64 and
-    embedding array[f32, E], sorted by item_id, and the report. The rows do not depend on the order of the inputs.
+    str in `images_folder`, sha256 str of the file; images of other items are counted and not read. Returns item_id i64
+    and embedding array[f32, E], sorted by item_id, and the report. The rows do not depend on the order of the inputs.
     `progress` None shows bars on a terminal only. Raises InputError where the model or an image file cannot be
     opened, or where more than `max_failure_share` of the items' images are unreadable; what was computed is kept.
     """
@@ -81,11 +84,8 @@ def embed_items(
 
         return load_clip(model, device=device)
 
-    space = _vector_space(model, device)
-    text_folder, image_folder = shards / "text" / space, shards / "image" / f"{space}-{max_pixels}"
-    dim = stored_dim(text_folder) or stored_dim(image_folder) or encoder().embed_dim
-    texts, pictures = VectorShards(text_folder, dim=dim), VectorShards(image_folder, dim=dim)
     hide = None if progress is None else not progress
+    texts, pictures = _open_stores(shards, _vector_space(model, device), encoder, max_pixels=max_pixels)
     embedded_titles = embed_titles(
         texts, contents.titles, encoder, shard_size=shard_size, batch_size=title_batch_size, hide=hide
     )
@@ -101,9 +101,26 @@ def embed_items(
     )
 
     text, image = texts.lookup(contents.title_keys), pictures.lookup(contents.image_keys)
-    report = _report(table, contents, text, image, embedded_titles=embedded_titles, embedded_images=embedded_images)
+    report = _report(
+        table,
+        contents,
+        text,
+        image,
+        unknown=images["item_id"].filter(~images["item_id"].is_in(table["item_id"].implode())).sort(),
+        embedded_titles=embedded_titles,
+        embedded_images=embedded_images,
+    )
     _check_failures(report, max_failure_share)
     return table.select("item_id").with_columns(pl.Series("embedding", combine(text, image))), report
+
+
+def _open_stores(
+    shards: Path, space: str, encoder: LoadEncoder, *, max_pixels: int
+) -> tuple[VectorShards, VectorShards]:
+    """The vectors of titles and of images; the encoder is asked for their length where there are none yet."""
+    text_folder, image_folder = shards / "text" / space, shards / "image" / f"{space}-{max_pixels}"
+    dim = stored_dim(text_folder) or stored_dim(image_folder) or encoder().embed_dim
+    return VectorShards(text_folder, dim=dim), VectorShards(image_folder, dim=dim)
 
 
 def combine(text: Lookup, image: Lookup) -> np.ndarray:
@@ -160,6 +177,7 @@ def _report(
     text: Lookup,
     image: Lookup,
     *,
+    unknown: pl.Series,
     embedded_titles: int,
     embedded_images: int,
 ) -> EmbedReport:
@@ -176,6 +194,8 @@ def _report(
         neither=int((~text.found & ~image.found).sum()),
         missing_titles=contents.title_keys.count(None),
         missing_images=contents.image_keys.count(None),
+        unknown_images=len(unknown),
+        unknown_image_ids=tuple(unknown.head(LISTED_UNKNOWN)),
         unusable_titles=sum(reason != "" for reason in text.reasons),
         unreadable_image_count=len(unreadable),
         unreadable_images=tuple(unreadable[:LISTED_FAILURES]),
@@ -193,5 +213,5 @@ def _check_failures(report: EmbedReport, max_failure_share: float) -> None:
         raise InputError(
             f"At most {max_failure_share:.0%} of the images may be unreadable, but {report.unreadable_image_count} of "
             f"{images} are; the first is {name} of item {item_id}: {reason}.\n"
-            "Extract the images again, or raise max_failure_share. What was computed is kept."
+            "Extract the images again, or raise embed.max_failure_share. What was computed is kept."
         )

@@ -18,7 +18,6 @@ with warnings.catch_warnings():
     warnings.filterwarnings("ignore", "pkg_resources is deprecated", UserWarning)  # clip imports it for one comparison
     import clip
 
-MIN_EMBED_DIM = 128  # the length that the embeddings are reduced to
 TITLE_LIMIT = 2_000  # characters; tokenising one word of 100,000 letters takes a minute and 77 tokens are kept
 PIXEL_MEAN = (0.48145466, 0.4578275, 0.40821073)  # CLIP's own, in the range 0 to 1
 PIXEL_STD = (0.26862954, 0.26130258, 0.27577711)
@@ -93,12 +92,36 @@ def load_clip(model: str, *, device: str) -> ClipEncoder:
         raise InputError(
             f"{model} has {network.vocab_size} token rows, but CLIP's tokenizer gives {vocabulary} tokens."
         )
-    if encoder.embed_dim < MIN_EMBED_DIM:
-        raise InputError(
-            f"CLIP embeddings are reduced to {MIN_EMBED_DIM} numbers, so they must have at least as many; those of "
-            f"{model} have {encoder.embed_dim}.\nUse another model, for example ViT-B/32 (512)."
-        )
     return encoder
+
+
+def clip_width(model: str) -> int | None:
+    """E, the length of the embeddings, in less than a second and without the network; None where it is not known so.
+
+    Of a state_dict only the shapes are read; TorchScript is read as a whole. None is given for official weights that
+    clip has not downloaded yet, and for whatever `load_clip` refuses with its reasons.
+    """
+    path = _official_place(model) if model in clip.available_models() else Path(model)
+    for read in (_mapped_weights, _script_weights):
+        try:
+            return int(read(path)["text_projection"].shape[1])
+        except MemoryError:
+            raise
+        except Exception:  # noqa: S112 - a file of another kind can fail anywhere
+            continue
+    return None
+
+
+def _mapped_weights(path: Path) -> dict[str, torch.Tensor]:
+    weights: dict[str, torch.Tensor] = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
+    return weights
+
+
+def _script_weights(path: Path) -> dict[str, torch.Tensor]:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*torch.jit.load.* is deprecated", FutureWarning)
+        weights: dict[str, torch.Tensor] = torch.jit.load(path, map_location="cpu").state_dict()
+    return weights
 
 
 def official_models() -> list[str]:
@@ -126,11 +149,16 @@ def _load_network(model: str, device: torch.device) -> "clip.model.CLIP":
     return network
 
 
+def _official_place(model: str) -> Path:
+    """Where clip keeps the official weights."""
+    return Path("~/.cache/clip").expanduser() / str(clip.clip._MODELS[model].split("/")[-1])
+
+
 def _missing_weights(model: str, error: Exception) -> str:
     """What to do by hand when clip could not get the official weights."""
     url = clip.clip._MODELS[model]
-    sha256, name = url.split("/")[-2:]
-    place = Path("~/.cache/clip").expanduser() / name
+    sha256 = url.split("/")[-2]
+    place = _official_place(model)
     state = "are not there"
     if place.is_file():
         with place.open("rb") as stream:

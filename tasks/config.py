@@ -8,7 +8,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from mmctr.errors import InputError, first_line, shown_value
 from mmctr.files import is_file
@@ -50,9 +50,12 @@ class EmbedConfig(Section):
     model: Annotated[str, RunsOnly()] = Field(  # the model itself counts, as an input of its own, not where it lies
         "ViT-B/32", description="an OpenAI CLIP model's name, or the path of a checkpoint"
     )
-    image_batch: int = Field(256, ge=1, le=8192, description="images a step of the encoder")
-    title_batch: int = Field(256, ge=1, le=8192, description="titles a step of the encoder")
-    shard_size: int = Field(4096, ge=1, le=1_000_000, description="titles or images after which work is saved")
+    # Batches may decide a vector's last digits, as the device may: docs/decisions/0009-batching-is-no-part-of-a-key.md
+    image_batch: Annotated[int, RunsOnly()] = Field(256, ge=1, le=8192, description="images a step of the encoder")
+    title_batch: Annotated[int, RunsOnly()] = Field(256, ge=1, le=8192, description="titles a step of the encoder")
+    shard_size: Annotated[int, RunsOnly()] = Field(
+        1024, ge=1, le=1_000_000, description="titles or images after which work is saved"
+    )
     max_pixels: int = Field(100_000_000, ge=1, description="largest image that is decoded, in pixels")
     max_failure_share: float = Field(
         0.2, ge=0, le=1, description="share of unreadable images above which the stage stops"
@@ -103,13 +106,23 @@ class PipelineConfig(Section):
 
     base_path: Path = Field(description="folder with item_feature.parquet, item_images_2.rar and MicroLens_1M_x1/")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N; auto takes CUDA when there is one")
-    experiment: str = Field("mmctr", min_length=1, max_length=200, description="name of the MLflow experiment")
+    experiment: str = Field(
+        "mmctr", pattern=r"^\w[\w .-]*$", max_length=200, description="name of the MLflow experiment, and of its folder"
+    )
     extract: ExtractConfig = Field(default_factory=ExtractConfig)
     embed: EmbedConfig = Field(default_factory=EmbedConfig)
     reduce: ReduceConfig = Field(default_factory=ReduceConfig)
     build_weights: BuildWeightsConfig = Field(default_factory=BuildWeightsConfig)
     train: TrainConfig = Field(default_factory=TrainConfig)
     predict: PredictConfig = Field(default_factory=PredictConfig)
+
+    @field_validator("base_path")
+    @classmethod
+    def _make_absolute(cls, path: Path) -> Path:
+        try:
+            return home_expanded(path).absolute()
+        except InputError as error:
+            raise ValueError(str(error)) from None
 
 
 CONFIG_NAME = "mmctr.toml"
@@ -140,6 +153,8 @@ def load_config(
         _resolve_model(values, folder=config_file.absolute().parent)
     for override in overrides or []:
         _apply_override(values, override)
+    if "base_path" in values:
+        raise InputError("BASE_PATH is what a run is started with, not a setting; remove base_path from the settings")
     if device is not None:
         values["device"] = device
     try:

@@ -10,7 +10,10 @@ from tasks.references import FileRef, FolderRef
 from tasks.results import Embedded
 from tasks.stage import Place, current_key, logger, stage
 
-ITEM_COUNTS = ("items", "with_both", "title_only", "image_only", "neither", "missing_titles", "missing_images")
+ITEM_COUNTS = (
+    *("items", "with_both", "title_only", "image_only", "neither"),
+    *("missing_titles", "missing_images", "unknown_images"),
+)
 WORK_COUNTS = ("embedded_titles", "reused_titles", "embedded_images", "reused_images")
 VERSION_DIGITS = 24  # of the code's digest: vectors that other code made are not taken up
 
@@ -20,11 +23,10 @@ def embed(
     place: Place, *, config: EmbedConfig, clip_model: FileRef | str, items: FileRef, images: FolderRef
 ) -> Embedded:
     """Write `embeddings.parquet`; vectors that were computed before for the same content are taken up again."""
-    import polars as pl
-
     from mmctr.clip_embedding import embed_items
     from mmctr.device import resolve_device
     from mmctr.files import replacing, write_bytes
+    from mmctr.tables import read_table
 
     workspace = place.workspace
     folder = workspace.store("embed", current_key())
@@ -32,8 +34,8 @@ def embed(
     model = clip_model if isinstance(clip_model, str) else str(workspace.path(clip_model))
     images_folder = workspace.path(images)
     embeddings, report = embed_items(
-        pl.read_parquet(workspace.path(items), columns=["item_id", "item_title"]),
-        pl.read_parquet(images_folder / "manifest.parquet"),
+        read_table(workspace.path(items), columns=["item_id", "item_title"]),
+        read_table(images_folder / "manifest.parquet"),
         images_folder=images_folder,
         model=model,
         device=device,
@@ -47,8 +49,8 @@ def embed(
     )
     figures = asdict(report)
     logger().info(
-        "%d items embedded on %s: %d with title and image, %d unreadable images",
-        *(report.items, device, report.with_both, report.unreadable_image_count),
+        "%d items embedded on %s: %d with title and image, %d unreadable images, %d images of unknown items",
+        *(report.items, device, report.with_both, report.unreadable_image_count, report.unknown_images),
     )
     logger().info("new or reused: %s", {name: figures[name] for name in WORK_COUNTS})
     with replacing(folder / "embeddings.parquet") as partial:

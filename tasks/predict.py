@@ -9,14 +9,13 @@ from tasks.stage import Place, current_key, stage
 @stage
 def predict(place: Place, *, config: PredictConfig, test: FileRef, checkpoint: FileRef, table: FileRef) -> Predicted:
     """Write `prediction.csv` and `prediction.zip`."""
-    import polars as pl
-
     from mmctr.checkpoint import load_checkpoint, restore_model
     from mmctr.click_split import load_split
     from mmctr.device import resolve_device
     from mmctr.item_table import load_item_table
     from mmctr.prediction import predict_probabilities
     from mmctr.submission import check_submission, write_prediction, zip_prediction
+    from mmctr.tables import read_table
 
     workspace = place.workspace
     folder = workspace.store("predict", current_key())
@@ -26,7 +25,7 @@ def predict(place: Place, *, config: PredictConfig, test: FileRef, checkpoint: F
     model = restore_model(trained, table=items).to(device)
     split = load_split(workspace.path(test), table=items, max_len=trained.max_len, with_label=False).to(device)
     probabilities = predict_probabilities(model, split, batch_size=config.batch_size)
-    ids = pl.read_parquet(workspace.path(test), columns=["ID"])["ID"]
+    ids = read_table(workspace.path(test), columns=["ID"])["ID"]
     write_prediction(ids, probabilities, folder / "prediction.csv")
     zip_prediction(folder / "prediction.csv", folder / "prediction.zip")
     rows = check_submission(folder / "prediction.zip", test_ids=ids)

@@ -9,13 +9,12 @@ from tasks.stage import Place, current_key, logger, stage
 @stage
 def reduce(place: Place, *, config: ReduceConfig, embeddings: FileRef) -> Reduced:
     """Write `item_emb_task1_clip.parquet` and `pca.npz`."""
-    import polars as pl
-
     from mmctr.reduction import reduce_embeddings, save_pca, write_item_embeddings
+    from mmctr.tables import read_table
 
     workspace = place.workspace
     folder = workspace.store("reduce", current_key())
-    items = pl.read_parquet(workspace.path(embeddings))
+    items = read_table(workspace.path(embeddings))
     reduction = reduce_embeddings(items["embedding"].to_numpy(), n_components=config.n_components)
     logger().info(
         "PCA to %d dimensions keeps %.1f %% of the variance", config.n_components, 100 * reduction.explained_variance

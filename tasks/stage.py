@@ -102,7 +102,9 @@ def stage(function: Callable[Concatenate[Place, P], R]) -> Task[Concatenate[Plac
     @wraps(function)
     def refusing(place: Place, *args: P.args, **inputs: P.kwargs) -> Any:
         try:
-            return function(place, *args, **inputs)
+            result = function(place, *args, **inputs)
+            check_unchanged(place, function.__name__, dict(inputs))
+            return result
         except Exception as error:
             mistake = as_input_error(error)
             if mistake is None:
@@ -112,6 +114,21 @@ def stage(function: Callable[Concatenate[Place, P], R]) -> Task[Concatenate[Plac
     return task(
         name=function.__name__, cache_policy=ContentPolicy(), persist_result=True, result_serializer=ResultSerializer()
     )(refusing)
+
+
+def check_unchanged(place: Place, name: str, inputs: dict[str, Any]) -> None:
+    """Refuse what a stage made of files that were replaced while it read them: it would be kept under a wrong key.
+
+    Raises:
+        InputError: with the first such file; the stage's unfinished work is removed.
+    """
+    for ref in inputs.values():
+        if isinstance(ref, FileRef) and not place.workspace.holds(ref):
+            place.workspace.clear_work(name, current_key())
+            raise InputError(
+                f"inputs must stay as they are while a run reads them; {ref.path} changed during {name}, "
+                "whose result is not kept; run again"
+            )
 
 
 def refused(error: InputError) -> State[Any]:

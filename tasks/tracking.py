@@ -18,7 +18,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 from prefect.runtime import flow_run
 
-from mmctr.errors import first_line
+from mmctr.errors import InputError, first_line
 from mmctr.files import write_bytes
 from tasks.config import Section
 from tasks.mlflow_database import make_database
@@ -31,6 +31,7 @@ if TYPE_CHECKING:  # PyTorch and Matplotlib are loaded when there is something t
 TRAINING_TAG = "mmctr.training"
 SUBMISSION_TAG = "mmctr.submission_sha256"
 FLOW_RUN_TAG = "prefect.flow_run_id"
+UNKNOWN_RUN = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # no such run, or no run's id at all
 DATASET_DIGEST_LIMIT = 36  # characters, MLflow's own
 
 logger = logging.getLogger(__name__)
@@ -47,11 +48,20 @@ class Tracker:
         self.client = MlflowClient(uri)
 
     def is_finished(self, run_id: str) -> bool:
-        """Whether the run is there, not deleted, and ended well."""
+        """Whether the run is there, not deleted, and ended well.
+
+        Raises:
+            InputError: the store does not answer, so nobody knows.
+        """
         try:
             run = self.client.get_run(run_id)
-        except MlflowException:
-            return False
+        except MlflowException as error:
+            if error.error_code in UNKNOWN_RUN:
+                return False
+            raise InputError(
+                f"the MLflow store at {self.uri} must answer, and does not ({first_line(error)}); "
+                "start it, or set MLFLOW_TRACKING_URI to another one"
+            ) from error
         return run.info.lifecycle_stage == LifecycleStage.ACTIVE and run.info.status == "FINISHED"
 
     def experiment_id(self) -> str:

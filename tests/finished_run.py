@@ -164,6 +164,7 @@ WITHOUT_EFFECT: dict[str, Any] = {
     "every input touched, the bytes as before": lambda world: touch_inputs(world.base),
     "`archive`: packed anew, the images as before": pack_anew,
     "`extract.max_member_mib`": lambda world: ["extract.max_member_mib=65"],
+    "`embed.max_failure_share`": lambda world: ["embed.max_failure_share=0.5"],
     "`embed.image_batch`": lambda world: ["embed.image_batch=64"],
     "`embed.workers`": lambda world: ["embed.workers=1"],
     "`predict.batch_size`": lambda world: ["predict.batch_size=64"],

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 import pytest
 import rarfile
@@ -25,6 +24,7 @@ import mmctr.archive
 import mmctr.rar_stream
 from mmctr.archive import MANIFEST_NAME, MANIFEST_SCHEMA, ExtractReport, extract_images, image_name, manifest_digest
 from mmctr.errors import InputError
+from mmctr.files import file_sha256
 from mmctr.rar_stream import shown, unpacking_tool
 
 FIXTURES = Path(__file__).parent / "fixtures" / "rar"
@@ -63,7 +63,6 @@ def extract(archive: Path, root: Path, **options: object) -> tuple[ExtractReport
     (root / "deep" / "2.jpg").write_bytes(b"kept")
     outside = [Path("/var/tmp/escaped"), Path("/var/tmp/escaped/2.jpg")]
     before = tree(root, but=target), [path.exists() for path in outside]
-    options = {"item_ids": range(1, 31), **options}
     report = extract_images(archive, target, **options)  # type: ignore[arg-type]
     assert (tree(root, but=target), [path.exists() for path in outside]) == before
     return report, target
@@ -85,7 +84,7 @@ def contents(target: Path) -> dict[str, bytes]:
         assert row["size"] == len(content)
         assert row["crc32"] == zlib.crc32(content)
         assert row["sha256"] == hashlib.sha256(content).hexdigest()
-        assert row["mtime_ns"] == path.stat().st_mtime_ns
+        assert (row["mtime_ns"], row["ctime_ns"]) == (path.stat().st_mtime_ns, path.stat().st_ctime_ns)
     return found
 
 
@@ -96,7 +95,7 @@ def fails(archive: Path, root: Path, *says: str, **options: object) -> str:
     (target / "old.jpg").write_bytes(b"old")
     before = tree(root, but=root / "none")
     with pytest.raises(InputError) as caught:
-        extract_images(archive, target, **{"item_ids": range(1, 31), **options})  # type: ignore[arg-type]
+        extract_images(archive, target, **options)  # type: ignore[arg-type]
     assert tree(root, but=root / "none") == before
     message = str(caught.value)
     for part in (archive.name, *says):
@@ -138,8 +137,8 @@ def test_thirty_images(name: str, tmp_path: Path, thirty: dict[int, bytes]) -> N
     assert found == {f"{number}.jpg": content for number, content in thirty.items()}
     for content in found.values():
         Image.open(io.BytesIO(content)).load()
-    assert (report.images, report.without_image, report.total_bytes) == (30, 0, 69240)
-    assert report.duplicates.count == report.not_items.count == report.unknown_ids.count == 0
+    assert (report.images, report.total_bytes) == (30, 69240)
+    assert report.duplicates.count == report.not_items.count == 0
 
 
 @pytest.mark.parametrize(
@@ -180,7 +179,6 @@ def test_small_archives(
     if name != "rar5_mixed":
         assert found["1.jpg" if "1.jpg" in found else "2.jpg"] == thirty[1 if "1.jpg" in found else 2]
     assert report.images == len(files)
-    assert report.without_image == 30 - len(files)
     assert report.duplicates.first == tuple(duplicates)
     assert report.duplicates.count == len(duplicates)
     assert report.not_items.first == tuple(not_items)
@@ -216,7 +214,6 @@ def test_encrypted_without_the_password(name: str, password: str | None, tmp_pat
             ["at most 9999999 bytes", "'images/1.jpg'", "lists 10000000", "Raise the limit"],
         ),
         ("rar5_store", {"max_total_bytes": 69239}, ["at most 69239 bytes", "lists 69240", "Raise the limit"]),
-        ("rar5_store", {"item_ids": {31}}, ["holds 30 images, the first of item 1", "of the same release"]),
         ("rar5_enc", {"password": "one\ntwo"}, ["must be one line of valid text", PASSWORD]),
         ("rar5_enc", {"password": "one\udcff"}, ["must be one line of valid text", PASSWORD]),
     ],
@@ -261,7 +258,7 @@ def test_no_file(tmp_path: Path) -> None:
 def test_an_archive_inside_the_target_is_not_lost(tmp_path: Path) -> None:
     archive = Path(shutil.copy(FIXTURES / "rar5_store.rar", tmp_path))
     with pytest.raises(InputError, match=r"would be lost\. Move the archive"):
-        extract_images(archive, tmp_path, item_ids=[1])
+        extract_images(archive, tmp_path)
     assert archive.is_file()
 
 
@@ -520,31 +517,22 @@ def test_image_name(name: str, expected: tuple[int, str] | None) -> None:
     assert image_name(name) == expected
 
 
-@pytest.mark.parametrize("ids", [[2, 5, 99], {2, 5, 99}, np.array([2, 5, 99, 99]), pl.Series([2, 5, 99])])
-def test_only_the_given_ids_are_extracted(ids: object, tmp_path: Path, thirty: dict[int, bytes]) -> None:
-    report, target = extract(FIXTURES / "rar5_m3_solid.rar", tmp_path, item_ids=ids)
-    assert contents(target) == {"2.jpg": thirty[2], "5.jpg": thirty[5]}
-    assert (report.images, report.without_image, report.unknown_ids.count) == (2, 1, 28)
-    assert report.unknown_ids.first[:2] == ((1, "images/1.jpg"), (3, "images/3.jpg"))
-
-
 def test_long_lists_are_cut_and_the_report_is_json(tmp_path: Path) -> None:
     builder = rars.RarBuilder(store=True)
     builder.add_bytes(A, "1.jpg")
     for number in range(150):
         builder.add_bytes(B, f"{number}/1.jpg")
-        builder.add_bytes(B, f"{number}/{number + 2}.jpg")
         builder.add_bytes(B, f"{number}/\x1b.jpg")
     builder.add_bytes(b"z" * 5000, "large.bin")  # the limit on a member is for images: this one is never held
     builder.write(str(tmp_path / "made.rar"))
-    report, target = extract(tmp_path / "made.rar", tmp_path, item_ids=[1], max_member_bytes=len(A))
+    report, target = extract(tmp_path / "made.rar", tmp_path, max_member_bytes=len(A))
     assert contents(target) == {"1.jpg": A}
     written = json.loads(json.dumps(asdict(report)))
-    assert [written[key]["count"] for key in ("duplicates", "unknown_ids", "not_items")] == [150, 150, 151]
-    assert [len(written[key]["first"]) for key in ("duplicates", "unknown_ids", "not_items")] == [100, 100, 100]
+    assert [written[key]["count"] for key in ("duplicates", "not_items")] == [150, 151]
+    assert [len(written[key]["first"]) for key in ("duplicates", "not_items")] == [100, 100]
     assert written["duplicates"]["first"][99] == [1, "99/1.jpg"]
     assert written["not_items"]["first"][0] == r"0/\x1b.jpg"
-    assert (written["images"], written["without_image"], written["total_bytes"]) == (1, 0, len(A))
+    assert (written["images"], written["total_bytes"]) == (1, len(A))
 
 
 def test_shown() -> None:
@@ -599,19 +587,53 @@ def later(path: Path) -> None:
     os.utime(path, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns + 10**9))
 
 
+def no_reading(path: Path) -> str:
+    raise AssertionError(f"{path} was read although it was not touched")
+
+
 def test_digest_is_that_of_the_content(images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     digest = manifest_digest(images)
     assert manifest_digest(extract(FIXTURES / "rar4_m3_solid.rar", tmp_path / "again")[1]) == digest
-    assert manifest_digest(extract(FIXTURES / "rar5_store.rar", tmp_path / "29", item_ids=range(1, 30))[1]) != digest
+    assert manifest_digest(extract(FIXTURES / "nested_ids.rar", tmp_path / "others")[1]) != digest
     # pinned: a change would make every cached result of every user stale
     assert digest == "3f0c9603d1d9daa62ffcc915c8fcac3bb30c1f2bf8a22184201f54d743eb49aa"
     moved = images.rename(tmp_path / "moved")
-
-    def no_reading(path: Path) -> str:
-        raise AssertionError(f"{path} was read although it was not touched")
-
     monkeypatch.setattr(mmctr.archive, "file_sha256", no_reading)
     assert manifest_digest(moved) == digest
+    images.parent.rename(tmp_path / "moved too")
+    assert manifest_digest(moved) == digest
+    assert not moved.with_name("moved.stamps").exists()
+
+
+@pytest.mark.parametrize("garbage", [None, b"", b"\xff", b"0" * 64])
+def test_a_copy_is_read_once(
+    garbage: bytes | None, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = manifest_digest(images)
+    copy, memory = tmp_path / "copy", tmp_path / "copy.stamps"
+    shutil.copytree(images, copy)  # the modification times are kept, the change times are not
+    read: list[str] = []
+    monkeypatch.setattr(mmctr.archive, "file_sha256", lambda path: read.append(path.name) or file_sha256(path))
+    assert manifest_digest(copy) == digest
+    assert not memory.exists()  # files this young may change once more without another time
+    monkeypatch.setattr(mmctr.archive, "SETTLED_NS", 0)
+    assert manifest_digest(copy) == manifest_digest(copy) == digest
+    assert len(read) == 2 * 30
+    if garbage is not None:
+        memory.write_bytes(garbage)
+        assert manifest_digest(copy) == digest
+        assert len(read) == 3 * 30
+    flip(copy / "3.jpg", set_back=True)
+    with pytest.raises(ValueError, match="another content"):
+        manifest_digest(copy)
+
+
+def test_a_memory_that_cannot_be_written_is_done_without(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    digest = manifest_digest(images)
+    later(images / "3.jpg")
+    images.with_name("images.stamps").mkdir()
+    monkeypatch.setattr(mmctr.archive, "SETTLED_NS", 0)
+    assert manifest_digest(images) == digest
 
 
 def test_digest_tolerates_a_touch(images: Path) -> None:
@@ -620,11 +642,19 @@ def test_digest_tolerates_a_touch(images: Path) -> None:
     assert manifest_digest(images) == digest
 
 
-def flip(path: Path) -> None:
-    content = bytearray(path.read_bytes())
+def flip(path: Path, *, set_back: bool = False) -> None:
+    """One bit of the content, and another modification time or the one before."""
+    content, state = bytearray(path.read_bytes()), path.stat()
     content[100] ^= 1
     path.write_bytes(content)
-    later(path)
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns + (0 if set_back else 10**9)))
+
+
+def put_another(path: Path) -> None:
+    """A file of the same size and modification time takes the place of the one at `path`."""
+    other = Path(shutil.copy2(path, path.parent.parent / "other"))
+    flip(other, set_back=True)
+    other.replace(path)
 
 
 def to_link(path: Path) -> None:
@@ -638,6 +668,8 @@ def to_link(path: Path) -> None:
         (lambda folder: (folder / "3.jpg").unlink(), "lacks 1 images of its manifest, 3.jpg among them"),
         (lambda folder: os.truncate(folder / "3.jpg", 100), "3.jpg has 100 bytes instead of 2330"),
         (lambda folder: flip(folder / "3.jpg"), "3.jpg has another content than when it was extracted"),
+        (lambda folder: flip(folder / "3.jpg", set_back=True), "3.jpg has another content than when"),
+        (lambda folder: put_another(folder / "3.jpg"), "3.jpg has another content than when"),
         (lambda folder: (folder / "31.jpg").touch(), "holds 31.jpg, which is not in its manifest"),
         (lambda folder: (folder / "more").mkdir(), "holds more, which is not in its manifest"),
         (lambda folder: to_link(folder / "3.jpg"), "3.jpg is no regular file"),

@@ -31,6 +31,8 @@ SETTLED_SECONDS = 2.1  # after which digests are remembered
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("prefect_server")]
 
+KEYED_PACKAGES = [name for names in tasks.code.DISTRIBUTIONS.values() for name in names]
+
 
 @pytest.fixture(scope="module")
 def original(demo_original, mlflow_original, prefect_server, tmp_path_factory) -> Iterator[Finished]:
@@ -231,7 +233,7 @@ def test_comments_docstrings_and_layout(from_tree, planned):
 
 
 def test_every_package_has_a_row():
-    packages = {f"`{name}`" for name in tasks.code.DISTRIBUTIONS.values()}
+    packages = {f"`{name}`" for name in KEYED_PACKAGES}
     assert packages == {name for name in table("Packages") if name.startswith("`")}
 
 
@@ -241,11 +243,11 @@ def test_package(name, words, planned, monkeypatch):
         numbers = [*number.split("+")[0].split("."), "0"]
         return ".".join([*numbers[:place], str(int(numbers[place]) + 1), *numbers[place + 1 :]])
 
-    minor = {name: raised(version(name), 1)} if name in tasks.code.DISTRIBUTIONS.values() else {}
+    minor = {name: raised(version(name), 1)} if name in KEYED_PACKAGES else {}
     if name == "Python":
         monkeypatch.setattr("tasks.code.sys", SimpleNamespace(version_info=SimpleNamespace(major=3, minor=99)))
     elif not minor:
-        minor = {package: raised(version(package), 2) for package in tasks.code.DISTRIBUTIONS.values()}
+        minor = {package: raised(version(package), 2) for package in KEYED_PACKAGES}
     monkeypatch.setattr("tasks.code.version", lambda package: minor.get(package) or version(package))
     tasks.code.code_digest.cache_clear()
     try:
@@ -263,7 +265,8 @@ def test_every_file_of_the_store_has_a_row(original):
     names = {f"`{'/'.join(parts)}`" for parts in kept if (store.joinpath(*parts[:1])).is_dir() and len(parts) > 1}
     images = {name for name in names if name.endswith(".jpg`")}
     assert len(images) > 100
-    assert names - images | {"`extract/images/*`"} == set(table("Files"))
+    read_again = {"`extract/images.stamps`"}  # there once a test has damaged an image and mended it
+    assert names - images - read_again | {"`extract/images/*`"} == set(table("Files"))
 
 
 SET_BACK = "a byte flipped, the time set back"
@@ -271,14 +274,11 @@ DAMAGES = (SET_BACK, "deleted", "cut off", "a byte flipped")  # the first meets 
 FILES = [(name.strip("`"), words, damage) for name, words in table("Files").items() for damage in DAMAGES]
 
 
-@pytest.mark.parametrize(
-    ("name", "words", "damage"),
-    [row for row in FILES if (row[0], row[2]) != ("extract/images/*", SET_BACK)],  # the one exception on the page
-)
+@pytest.mark.parametrize(("name", "words", "damage"), FILES)
 def test_file(name, words, damage, original, planned):
     path = original.made(name.replace("*", "*.jpg"))
     content, status = path.read_bytes(), path.stat()
-    if damage == SET_BACK:
+    if damage == SET_BACK and not name.endswith("*"):  # the times of images stand in their manifest
         memory = json.loads((original.base / ".mmctr/digests.json").read_bytes())
         assert {status.st_ino, status.st_mtime_ns} <= set(memory[str(path.relative_to(original.base))])
     changed = {"deleted": None, "cut off": content[:-1]}.get(damage, flipped(content))

@@ -2,12 +2,14 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from generated import click_split, item_table
+from generated import click_split, din, item_table
 from hypothesis import given
 from hypothesis import strategies as st
 
 import mmctr.click_split
 from mmctr.click_split import load_split, pack_histories, split_from_lists
+from mmctr.errors import InputError
+from mmctr.prediction import predict_probabilities
 
 IDS = [4, 9, 2, 7]
 TABLE = item_table(np.random.default_rng(0), items=4)
@@ -99,3 +101,25 @@ def test_rows_in_memory_are_packed_as_rows_in_a_file_are(tmp_path):
         max_len=64,
     )
     assert all(torch.equal(vars(read)[name], vars(made)[name]) for name in vars(read) if name != "label")
+
+
+def rows_of(histories, **columns):
+    good = {name: np.ones(len(histories), dtype=np.int64) for name in ("target", "likes", "views")}
+    return split_from_lists(histories, **{**good, **columns}, table=TABLE, max_len=64)
+
+
+@pytest.mark.parametrize("dtype", [np.int64, object], ids=str)
+def test_no_rows_in_memory_are_an_empty_split_without_predictions(dtype):
+    nothing = np.zeros(0, dtype=dtype)
+    split = rows_of([], target=nothing, likes=nothing, views=nothing)
+    assert (len(split), split.offsets.tolist(), split.history.tolist()) == (0, [0], [])
+    probabilities = predict_probabilities(din(TABLE), split, batch_size=4)
+    assert (probabilities.shape, probabilities.dtype) == ((0,), np.float32)
+
+
+@pytest.mark.parametrize("level", [-1, 20, 2**40, float("nan")])
+@pytest.mark.parametrize("name", ["likes", "views"])
+def test_a_level_that_the_model_has_no_row_for_is_named(name, level):
+    with pytest.raises(InputError) as error:
+        rows_of([[4], [9]], **{name: np.array([19, level])})
+    assert f"{name}_level must be in 0..19, row 2 has {level}; leave out" in str(error.value)

@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,31 +21,15 @@ import mmctr.clip_model
 from mmctr import clip_embedding
 from mmctr.clip_embedding import EmbedReport, embed_items
 from mmctr.clip_images import preprocess_image
-from mmctr.clip_model import ClipEncoder, load_clip
+from mmctr.clip_model import ClipEncoder
 from mmctr.errors import InputError
 from mmctr.vector_shards import VectorShards
 
+pytest_plugins = ["clip_fixtures"]
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 COUNT = 23
 SHARD, BATCH = 8, 4
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Tensors this small gain nothing from more threads, and lose much where cores are shared."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny_clip(tmp_path_factory.mktemp("clip") / "tiny.pt")
-
-
-@pytest.fixture(scope="module")
-def encoder(checkpoint: Path) -> ClipEncoder:
-    return load_clip(str(checkpoint), device="cpu")
 
 
 class World:
@@ -153,7 +136,11 @@ def test_one_side_alone_or_none(world: World, encoder: ClipEncoder) -> None:
         "neither": 2,
         "missing_titles": 4,
         "missing_images": 2,
+        "unknown_images": 1,
+        "unknown_image_ids": (99,),
         "unusable_titles": 0,
+        "unknown_images": 1,
+        "unknown_image_ids": (99,),
         "unreadable_image_count": 2,
         "unreadable_images": ((6, "6.jpg", "not an image in a known format"), (7, "7.jpg", "empty file")),
         "embedded_titles": 3,
@@ -293,7 +280,7 @@ def test_too_many_unreadable_images_are_an_input_error_and_the_work_is_kept(worl
     with pytest.raises(InputError) as error:
         world.embed()
     message = str(error.value)
-    for part in ("At most 20%", "6 of 23 are", "3.jpg of item 3: not an image", "max_failure_share"):
+    for part in ("At most 20%", "6 of 23 are", "3.jpg of item 3: not an image", "embed.max_failure_share"):
         assert part in message
     _, report = world.embed(max_failure_share=0.3)
     assert report.reused_images == 18  # 17 readable ones and the page, which has one content
@@ -339,6 +326,14 @@ def test_the_list_of_unreadable_images_is_capped(world: World, monkeypatch: pyte
     _, report = world.embed(max_failure_share=1.0)
     assert report.unreadable_image_count == 5
     assert [item_id for item_id, _, _ in report.unreadable_images] == [1, 2]
+
+
+def test_the_list_of_images_of_unknown_items_is_capped(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clip_embedding, "LISTED_UNKNOWN", 2)
+    world.images |= dict.fromkeys((900, 100, 500), b"never read")
+    _, report = world.embed()
+    assert (report.unknown_images, report.unknown_image_ids) == (3, (100, 500))
+    assert (report.embedded_images, report.unreadable_image_count) == (COUNT, 0)
 
 
 def test_an_item_that_comes_twice_is_refused(world: World) -> None:

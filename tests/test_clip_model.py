@@ -17,7 +17,7 @@ from PIL import Image
 from tiny_clip import picture, save_tiny_clip, tiny_network
 
 from mmctr.clip_images import preprocess_image
-from mmctr.clip_model import ClipEncoder, clip, load_clip
+from mmctr.clip_model import ClipEncoder, clip, clip_width, load_clip
 from mmctr.errors import InputError
 
 TITLES = [
@@ -197,10 +197,14 @@ def test_code_in_a_checkpoint_is_not_run(tmp_path: Path, zipped: bool) -> None:
     assert not sprung.exists()
 
 
-def test_short_embeddings_and_a_foreign_vocabulary_are_refused(tmp_path: Path) -> None:
-    message = refused(save_tiny_clip(tmp_path / "short.pt", embed_dim=64))
-    assert "reduced to 128" in message
-    assert "have 64" in message
+def test_the_width_is_told_without_building_the_network(tmp_path: Path) -> None:
+    assert clip_width(str(save_tiny_clip(tmp_path / "short.pt", embed_dim=64))) == 64
+    (tmp_path / "none.pt").write_bytes(b"none")
+    assert clip_width(str(tmp_path / "none.pt")) is None
+    assert clip_width(str(tmp_path / "absent.pt")) is None
+
+
+def test_a_foreign_vocabulary_is_refused(tmp_path: Path) -> None:
     assert "has 1000" in refused(save_tiny_clip(tmp_path / "foreign.pt", vocabulary=1000))
 
 

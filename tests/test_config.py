@@ -104,3 +104,19 @@ def test_what_only_says_how_to_run_is_no_part_of_a_key():
     assert "workers" not in config.embed.keyed()
     assert "password_env" not in config.extract.keyed()
     assert set(config.train.keyed()) == set(TrainConfig.model_fields)
+
+
+@pytest.mark.parametrize("name", ["/tmp/elsewhere", "../escaped", "a/b", "", ".hidden"])
+def test_an_experiments_name_is_no_path(tmp_path, name):
+    with pytest.raises(InputError, match=r"experiment = .*should match pattern"):
+        load_config(tmp_path, overrides=[f"experiment='{name}'"])
+
+
+def test_base_path_is_no_setting(tmp_path):
+    with pytest.raises(InputError, match="BASE_PATH is what a run is started with"):
+        load_config(tmp_path, overrides=["base_path=/other"])
+
+
+def test_a_deployments_base_path_is_made_absolute(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert PipelineConfig.model_validate({"base_path": "~/data"}).base_path == tmp_path / "data"

@@ -147,3 +147,48 @@ def test_a_stage_that_refuses_stops_the_run_without_a_trace(demo, tracking_uri, 
     assert state.name == "Refused"
     assert "At most 0% of the images may be unreadable" in state.message
     assert "Traceback" not in caplog.text
+
+
+def test_what_was_made_of_an_input_that_changed_meanwhile_is_not_kept(demo, tracking_uri, monkeypatch):
+    import mmctr.training
+    from flows.pipeline import pipeline
+
+    config = load_config(demo, overrides=["train.epochs=1", "train.batch_size=128"])
+    path = demo / "MicroLens_1M_x1/train.parquet"
+    before, original = path.read_bytes(), mmctr.training.train_din
+
+    def replaced_meanwhile(*splits, **settings):
+        pl.read_parquet(path).head(400).write_parquet(path)
+        return original(*splits, **settings)
+
+    monkeypatch.setattr(mmctr.training, "train_din", replaced_meanwhile)
+    state = pipeline(config, return_state=True)
+    assert state.name == "Refused"
+    assert "MicroLens_1M_x1/train.parquet changed during train" in state.message
+    assert not list((demo / ".mmctr/work/train").glob("*/*"))
+    assert not (demo / "predictions_task1and2").exists()
+    monkeypatch.undo()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking_uri)
+    path.write_bytes(before)
+    assert ran(pipeline(config)) == ["train", "predict"]
+
+
+def test_a_store_that_does_not_answer_is_said_and_trains_nothing_anew(demo, tracking_uri, monkeypatch):
+    from mlflow.exceptions import MlflowException
+
+    from flows.pipeline import pipeline
+
+    config = load_config(demo, overrides=["train.epochs=1", "train.batch_size=128"])
+    first = pipeline(config)
+
+    def unanswered(*_):
+        raise MlflowException("503 Service Unavailable")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "get_run", unanswered)
+        state = pipeline(config, return_state=True)
+    assert state.name == "Refused"
+    assert "must answer, and does not (503 Service Unavailable)" in state.message
+    again = pipeline(config)
+    assert ran(again) == []
+    assert again.mlflow_run == first.mlflow_run

@@ -55,6 +55,7 @@ def packed(tmp_path, content, *, name="prediction.csv", method=zipfile.ZIP_STORE
         (GOOD.replace("\n", "\r\n"), "must end with LF"),
         (GOOD.replace("3,0,0,1e-9\n", ""), "each of the 3 test IDs is needed, found 2"),
         (GOOD.replace("7,0", "8,0"), "row 2 has ID '8', the test split has 7"),
+        (GOOD.replace("7,0", ",0"), "row 2 has ID None, the test split has 7"),
         (GOOD.replace("0.25", "nan"), "row 1 has 'nan'"),
         (GOOD.replace("1.0", "1.01"), "row 2 has '1.01'"),
         (GOOD.replace("1.0", "-0.5"), "row 2 has '-0.5'"),
