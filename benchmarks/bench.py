@@ -59,7 +59,8 @@ def _kept(path: Path) -> dict:
 
 
 def _machine() -> str:
-    names = [line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").open() if line.startswith("model name")]
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     return f"{len(names)} cores of {names[0]}, no GPU, Python {platform.python_version()}, {packages}"
 
@@ -77,10 +78,10 @@ def _table(rows: list[dict]) -> str:
 
 def _page(kept: dict) -> str:
     parts = [name for name in PARTS if name in kept["parts"]]
-    sections = [
-        f"## {name}\n\n{_table(kept['parts'][name]['rows'])}\n\n{kept['parts'][name]['date']}, {kept['parts'][name]['machine']}"
-        for name in parts
-    ]
+    sections = []
+    for name in parts:
+        part = kept["parts"][name]
+        sections.append(f"## {name}\n\n{_table(part['rows'])}\n\n{part['date']}, {part['machine']}")
     head = "# Side by side\n\nMedians of both sides, called in turn. `make bench` writes this page."
     missing = [name for name in PARTS if name not in kept["parts"]]
     return "\n\n".join([head, *sections, *([f"Not measured: {', '.join(missing)}."] if missing else [])]) + "\n"

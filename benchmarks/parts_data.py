@@ -149,7 +149,7 @@ def images(_: Path) -> list[Row]:
         count = 40 if width < 1000 else 15
         pair = in_turn(
             lambda c=content, n=count: [preprocess_image(c, 224) for _ in range(n)],
-            lambda c=content, n=count: [peer(Image.open(io.BytesIO(c))) for _ in range(n)],
+            lambda c=content, n=count, peer=peer: [peer(Image.open(io.BytesIO(c))) for _ in range(n)],
         )
         speeds = [count / each for each in pair]
         rows.append(Row(f"preprocess {width}x{height}", *speeds, "images/s", "CLIP's preprocess", "1.7 x", 5))

@@ -26,7 +26,7 @@ def train(folder: Path) -> list[Row]:
     few = write_clicks(folder / "train25k.parquet", TRAIN_ROWS // PADDED_SHARE, seed=1)
     table = item_table()
     split, padded = load_split(path, table=table, with_label=True), PaddedClicks(few, table=table)
-    rows = []
+    rows, recipe = [], Recipe(batch_size=BATCH)
     for freeze in (False, True):
         torch.manual_seed(0)
         model = DIN(len(table.item_ids), 128, freeze=freeze)
@@ -34,7 +34,6 @@ def train(folder: Path) -> list[Row]:
         reference = PaddedDIN(copy.deepcopy(model))
         ours = torch.optim.AdamW([w for w in model.parameters() if w.requires_grad], weight_decay=1e-4, fused=True)
         peers = torch.optim.AdamW([w for w in reference.parameters() if w.requires_grad], weight_decay=1e-4)
-        recipe = Recipe(batch_size=BATCH)
         seconds, peer_seconds = in_turn(
             lambda m=model, o=ours: train_epoch(m, split, o, recipe=recipe, number=1, progress=False),
             lambda m=reference, o=peers: padded_epoch(m, padded, o),

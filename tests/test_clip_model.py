@@ -6,7 +6,6 @@ import os
 import urllib.error
 import urllib.request
 import warnings
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +19,9 @@ from mmctr.clip_images import preprocess_image
 from mmctr.clip_model import ClipEncoder, clip, clip_width, load_clip
 from mmctr.errors import InputError
 
+pytest_plugins = ["clip_fixtures"]
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 TITLES = [
     "a cat",
     "",
@@ -29,25 +31,6 @@ TITLES = [
     "<|endoftext|> hidden behind an end token",
     "标题党",
 ]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Tensors this small gain nothing from more threads, and lose much where cores are shared."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny_clip(tmp_path_factory.mktemp("clip") / "tiny.pt")
-
-
-@pytest.fixture(scope="module")
-def encoder(checkpoint: Path) -> ClipEncoder:
-    return load_clip(str(checkpoint), device="cpu")
 
 
 def unit_rows(encoded: torch.Tensor) -> np.ndarray:
@@ -128,13 +111,16 @@ def test_a_residual_network_is_a_clip_too(tmp_path: Path) -> None:
     assert load_clip(str(tmp_path / "resnet.pt"), device="cpu").resolution == 32
 
 
-def test_a_torchscript_checkpoint_gives_the_same_vectors(tmp_path: Path, encoder: ClipEncoder) -> None:
-    script = tmp_path / "script.pt"
+def save_script(path: Path, **sizes: int) -> Path:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        network = tiny_network()
-        traced = torch.jit.trace(network, (torch.zeros(1, 3, 32, 32), clip.tokenize(["a"])))
-        torch.jit.save(traced, script)
+        traced = torch.jit.trace(tiny_network(**sizes), (torch.zeros(1, 3, 32, 32), clip.tokenize(["a"])))
+        torch.jit.save(traced, path)
+    return path
+
+
+def test_a_torchscript_checkpoint_gives_the_same_vectors(tmp_path: Path, encoder: ClipEncoder) -> None:
+    script = save_script(tmp_path / "script.pt")
     again = load_clip(str(script), device="cpu")
     np.testing.assert_array_equal(again.encode_titles(TITLES), encoder.encode_titles(TITLES))
 
@@ -193,15 +179,18 @@ def test_code_in_a_checkpoint_is_not_run(tmp_path: Path, zipped: bool) -> None:
     sprung = tmp_path / "sprung"
     content = {"visual.proj": Trap(sprung)}
     torch.save(content, tmp_path / "trap.pt", _use_new_zipfile_serialization=zipped)
+    assert clip_width(str(tmp_path / "trap.pt")) is None
     assert "no other objects" in refused(tmp_path / "trap.pt")
     assert not sprung.exists()
 
 
 def test_the_width_is_told_without_building_the_network(tmp_path: Path) -> None:
     assert clip_width(str(save_tiny_clip(tmp_path / "short.pt", embed_dim=64))) == 64
+    assert clip_width(str(save_script(tmp_path / "script.pt", embed_dim=96))) == 96
     (tmp_path / "none.pt").write_bytes(b"none")
-    assert clip_width(str(tmp_path / "none.pt")) is None
-    assert clip_width(str(tmp_path / "absent.pt")) is None
+    torch.save({"layer.weight": torch.zeros(2, 2)}, tmp_path / "other.pt")
+    for name in ("none.pt", "other.pt", "absent.pt", "."):
+        assert clip_width(str(tmp_path / name)) is None
 
 
 def test_a_foreign_vocabulary_is_refused(tmp_path: Path) -> None:
@@ -231,7 +220,9 @@ def official(tmp_path: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_cached_official_weights_need_no_network(official: tuple[Path, str], checkpoint: Path) -> None:
     place, _ = official
     place.parent.mkdir(parents=True)
+    assert clip_width("ViT-B/32") is None
     place.write_bytes(checkpoint.read_bytes())
+    assert clip_width("ViT-B/32") == 128
     assert load_clip("ViT-B/32", device="cpu").embed_dim == 128
 
 
