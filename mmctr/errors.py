@@ -48,12 +48,12 @@ SQLITE_ERRNO = {  # primary result codes of https://www.sqlite.org/rescode.html
     sqlite3.SQLITE_READONLY: errno.EROFS,
     sqlite3.SQLITE_PERM: errno.EACCES,
 }
-_RUST_NUMBER = re.compile(r"\(os error (\d+)\)")
+_OF_RUST = re.compile(r"\(os error (\d+)\)(?:: (.+))?")
 
 
 def raise_if_of_the_machine(error: BaseException, *, path: Path) -> None:
     """Raise an OSError that names `path` where not its content is at fault but what `as_input_error` has words for."""
-    number = _number(error)
+    number, _ = _number_and_place(error)
     if number in REMEDIES:
         raise OSError(number, os.strerror(number), str(path)) from error
 
@@ -67,9 +67,9 @@ def as_input_error(error: BaseException) -> InputError | None:
     if isinstance(error, InputError):
         return error
     for cause in _causes(error):
-        number = _number(cause)
+        number, place = _number_and_place(cause)
         if number in REMEDIES:
-            return _of_the_machine(getattr(cause, "filename", None) or "a file", number)
+            return _of_the_machine(place, number)
         code = getattr(cause, "sqlite_errorcode", None)  # an extended code holds the primary one in its low byte
         if not isinstance(cause, sqlite3.Error) or code is None:
             continue
@@ -80,12 +80,14 @@ def as_input_error(error: BaseException) -> InputError | None:
     return None
 
 
-def _number(error: BaseException) -> int | None:
-    """The system's number of an error. Those of Polars, whichever type they have, hold it in their text alone."""
+def _number_and_place(error: BaseException) -> tuple[int | None, str]:
+    """The system's number of an error, and its file. Polars, whichever type it raises, has them in the text alone."""
     number = error.errno if isinstance(error, OSError) else None
-    if number is None and (found := _RUST_NUMBER.search(str(error))):
-        return int(found[1])
-    return number
+    place = getattr(error, "filename", None)
+    # The text is taken from `args`: `str` hides it once `filename` was set.
+    if number is None and (found := _OF_RUST.search(" ".join(map(str, error.args)))):
+        number, place = int(found[1]), place or found[2]
+    return number, str(place or "a file")
 
 
 def _of_the_machine(place: str, number: int) -> InputError:

@@ -3,6 +3,7 @@
 import importlib.metadata
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -105,6 +106,32 @@ def test_check_says_all_that_is_wrong_and_nothing_else(capsys, demo, flags):
     assert err.startswith(f"mmctr: the inputs in {demo} cannot be used; mend these and run again:\n")
     assert "likes_level must be in 0..19, 6000 rows are not" in err
     assert "label must be 0 or 1, 6000 rows are not" in err
+
+
+def test_check_takes_the_settings_that_run_takes(capsys, demo_original, tmp_path):
+    assert "at least 500 items" in refused(capsys, "check", demo_original, "--set", "reduce.n_components=500")
+    (tmp_path / "other.toml").write_text("[reduce]\nn_components = 400\n")
+    assert "at least 400 items" in refused(capsys, "check", demo_original, "--config", tmp_path / "other.toml")
+    assert "no configuration file" in refused(capsys, "check", demo_original, "--config", tmp_path / "absent.toml")
+    assert said(capsys, "check", demo_original, "--set", "reduce.n_components=200")[0] == 0
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
+@pytest.mark.parametrize(
+    ("arguments", "commands"),
+    [
+        ([], ["mmctr demo data/demo --if-missing", 'mmctr run "data/demo"']),
+        (["BASE_PATH=/tmp/a b", "ARGS=--device cpu"], ['mmctr run "/tmp/a b" --device cpu']),
+    ],
+)
+def test_make_run_writes_the_demo_where_it_is_missing_and_takes_any_path(arguments, commands):
+    environment = {name: value for name, value in os.environ.items() if name not in ("BASE_PATH", "ARGS", "MAKEFLAGS")}
+    make = ["make", "-n", "run", *arguments]
+    done = subprocess.run(
+        make, capture_output=True, text=True, check=True, env=environment, cwd=Path(__file__).parents[1]
+    )
+    lines = [line.strip().removeprefix(".venv/bin/") for line in done.stdout.splitlines()]
+    assert [line for line in lines if line.startswith("mmctr")] == commands
 
 
 def test_check_of_what_is_no_data_folder(capsys, tmp_path):
