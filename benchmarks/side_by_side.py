@@ -2,7 +2,6 @@
 
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -63,8 +62,3 @@ print(json.dumps(result))
         env={**os.environ, "GOMP_SPINCOUNT": "1000"},
     )
     return json.loads(done.stdout.splitlines()[-1])
-
-
-def peak_mb() -> float:
-    """Peak resident memory of this process so far, in MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000

@@ -20,7 +20,7 @@ import polars as pl
 from tqdm import tqdm
 
 from mmctr.errors import InputError
-from mmctr.files import file_sha256, replacing_folder, write_bytes
+from mmctr.files import SETTLED_NS, file_sha256, replacing_folder, write_bytes
 from mmctr.rar_stream import Member, list_members, shown, unpacking
 from mmctr.tables import read_table
 
@@ -34,7 +34,6 @@ MANIFEST_SCHEMA = {
     "mtime_ns": pl.Int64,
     "ctime_ns": pl.Int64,  # the change time is not a program's to set
 }
-SETTLED_NS = 2_000_000_000  # a file younger than this may change again without a newer time stamp
 LISTED_AT_MOST = 100
 MAX_ITEM_ID = 2**63 - 1
 # RAR5 keeps a backslash in a name, so both separators end a folder's name.

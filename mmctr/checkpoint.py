@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from mmctr.din import DIN
-from mmctr.errors import REMEDIES, InputError, first_line, shown_value
+from mmctr.errors import InputError, first_line, raise_if_of_the_machine, shown_value
 from mmctr.files import write_bytes
 from mmctr.item_table import ItemTable
 
@@ -85,13 +85,10 @@ def load_tensors(path: Path, *, device: str | torch.device = "cpu") -> dict[str,
             content = torch.load(path, map_location=device, weights_only=True)
     except (MemoryError, torch.OutOfMemoryError):
         raise
-    except OSError as error:
-        if error.errno in REMEDIES:  # the file may be good
-            raise
-        raise ValueError(f"{path} is not a whole file of tensors: {first_line(error)}") from error
     except pickle.UnpicklingError as error:
         raise ValueError(f"{path} holds something else than tensors and plain values, or is damaged") from error
     except Exception as error:  # a damaged file can raise nearly anything in torch.load
+        raise_if_of_the_machine(error, path=path)  # the file may be good
         raise ValueError(f"{path} is not a whole file of tensors: {first_line(error)}") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path} holds a {type(content).__name__}, not named tensors")

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+SETTLED_NS = 2_000_000_000  # a file younger than this may change again without a newer time stamp
+
 
 def is_file(path: Path) -> bool:
     """Whether there is a file at `path`; what cannot be a path, such as a name that is too long, is none."""

@@ -121,8 +121,9 @@ def fit(
     schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(
         optimizer, mode="max", factor=recipe.plateau_factor, patience=recipe.plateau_patience, threshold=0.0
     )
-    known = state is not None and state.exists()
-    done = restore_state(state, model, optimizer, schedule) if state is not None and known else Progress()
+    done = Progress()
+    if state is not None and state.exists():
+        done = restore_state(state, model, optimizer, schedule)
 
     def save(begun: Begun | None) -> None:
         done.begun = begun

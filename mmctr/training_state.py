@@ -89,8 +89,7 @@ def restore_state(path: Path, model: DIN, optimizer: Optimizer, schedule: Reduce
             best_weights=saved["best_weights"],
             begun=None if saved["begun"] is None else Begun(**saved["begun"]),
         )
-        for owner, name in zip(owners, ("model", "optimizer", "schedule"), strict=True):
-            owner.load_state_dict(saved[name])
+        _load(owners, [saved[name] for name in ("model", "optimizer", "schedule")])
     except torch.OutOfMemoryError:
         raise
     except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:

@@ -22,9 +22,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from mmctr.errors import InputError
-from mmctr.files import file_sha256, partial_path, replacing, write_bytes
-
-SETTLED_NS = 2_000_000_000  # a file younger than this may change again without a newer time stamp
+from mmctr.files import SETTLED_NS, file_sha256, partial_path, replacing, write_bytes
 
 
 class FileRef(BaseModel):
