@@ -142,7 +142,7 @@ def run_pipeline(options: argparse.Namespace) -> int:
     from flows.console import refusals_said_once
     from flows.interrupts import start_prefect
     from flows.pipeline import pipeline
-    from tasks.stage import REFUSED
+    from tasks.refusal import REFUSED
 
     start_prefect()
     with refusals_said_once():

@@ -21,8 +21,9 @@ from tasks.extract import extract
 from tasks.predict import predict
 from tasks.reduce import reduce
 from tasks.references import Workspace
+from tasks.refusal import refused
 from tasks.results import Embedded, Extracted, Reduced, Result, Trained
-from tasks.stage import Lineage, Place, StageRunner, refused
+from tasks.stage import Lineage, Place, StageRunner
 from tasks.tracking import Tracker, default_tracking_uri
 from tasks.train import train
 

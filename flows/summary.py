@@ -38,6 +38,7 @@ class Summary:
                 ("unreadable_images", "with an unreadable image"),
                 ("missing_titles", "without title"),
                 ("neither", "with neither"),
+                ("unknown_images", "images of unknown items"),
             )
         )
         return "\n".join(

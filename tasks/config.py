@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from mmctr.errors import InputError, first_line, shown_value
+from mmctr.errors import InputError, first_line, raise_if_of_the_machine, shown_value
 from mmctr.files import is_file
 
 
@@ -204,6 +204,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise InputError(f"no configuration file at {path}; give the path of a TOML file with --config") from None
     except (ValueError, OSError, RecursionError) as error:  # whole numbers of thousands of digits are a ValueError
+        raise_if_of_the_machine(error, path=path)
         raise InputError(f"{path} is not a readable TOML file: {first_line(error)}") from None
 
 

@@ -17,23 +17,21 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from prefect import Task, get_run_logger, task
 from prefect.cache_policies import CachePolicy
-from prefect.client.schemas.objects import State
 from prefect.context import TaskRunContext
 from prefect.filesystems import LocalFileSystem
 from prefect.results import ResultStore
-from prefect.states import Failed
 from pydantic import BaseModel, ConfigDict
 
 from mmctr.errors import InputError, as_input_error
 from tasks.code import code_digest
 from tasks.config import Section
 from tasks.references import FileRef, FolderRef, Workspace
+from tasks.refusal import REFUSED, refused
 from tasks.results import Result, ResultSerializer
 
 P = ParamSpec("P")
 R = TypeVar("R", bound=Result)
 KEY_DIGITS = 24
-REFUSED = "Refused"
 
 
 class Place(BaseModel):
@@ -129,11 +127,6 @@ def check_unchanged(place: Place, name: str, inputs: dict[str, Any]) -> None:
                 f"inputs must stay as they are while a run reads them; {ref.path} changed during {name}, "
                 "whose result is not kept; run again"
             )
-
-
-def refused(error: InputError) -> State[Any]:
-    """The state of a task or flow that the user's input stopped: failed, with the message and no stack trace."""
-    return Failed(name=REFUSED, message=str(error))
 
 
 def logger() -> logging.LoggerAdapter[logging.Logger] | logging.Logger:

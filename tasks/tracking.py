@@ -35,6 +35,7 @@ UNKNOWN_RUN = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # no such 
 DATASET_DIGEST_LIMIT = 36  # characters, MLflow's own
 
 logger = logging.getLogger(__name__)
+logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it raises what it logs with a stack trace
 
 
 class Tracker:

@@ -5,6 +5,7 @@ import errno
 import json
 import os
 import re
+import resource
 import sqlite3
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from mmctr_process import MmctrRun
 
 from mmctr.errors import as_input_error
 from mmctr.list_columns import read_chunks
@@ -74,7 +76,7 @@ def tree(folder):
     return {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
 
 
-@pytest.mark.parametrize("name", ["MicroLens_1M_x1/train.parquet", "item_images_2.rar"])
+@pytest.mark.parametrize("name", ["MicroLens_1M_x1/train.parquet", "item_images_2.rar", "mmctr.toml"])
 def test_check_of_a_file_without_permission(demo, barred, name):
     before = tree(demo)
     barred(demo / name, 0o000)
@@ -94,6 +96,45 @@ def test_run_in_a_base_path_that_cannot_be_written(prefect_server, demo, barred,
     assert line.startswith(f"mmctr: cannot use {demo / '.mmctr'}")
     assert "Permission denied; give this user the permission" in line
     assert tree(demo) == before
+
+
+@pytest.mark.integration
+def test_run_on_a_read_only_file_system(prefect_server, demo, tracking_uri):
+    from prefect.settings import PREFECT_API_URL
+
+    mount = 'mount --bind "$0" "$0" && mount -o remount,ro,bind "$0"'
+    if subprocess.run(["unshare", "--mount", "sh", "-c", mount, demo], capture_output=True).returncode != 0:
+        pytest.skip("this user may not mount")
+    before = tree(demo)
+    command = [sys.executable, "-m", "flows.cli", "run", demo]
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", f'{mount} && exec "$@"', demo, *command],
+        capture_output=True,
+        text=True,
+        cwd=PROJECT,
+        env=os.environ | {"PREFECT_API_URL": str(PREFECT_API_URL.value())},
+    )
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("mmctr: ")]
+    remedy = "mount that disk writable, or use a folder on another one, then run the same command again"
+    assert line == f"mmctr: cannot use {demo / '.mmctr'}: Read-only file system; {remedy}"
+    assert tree(demo) == before
+
+
+@pytest.mark.integration
+def test_a_run_that_gets_no_more_open_files_says_so_and_keeps_its_work(prefect_server, demo, tracking_uri, tmp_path):
+    with MmctrRun(demo, "train.batch_size=64", log=tmp_path / "log") as run:
+        run.wait_for_line("epoch 1:")
+        open_files = max(int(path.name) for path in Path(f"/proc/{run.process.pid}/fd").iterdir())
+        resource.prlimit(run.process.pid, resource.RLIMIT_NOFILE, (open_files + 1, open_files + 1))
+        assert run.end() == 2, run.output()
+    assert "Traceback" not in run.output()
+    (line,) = [line for line in run.output().splitlines() if line.startswith("mmctr: ")]
+    assert "Too many open files" in line or "unable to open database file" in line, line
+    assert "raise the limit on open files (ulimit -n)" in line
+    assert list(demo.glob(".mmctr/work/train/*/training.pt"))
+    assert not list(demo.rglob("*.partial"))
 
 
 WITHOUT_HANDLES = """

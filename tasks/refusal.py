@@ -1,0 +1,36 @@
+"""What Prefect is told of a mistake of the user's: a failed state with the message and no stack trace, said once."""
+
+import logging
+from typing import Any
+
+from prefect.client.schemas.objects import State
+from prefect.states import Failed
+
+from mmctr.errors import InputError, as_input_error, first_line
+
+REFUSED = "Refused"
+LINES = (f"Finished in state {REFUSED}(", f"Task run failed with state: {REFUSED}(")  # as Prefect 3 writes them
+
+
+def refused(error: InputError) -> State[Any]:
+    """The state of a task or flow that the user's input stopped."""
+    return Failed(name=REFUSED, message=str(error))
+
+
+def is_no_refusal(record: logging.LogRecord) -> bool:
+    """Whether a line of the log is anything but the final state, message and all, of what was refused."""
+    return not record.getMessage().startswith(LINES)
+
+
+def without_trace(record: logging.LogRecord) -> bool:
+    """Let every line pass, without the stack trace of an error that the user can mend."""
+    error = record.exc_info[1] if record.exc_info else None
+    if error is not None and as_input_error(error) is not None:
+        record.msg, record.args = f"{record.getMessage()}: {first_line(error)}", None
+        record.exc_info = record.exc_text = None
+    return True
+
+
+# A flow ends in the state that its stage ended in and says the message itself; the stage's own page shows its state.
+for _filter in (is_no_refusal, without_trace):
+    logging.getLogger("prefect.task_runs").addFilter(_filter)
