@@ -48,7 +48,8 @@ def prepare_config(_: Path) -> None:
 
 
 def config_case(_: None, rng: Random, folder: Path) -> str:
-    from tasks.config import PipelineConfig, load_config
+    from tasks.config import PipelineConfig
+    from tasks.config_file import load_config
 
     content = TOML
     if rng.random() < 0.5:
@@ -112,18 +113,15 @@ def submission_case(state: tuple[Any, bytes], rng: Random, folder: Path) -> str:
 
 
 def prepare_checkpoint(folder: Path) -> dict[str, Any]:
-    import numpy as np
     import torch
 
     from mmctr.checkpoint import Architecture, Checkpoint, save_checkpoint
-    from mmctr.item_table import ItemTable
 
-    table = ItemTable(item_ids=np.arange(1, 6), weights=np.zeros((6, 4), np.float32))
     sizes = Architecture(num_items=5, dim=4, attention_hidden=[3], tower_hidden=[3], dropout=0.0, freeze=False)
-    checkpoint = Checkpoint(sizes, sizes.build().state_dict(), 64, table.digest, {"valid_auc": 0.5})
+    checkpoint = Checkpoint(sizes, sizes.build().state_dict(), 64, torch.arange(1, 6), {"valid_auc": 0.5})
     save_checkpoint(checkpoint, folder / "good.pt")
     content = (folder / "good.pt").read_bytes()
-    return {"table": table, "content": content, "parts": torch.load(folder / "good.pt", weights_only=True)}
+    return {"content": content, "parts": torch.load(folder / "good.pt", weights_only=True)}
 
 
 def checkpoint_case(state: dict[str, Any], rng: Random, folder: Path) -> str:
@@ -143,7 +141,7 @@ def checkpoint_case(state: dict[str, Any], rng: Random, folder: Path) -> str:
         torch.save(_altered(state["parts"], rng), buffer)
         content = buffer.getvalue()
     (folder / "c.pt").write_bytes(content)
-    return refused(lambda: restore_model(load_checkpoint(folder / "c.pt"), table=state["table"]))
+    return refused(lambda: restore_model(load_checkpoint(folder / "c.pt")))
 
 
 def _altered(parts: dict[str, Any], rng: Random) -> dict[str, Any]:

@@ -121,7 +121,8 @@ def run_check(options: argparse.Namespace) -> int:
     """`mmctr check`."""
     from flows.check_report import as_json, as_text
     from mmctr.dataset_report import report_dataset
-    from tasks.config import archive_password, load_config
+    from tasks.config import archive_password
+    from tasks.config_file import load_config
 
     config = load_config(options.base_path, config_file=options.config, overrides=options.set)
     report = report_dataset(
@@ -133,7 +134,7 @@ def run_check(options: argparse.Namespace) -> int:
 
 def run_pipeline(options: argparse.Namespace) -> int:
     """`mmctr run`."""
-    from tasks.config import load_config
+    from tasks.config_file import load_config
 
     config = load_config(options.base_path, config_file=options.config, overrides=options.set, device=options.device)
     from flows.inputs import look_before

@@ -1,33 +1,37 @@
 """The pipeline: six cached stages from BASE_PATH to a submission.
 
 items, archive --> extract --> embed --> reduce --> build_weights --> train --> predict --> prediction.zip
-                                                                       |
-train, valid ----------------------------------------------------------+
+                                                                       |       |
+train, valid ----------------------------------------------------------+       +--> promote --> champion
 """
 
 import time
-from pathlib import Path
+from importlib.metadata import version
 from typing import Any
 
 from prefect import flow
 
+from flows.artifacts import show_on_page
+from flows.hooks import PROJECT, end_mlflow_runs
 from flows.inputs import Inputs, open_inputs
 from flows.summary import Summary
-from mmctr.errors import as_input_error
+from tasks.ancestor import Ancestor, find_ancestor
 from tasks.build_weights import build_weights
 from tasks.config import PipelineConfig
 from tasks.embed import embed
 from tasks.extract import extract
 from tasks.predict import predict
+from tasks.promote import promote
 from tasks.reduce import reduce
 from tasks.references import Workspace
-from tasks.refusal import refused
+from tasks.refusal import outcome, refusing
+from tasks.registry import Registry
 from tasks.results import Embedded, Extracted, Reduced, Result, Trained
+from tasks.retry import retries
 from tasks.stage import Lineage, Place, StageRunner
 from tasks.tracking import Tracker, default_tracking_uri
 from tasks.train import train
 
-PROJECT = Path(__file__).resolve().parents[1]
 PUBLIC = {  # names under BASE_PATH that the challenge and its users know
     "item_embeddings": "item_emb_task1_clip.parquet",
     "checkpoint": "models_task1and2/task1and2_best.pt",
@@ -36,21 +40,29 @@ PUBLIC = {  # names under BASE_PATH that the challenge and its users know
 }
 
 
-@flow(name="pipeline", flow_run_name="pipeline-{config.base_path.name}", validate_parameters=True)
-def pipeline(config: PipelineConfig) -> Any:
-    """Make the embeddings, the model and the submission of the data in `config.base_path`."""
+@flow(
+    name="pipeline",
+    flow_run_name="pipeline-{config.base_path.name}",
+    version=version("mmctr"),
+    validate_parameters=True,
+    on_failure=[end_mlflow_runs],
+    on_crashed=[end_mlflow_runs],
+    on_cancellation=[end_mlflow_runs],
+)
+@refusing
+def pipeline(config: PipelineConfig, reason: str = "by hand") -> Any:
+    """Make the embeddings, the model and the submission of the data in `config.base_path`.
+
+    Args:
+        config: the data folder and all settings.
+        reason: why the run was started; it is kept with the training in MLflow.
+    """
     workspace = Workspace(config.base_path)
-    try:
-        with workspace.locked():
-            return run_stages(config, workspace)
-    except Exception as error:
-        mistake = as_input_error(error)
-        if mistake is None:
-            raise
-        return refused(mistake)
+    with workspace.locked():
+        return run_stages(config, workspace, reason=reason)
 
 
-def run_stages(config: PipelineConfig, workspace: Workspace) -> Summary:
+def run_stages(config: PipelineConfig, workspace: Workspace, *, reason: str = "by hand") -> Summary:
     """All stages one after the other; each runs only when its inputs, its settings or its code have changed."""
     started = time.perf_counter()
     inputs = open_inputs(config, workspace)
@@ -61,11 +73,13 @@ def run_stages(config: PipelineConfig, workspace: Workspace) -> Summary:
         experiment=config.experiment,
     )
     tracker = Tracker(place.tracking_uri, place.experiment)
-    run = StageRunner(place, intact=lambda result: run_is_kept(result, tracker))
+    registry = Registry(tracker, config.promote.registered_model)
+    ancestor = find_ancestor(config, registry, digests=inputs.digests(), workspace=workspace)
+    run = StageRunner(place, config=config.run, intact=lambda result: run_is_kept(result, tracker))
 
     images = run(extract, config=config.extract, archive=inputs.archive)
     embedded = run(embed, config=config.embed, clip_model=inputs.clip_model, items=inputs.items, images=images.images)
-    reduced = run(reduce, config=config.reduce, embeddings=embedded.embeddings)
+    reduced = run(reduce, config=config.reduce, embeddings=embedded.embeddings, pca=ancestor.pca)
     weights = run(build_weights, config=config.build_weights, item_embeddings=reduced.item_embeddings)
     trained = run(
         train,
@@ -73,18 +87,28 @@ def run_stages(config: PipelineConfig, workspace: Workspace) -> Summary:
         train=inputs.train,
         valid=inputs.valid,
         table=weights.table,
-        lineage=lineage(config, inputs, images, embedded, reduced),
+        earlier=ancestor.checkpoint,
+        lineage=lineage(config, inputs, images, embedded, reduced, ancestor=ancestor, reason=reason),
     )
-    predicted = run(
-        predict, config=config.predict, test=inputs.test, checkpoint=trained.checkpoint, table=weights.table
-    )
+    predicted = run(predict, config=config.predict, test=inputs.test, checkpoint=trained.checkpoint)
 
     made = {**dict(reduced), **dict(trained), **dict(predicted)}
     outputs = {name: workspace.publish(made[name], public) for name, public in PUBLIC.items()}
     tracker.attach_submission(
         trained.run_id, outputs["archive"], sha256=predicted.archive.sha256, config=config.predict
     )
-    return Summary(
+    decision = outcome(
+        promote.with_options(**retries(config.run))(
+            place,
+            config=config.promote,
+            trained=trained,
+            valid=inputs.valid,
+            digests=inputs.digests(),
+            return_state=True,
+        ),
+        of="promote",
+    )
+    summary = Summary(
         stages=run.reports,
         seconds=time.perf_counter() - started,
         items=embedded.counts,
@@ -96,9 +120,12 @@ def run_stages(config: PipelineConfig, workspace: Workspace) -> Summary:
         rows=predicted.rows,
         outputs=outputs,
         mlflow_run=trained.run_id,
-        mlflow_uri=tracker.uri,
-        mlflow_page=tracker.run_page(trained.run_id),
+        mlflow_address=tracker.run_address(trained.run_id),
+        decision=decision,
+        reason=reason,
     )
+    show_on_page(summary, epochs=workspace.path(trained.history), tracker=tracker)
+    return summary
 
 
 def run_is_kept(result: Result, tracker: Tracker) -> bool:
@@ -106,7 +133,16 @@ def run_is_kept(result: Result, tracker: Tracker) -> bool:
     return not isinstance(result, Trained) or tracker.is_finished(result.run_id)
 
 
-def lineage(config: PipelineConfig, inputs: Inputs, images: Extracted, embedded: Embedded, reduced: Reduced) -> Lineage:
+def lineage(
+    config: PipelineConfig,
+    inputs: Inputs,
+    images: Extracted,
+    embedded: Embedded,
+    reduced: Reduced,
+    *,
+    ancestor: Ancestor,
+    reason: str,
+) -> Lineage:
     """What MLflow is told about the data and the stages before training."""
     sections = ("extract", "embed", "reduce")
     settings = {name: getattr(config, name).model_dump(mode="json") for name in sections}
@@ -119,4 +155,6 @@ def lineage(config: PipelineConfig, inputs: Inputs, images: Extracted, embedded:
         counts={**counts, "explained_variance": reduced.explained_variance},
         pca=reduced.pca,
         reports={"extract": images.report, "embed": embedded.report},
+        reason=reason,
+        ancestor=ancestor.run_id,
     )

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tasks.promote import Decision
 from tasks.stage import StageReport
+from tasks.tracking import UI_ADDRESS
 
 
 @dataclass(frozen=True)
@@ -22,42 +24,56 @@ class Summary:
     rows: int
     outputs: dict[str, Path]
     mlflow_run: str
-    mlflow_uri: str
-    mlflow_page: str
+    mlflow_address: str
+    decision: Decision
+    reason: str
 
     def text(self) -> str:
-        """The summary as lines of text."""
-        stages = [
-            f"  {report.name:<14}{'cached' if report.cached else 'ran':<8}{report.seconds:8.1f} s"
-            for report in self.stages
-        ]
-        missing = ", ".join(
-            f"{self.items[name]} {words}"
-            for name, words in (
-                ("missing_images", "without image"),
-                ("unreadable_images", "with an unreadable image"),
-                ("missing_titles", "without title"),
-                ("neither", "with neither"),
-                ("unknown_images", "images of unknown items"),
-            )
-        )
+        """The summary as lines of text, for a terminal."""
+        stages = [f"  {name:<14}{state:<8}{seconds:8.1f} s" for name, state, seconds in self._stages()]
+        facts = [f"{name:<14}{text}" for name, text in self._facts().items()]
+        outputs = [f"  {path}" for path in self.outputs.values()]
         return "\n".join(
             [
                 "stages",
                 *stages,
-                f"  {'in all':<14}{'':<8}{self.seconds:8.1f} s",
-                f"items         {self.items['items']}: {missing}",
-                f"PCA           {self.n_components} dimensions keep {self.explained_variance:.2%} of the variance",
-                f"best epoch    {self.best_epoch}: valid AUC {self.valid_auc:.4f}, logloss {self.valid_logloss:.4f}",
-                f"submission    {self.rows} rows",
+                *facts,
                 "outputs",
-                *(f"  {path}" for path in self.outputs.values()),
+                *outputs,
                 f"MLflow run    {self.mlflow_run}",
-                f"  {self._mlflow_address()}",
+                self._where_mlflow_is(),
             ]
         )
 
-    def _mlflow_address(self) -> str:
-        if self.mlflow_uri.startswith("http"):
-            return f"{self.mlflow_uri.rstrip('/')}{self.mlflow_page}"
-        return f"after `make ui`: http://127.0.0.1:5000{self.mlflow_page}"
+    def markdown(self) -> str:
+        """The same as Markdown, for Prefect's page of the run."""
+        stages = [f"| {name} | {state} | {seconds:.1f} s |" for name, state, seconds in self._stages()]
+        facts = [f"- {name}: {text}" for name, text in {"reason": self.reason, **self._facts()}.items()]
+        outputs = [f"- `{path}`" for path in self.outputs.values()]
+        link = f"MLflow run: [{self.mlflow_run}]({self.mlflow_address})"
+        return "\n".join(["| stage | | |", "|---|---|---:|", *stages, "", *facts, "", *outputs, "", link])
+
+    def _stages(self) -> list[tuple[str, str, float]]:
+        rows = [(stage.name, "cached" if stage.cached else "ran", stage.seconds) for stage in self.stages]
+        return [*rows, ("in all", "", self.seconds)]
+
+    def _facts(self) -> dict[str, str]:
+        missing = (
+            ("missing_images", "without image"),
+            ("unreadable_images", "with an unreadable image"),
+            ("missing_titles", "without title"),
+            ("neither", "with neither"),
+            ("unknown_images", "images of unknown items"),
+        )
+        items = ", ".join(f"{self.items[name]} {words}" for name, words in missing)
+        return {
+            "items": f"{self.items['items']}: {items}",
+            "PCA": f"{self.n_components} dimensions keep {self.explained_variance:.2%} of the variance",
+            "best epoch": f"{self.best_epoch}: valid AUC {self.valid_auc:.4f}, logloss {self.valid_logloss:.4f}",
+            "model": f"version {self.decision.version}, {self.decision.reason}",
+            "submission": f"{self.rows} rows",
+        }
+
+    def _where_mlflow_is(self) -> str:
+        local = self.mlflow_address.startswith(UI_ADDRESS)
+        return f"  {'after `make ui`: ' if local else ''}{self.mlflow_address}"

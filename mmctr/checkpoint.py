@@ -1,4 +1,8 @@
-"""Checkpoints: weights with what is needed to use them, loaded without running any code from the file."""
+"""Checkpoints: weights with all that is needed to use them, loaded without running any code from the file.
+
+A checkpoint brings its own id map, so it scores clicks on any data whose items it knows; ids that are new to it are
+unknown items, as they are in training.
+"""
 
 import io
 import pickle
@@ -17,7 +21,7 @@ from mmctr.errors import InputError, first_line, raise_if_of_the_machine, shown_
 from mmctr.files import write_bytes
 from mmctr.item_table import ItemTable
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -51,15 +55,20 @@ class Checkpoint:
         architecture: what to build.
         weights: its state dict, on the CPU.
         max_len: history items that it was trained with.
-        id_map_sha256: digest of the id map that its table belongs to (`ItemTable.digest`).
+        item_ids: (V,) int64, all different; the item at position p owns row p + 1 of `items.weight`.
         metrics: validation figures of its epoch.
     """
 
     architecture: Architecture
     weights: dict[str, Tensor]
     max_len: int
-    id_map_sha256: str
+    item_ids: Tensor
     metrics: dict[str, float]
+
+    @property
+    def table(self) -> ItemTable:
+        """The id map with the item embeddings as they were trained."""
+        return ItemTable(item_ids=self.item_ids.numpy(), weights=self.weights["items.weight"].numpy())
 
 
 def save_tensors(content: dict[str, Any], path: Path) -> None:
@@ -103,7 +112,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
             "architecture": asdict(checkpoint.architecture),
             "weights": checkpoint.weights,
             "max_len": checkpoint.max_len,
-            "id_map_sha256": checkpoint.id_map_sha256,
+            "item_ids": checkpoint.item_ids,
             "metrics": checkpoint.metrics,
         },
         path,
@@ -124,7 +133,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
             raise ValueError(f"{path} has checkpoint format {found}, this program reads {FORMAT}")
         checkpoint = Checkpoint(
             architecture=Architecture(**content["architecture"]),
-            **{name: content[name] for name in ("weights", "max_len", "id_map_sha256", "metrics")},
+            **{name: content[name] for name in ("weights", "max_len", "item_ids", "metrics")},
         )
         _check_values(checkpoint)
         return checkpoint
@@ -156,26 +165,29 @@ def _check_values(checkpoint: Checkpoint) -> None:
     if type(sizes.dropout) not in (int, float) or not 0 <= sizes.dropout < 1 or type(sizes.freeze) is not bool:
         found = shown_value((sizes.dropout, sizes.freeze))
         raise ValueError(f"dropout must be in [0, 1) and freeze true or false, found {found}")
-    if not isinstance(checkpoint.id_map_sha256, str) or not isinstance(checkpoint.metrics, dict):
-        found = shown_value((checkpoint.id_map_sha256, checkpoint.metrics))
-        raise ValueError(f"id_map_sha256 must be text and metrics named numbers, found {found}")
+    if not _is_id_map(checkpoint.item_ids, size=sizes.num_items):
+        found = shown_value(checkpoint.item_ids)
+        raise ValueError(f"item_ids must be {sizes.num_items} different int64 numbers, found {found}")
+    if not isinstance(checkpoint.metrics, dict):
+        raise ValueError(f"metrics must be named numbers, found {shown_value(checkpoint.metrics)}")
 
 
 def _is_size(value: object) -> bool:
     return type(value) is int and 1 <= value < 2**31
 
 
-def restore_model(checkpoint: Checkpoint, *, table: ItemTable) -> DIN:
-    """The trained model of `checkpoint`, in evaluation mode on the CPU.
+def _is_id_map(value: object, *, size: int) -> bool:
+    if not isinstance(value, Tensor) or value.dtype != torch.int64 or value.shape != (size,):
+        return False
+    return len(value.unique()) == size
+
+
+def restore_model(checkpoint: Checkpoint) -> DIN:
+    """The trained model of `checkpoint`, in evaluation mode on the CPU; rows of items are those of `checkpoint.table`.
 
     Raises:
-        InputError: the item table has another id map, or the weights are those of another architecture.
+        InputError: the weights are those of another architecture.
     """
-    if checkpoint.id_map_sha256 != table.digest:
-        raise InputError(
-            f"the checkpoint was trained with another id map ({checkpoint.id_map_sha256[:12]}, the item table has "
-            f"{table.digest[:12]}); predict with the item table that it was trained with, or train again"
-        )
     model = checkpoint.architecture.build()
     try:
         model.load_state_dict(checkpoint.weights)

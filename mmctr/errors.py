@@ -66,7 +66,7 @@ def as_input_error(error: BaseException) -> InputError | None:
     """
     if isinstance(error, InputError):
         return error
-    for cause in _causes(error):
+    for cause in causes(error):
         number, place = _number_and_place(cause)
         if number in REMEDIES:
             return _of_the_machine(place, number)
@@ -94,7 +94,7 @@ def _of_the_machine(place: str, number: int) -> InputError:
     return InputError(f"cannot use {place}: {os.strerror(number)}; {REMEDIES[number]}, {THEN}")
 
 
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
+def causes(error: BaseException | None) -> Iterator[BaseException]:
     """`error` and what it was raised from or in handling of, outermost first."""
     while error is not None:
         yield error

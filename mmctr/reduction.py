@@ -32,8 +32,13 @@ class Reduction:
     explained_variance: float
 
 
-def reduce_embeddings(embeddings: npt.NDArray[np.float32], *, n_components: int = 128) -> Reduction:
+def reduce_embeddings(
+    embeddings: npt.NDArray[np.float32], *, n_components: int = 128, pca: PCA | None = None
+) -> Reduction:
     """Fit PCA on the items that have an embedding and project them.
+
+    With the `pca` of an earlier run nothing is fitted: equal embeddings get the vectors that they had, and the share of
+    the variance is that of these embeddings on the earlier axes.
 
     The covariance is decomposed in float64 with a full eigensolver, which is exact, has no random part and fixes the
     signs (scikit-learn, `svd_solver="covariance_eigh"`). An item without title and image has the zero vector as its
@@ -58,10 +63,21 @@ def reduce_embeddings(embeddings: npt.NDArray[np.float32], *, n_components: int 
             f"PCA to {n_components} components needs embeddings at least that wide, the CLIP model gives {width}; "
             "use a wider model (embed.model) or lower reduce.n_components"
         )
-    pca = PCA(n_components=n_components, svd_solver="covariance_eigh")
+    if pca is not None and pca.components_.shape != (n_components, width):
+        raise InputError(
+            f"the PCA of the earlier run must give {n_components} components from {width} dimensions, it gives "
+            f'{pca.components_.shape[0]} from {pca.components_.shape[1]}; set reduce.pca = "refit"'
+        )
+    known = embeddings[present].astype(np.float64)
     vectors = np.zeros((len(embeddings), n_components), dtype=np.float32)
-    vectors[present] = pca.fit_transform(embeddings[present].astype(np.float64))
-    return Reduction(vectors=vectors, pca=pca, explained_variance=float(pca.explained_variance_ratio_.sum()))
+    if pca is None:
+        pca = PCA(n_components=n_components, svd_solver="covariance_eigh")
+        vectors[present] = pca.fit_transform(known)
+        share = pca.explained_variance_ratio_.sum()
+    else:
+        vectors[present] = pca.transform(known)
+        share = vectors[present].var(axis=0, dtype=np.float64).sum() / (known.var(axis=0).sum() or 1.0)
+    return Reduction(vectors=vectors, pca=pca, explained_variance=float(share))
 
 
 def save_pca(pca: PCA, path: Path) -> None:

@@ -22,6 +22,7 @@ from mmctr.metrics import auc, logloss
 from mmctr.numerics import autocast, deterministic
 from mmctr.prediction import predict_logits
 from mmctr.training_state import Begun, Epoch, Progress, generators, restore_state, save_state, set_generators
+from mmctr.warm_start import start_from
 
 SEED_STRIDE = 1_000_003  # a prime, so that seeds of different runs and epochs do not meet
 SAVE_SECONDS = 60.0  # the most work that a killed training loses
@@ -63,26 +64,29 @@ def train_din(
     recipe: Recipe,
     max_len: int,
     device: str,
+    earlier: Checkpoint | None = None,
     state: Path | None = None,
     on_epoch: Callable[[Epoch], None] = lambda _: None,
     progress: bool | None = None,
 ) -> tuple[Checkpoint, list[Epoch]]:
     """Train a DIN that starts from `table` and give its best epoch as a checkpoint, with the figures of all.
 
-    Initial weights are drawn from the recipe's seed. `max_len` is what the splits were loaded with. The other arguments
-    are those of `fit`.
+    Initial weights are drawn from the recipe's seed, or are those of an `earlier` model (`mmctr.warm_start`). `max_len`
+    is what the splits were loaded with. The other arguments are those of `fit`.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         model = architecture.build()
     model.set_item_table(torch.from_numpy(table.weights))
+    if earlier is not None:
+        start_from(model, table, earlier)
     done = fit(model.to(device), train, valid, recipe=recipe, state=state, on_epoch=on_epoch, progress=progress)
     best = done.best
     checkpoint = Checkpoint(
         architecture=architecture,
         weights=done.best_weights,
         max_len=max_len,
-        id_map_sha256=table.digest,
+        item_ids=torch.from_numpy(table.item_ids),
         metrics={"epoch": best.epoch, "valid_auc": best.valid_auc, "valid_logloss": best.valid_logloss},
     )
     return checkpoint, done.history

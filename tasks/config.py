@@ -4,14 +4,12 @@ A field marked with `RunsOnly` says how a stage does its work and not what comes
 """
 
 import os
-import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from mmctr.errors import InputError, first_line, raise_if_of_the_machine, shown_value
-from mmctr.files import is_file
+from mmctr.errors import InputError, shown_value
 
 
 class RunsOnly:
@@ -69,6 +67,11 @@ class ReduceConfig(Section):
     """Stage 3: PCA."""
 
     n_components: int = Field(128, ge=1, le=1024, description="dimensions that are kept")
+    pca: Annotated[Literal["refit", "reuse"], RunsOnly()] = Field(  # a model that is reused counts as an input
+        "refit",
+        description="refit: fit PCA to the items of this run; reuse: take the champion's PCA, so that items keep their "
+        "vectors and only new ones get new vectors",
+    )
 
 
 class BuildWeightsConfig(Section):
@@ -93,12 +96,46 @@ class TrainConfig(Section):
     plateau_factor: float = Field(0.5, gt=0, lt=1, description="the learning rate is multiplied by this on a plateau")
     plateau_patience: int = Field(1, ge=0, le=10_000, description="epochs without a better AUC that are no plateau yet")
     seed: int = Field(0, ge=0, le=2**31 - 1, description="of initial weights, order and dropout")
+    warm_start: Annotated[bool, RunsOnly()] = Field(  # the checkpoint counts as an input
+        False, description="start from the champion's weights, mapped by item id; needs reduce.pca = reuse"
+    )
 
 
 class PredictConfig(Section):
     """Stage 6: predictions and the submission."""
 
     batch_size: int = Field(8192, ge=1, le=1_000_000, description="rows a step")
+    min_known_targets: float = Field(
+        0.5, ge=0, le=1, description="share of the target items that the model must know, below which the stage stops"
+    )
+
+
+class PromoteConfig(Section):
+    """After training: which model is the champion."""
+
+    registered_model: Annotated[str, RunsOnly()] = Field(
+        "mmctr-din", pattern=r"^[\w.-]+$", max_length=200, description="name in MLflow's model registry"
+    )
+    margin: Annotated[float, RunsOnly()] = Field(
+        0.0, ge=0, lt=1, description="validation AUC by which a model must be better than the champion to replace it"
+    )
+
+
+StageName = Literal["extract", "embed", "reduce", "build_weights", "train", "predict"]
+
+
+class RunConfig(Section):
+    """How stages are run and run again; nothing in it changes a result."""
+
+    retries: Annotated[int, RunsOnly()] = Field(
+        2, ge=0, le=20, description="times that a stage is tried again after an error of a disk, a network or a store"
+    )
+    retry_delay: Annotated[float, RunsOnly()] = Field(
+        10.0, ge=0, le=3600, description="seconds before the first retry; each later one waits twice as long"
+    )
+    timeout: Annotated[dict[StageName, Annotated[float, Field(gt=0)]], RunsOnly()] = Field(
+        default_factory=dict, description="seconds after which a stage is given up, by its name; no entry, no limit"
+    )
 
 
 class PipelineConfig(Section):
@@ -115,6 +152,8 @@ class PipelineConfig(Section):
     build_weights: BuildWeightsConfig = Field(default_factory=BuildWeightsConfig)
     train: TrainConfig = Field(default_factory=TrainConfig)
     predict: PredictConfig = Field(default_factory=PredictConfig)
+    promote: PromoteConfig = Field(default_factory=PromoteConfig)
+    run: RunConfig = Field(default_factory=RunConfig)
 
     @field_validator("base_path")
     @classmethod
@@ -124,49 +163,14 @@ class PipelineConfig(Section):
         except InputError as error:
             raise ValueError(str(error)) from None
 
-
-CONFIG_NAME = "mmctr.toml"
-SHOWN_PROBLEMS, SHOWN_NAME = 20, 60
-
-
-def load_config(
-    base_path: Path, *, config_file: Path | None = None, overrides: list[str] | None = None, device: str | None = None
-) -> PipelineConfig:
-    """The configuration of a run: defaults, then a TOML file, then overrides.
-
-    Args:
-        base_path: the data folder.
-        config_file: a TOML file with the sections above; by default `base_path/mmctr.toml` where there is one.
-        overrides: settings such as `train.epochs=3`, values as in TOML, or bare text.
-        device: takes the place of `device` in the file.
-
-    Raises:
-        InputError: the file cannot be read, or a setting is unknown or out of range; all of them in one message.
-    """
-    for text in (str(base_path), *(overrides or [])):
-        _check_text(text)
-    base_path = home_expanded(base_path).absolute()
-    if config_file is None and is_file(base_path / CONFIG_NAME):
-        config_file = base_path / CONFIG_NAME
-    values: dict[str, Any] = {} if config_file is None else _read_toml(config_file)
-    if config_file is not None:
-        _resolve_model(values, folder=config_file.absolute().parent)
-    for override in overrides or []:
-        _apply_override(values, override)
-    if "base_path" in values:
-        raise InputError("BASE_PATH is what a run is started with, not a setting; remove base_path from the settings")
-    if device is not None:
-        values["device"] = device
-    try:
-        return PipelineConfig.model_validate({**values, "base_path": base_path})
-    except ValidationError as error:
-        raise InputError(f"the configuration cannot be used:\n{_describe(error)}") from None
-
-
-def _check_text(text: str) -> None:
-    """Refuse arguments that are no UTF-8: they cannot be written down in a run's records."""
-    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
-        raise InputError(f"paths and settings must be valid UTF-8; found {shown_value(text)}")
+    @model_validator(mode="after")
+    def _check_warm_start(self) -> Self:
+        if self.train.warm_start and self.reduce.pca != "reuse":
+            raise ValueError(
+                'train.warm_start needs reduce.pca = "reuse": after another fit the item vectors have other axes than '
+                "the weights they would meet"
+            )
+        return self
 
 
 def archive_password(config: ExtractConfig) -> str | None:
@@ -196,58 +200,3 @@ def home_expanded(path: Path) -> Path:
         return path.expanduser()
     except RuntimeError:
         raise InputError(f"a path that begins with ~ must name a user of this machine; found {path}") from None
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"no configuration file at {path}; give the path of a TOML file with --config") from None
-    except (ValueError, OSError, RecursionError) as error:  # whole numbers of thousands of digits are a ValueError
-        raise_if_of_the_machine(error, path=path)
-        raise InputError(f"{path} is not a readable TOML file: {first_line(error)}") from None
-
-
-def _resolve_model(values: dict[str, Any], *, folder: Path) -> None:
-    """A checkpoint's path in a file is meant from that file's folder."""
-    embed = values.get("embed")
-    if isinstance(embed, dict) and isinstance(embed.get("model"), str) and is_file(folder / embed["model"]):
-        embed["model"] = str(folder / embed["model"])
-
-
-def _apply_override(values: dict[str, Any], override: str) -> None:
-    name, equals, text = override.partition("=")
-    parts = name.strip().split(".")
-    if not equals or not all(parts) or len(parts) > 2:
-        raise InputError(
-            f"a setting is written section.field=value, such as train.epochs=3; found {shown_value(override)}"
-        )
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except (ValueError, RecursionError):
-        value = text.strip()
-    section = values
-    for part in parts[:-1]:
-        section = section.setdefault(part, {})
-        if not isinstance(section, dict):
-            raise InputError(f"{part} is not a section of the configuration; found {shown_value(override)}")
-    section[parts[-1]] = value
-
-
-def _describe(error: ValidationError) -> str:
-    lines = []
-    problems = error.errors()
-    for problem in problems[:SHOWN_PROBLEMS]:
-        name = ".".join(str(part) for part in problem["loc"])[:SHOWN_NAME]
-        known = "" if problem["type"] != "extra_forbidden" else f"; known are {', '.join(_fields(problem['loc'][:-1]))}"
-        lines.append(f"  {name} = {shown_value(problem['input'])}: {problem['msg']}{known}")
-    if len(problems) > SHOWN_PROBLEMS:
-        lines.append(f"  and {len(problems) - SHOWN_PROBLEMS} more")
-    return "\n".join(lines)
-
-
-def _fields(location: tuple[int | str, ...]) -> list[str]:
-    section: Any = PipelineConfig
-    for part in location:
-        section = section.model_fields[str(part)].annotation
-    return list(section.model_fields)

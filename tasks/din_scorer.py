@@ -13,7 +13,6 @@ from mlflow.pyfunc.model import PythonModel
 
 from mmctr.checkpoint import load_checkpoint, restore_model
 from mmctr.click_split import split_from_lists
-from mmctr.item_table import load_item_table
 from mmctr.prediction import predict_probabilities
 
 BATCH_SIZE = 8192
@@ -23,10 +22,9 @@ class DINScorer(PythonModel):
     """Scores rows with `item_seq`, `item_id`, `likes_level` and `views_level`, as in test.parquet."""
 
     def load_context(self, context: Any) -> None:
-        """Load the checkpoint and the item table that were logged with the model."""
-        self.table = load_item_table(Path(context.artifacts["item_table"]))
+        """Load the checkpoint that was logged with the model."""
         self.checkpoint = load_checkpoint(Path(context.artifacts["checkpoint"]))
-        self.model = restore_model(self.checkpoint, table=self.table)
+        self.model = restore_model(self.checkpoint)
 
     def predict(  # the signature is MLflow's
         self,
@@ -40,7 +38,7 @@ class DINScorer(PythonModel):
             target=model_input["item_id"].to_numpy(),
             likes=model_input["likes_level"].to_numpy(),
             views=model_input["views_level"].to_numpy(),
-            table=self.table,
+            table=self.checkpoint.table,
             max_len=self.checkpoint.max_len,
         )
         return predict_probabilities(self.model, split, batch_size=BATCH_SIZE)

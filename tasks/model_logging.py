@@ -22,7 +22,7 @@ SCORER = Path(__file__).with_name("din_scorer.py")
 SCORER_PACKAGES = ("numpy", "pandas", "polars", "pyarrow", "torch", "tqdm")
 
 
-def log_din_model(uri: str, run_id: str, *, checkpoint: Path, table: Path) -> None:
+def log_din_model(uri: str, run_id: str, *, checkpoint: Path) -> None:
     """Log the click model as `din`: rows of the click log in, probabilities out."""
     inputs = Schema(
         [
@@ -38,7 +38,7 @@ def log_din_model(uri: str, run_id: str, *, checkpoint: Path, table: Path) -> No
         mlflow.pyfunc.log_model(
             model_id=model_id,
             python_model=str(SCORER),
-            artifacts={"checkpoint": str(checkpoint), "item_table": str(table)},
+            artifacts={"checkpoint": str(checkpoint)},
             code_paths=[str(Path(library).parent)],
             signature=ModelSignature(inputs=inputs, outputs=outputs),
             pip_requirements=_pinned(SCORER_PACKAGES),

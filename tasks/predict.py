@@ -7,24 +7,23 @@ from tasks.stage import Place, current_key, stage
 
 
 @stage
-def predict(place: Place, *, config: PredictConfig, test: FileRef, checkpoint: FileRef, table: FileRef) -> Predicted:
+def predict(place: Place, *, config: PredictConfig, test: FileRef, checkpoint: FileRef) -> Predicted:
     """Write `prediction.csv` and `prediction.zip`."""
     from mmctr.checkpoint import load_checkpoint, restore_model
     from mmctr.click_split import load_split
     from mmctr.device import resolve_device
-    from mmctr.item_table import load_item_table
-    from mmctr.prediction import predict_probabilities
+    from mmctr.prediction import check_targets_known, predict_probabilities
     from mmctr.submission import check_submission, write_prediction, zip_prediction
     from mmctr.tables import read_table
 
     workspace = place.workspace
     folder = workspace.store("predict", current_key())
-    items = load_item_table(workspace.path(table))
     trained = load_checkpoint(workspace.path(checkpoint))
     device = resolve_device(place.device)
-    model = restore_model(trained, table=items).to(device)
-    split = load_split(workspace.path(test), table=items, max_len=trained.max_len, with_label=False).to(device)
-    probabilities = predict_probabilities(model, split, batch_size=config.batch_size)
+    model = restore_model(trained).to(device)
+    split = load_split(workspace.path(test), table=trained.table, max_len=trained.max_len, with_label=False)
+    check_targets_known(split, min_share=config.min_known_targets)
+    probabilities = predict_probabilities(model, split.to(device), batch_size=config.batch_size)
     ids = read_table(workspace.path(test), columns=["ID"])["ID"]
     write_prediction(ids, probabilities, folder / "prediction.csv")
     zip_prediction(folder / "prediction.csv", folder / "prediction.zip")

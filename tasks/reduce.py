@@ -7,15 +7,19 @@ from tasks.stage import Place, current_key, logger, stage
 
 
 @stage
-def reduce(place: Place, *, config: ReduceConfig, embeddings: FileRef) -> Reduced:
-    """Write `item_emb_task1_clip.parquet` and `pca.npz`."""
-    from mmctr.reduction import reduce_embeddings, save_pca, write_item_embeddings
+def reduce(place: Place, *, config: ReduceConfig, embeddings: FileRef, pca: FileRef | None) -> Reduced:
+    """Write `item_emb_task1_clip.parquet` and `pca.npz`: fitted here, or `pca` of an earlier run as it is."""
+    from mmctr.reduction import load_pca, reduce_embeddings, save_pca, write_item_embeddings
     from mmctr.tables import read_table
 
     workspace = place.workspace
     folder = workspace.store("reduce", current_key())
     items = read_table(workspace.path(embeddings))
-    reduction = reduce_embeddings(items["embedding"].to_numpy(), n_components=config.n_components)
+    reduction = reduce_embeddings(
+        items["embedding"].to_numpy(),
+        n_components=config.n_components,
+        pca=None if pca is None else load_pca(workspace.path(pca)),
+    )
     logger().info(
         "PCA to %d dimensions keeps %.1f %% of the variance", config.n_components, 100 * reduction.explained_variance
     )

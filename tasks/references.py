@@ -4,6 +4,7 @@ BASE_PATH/.mmctr/
     store/<stage>/<cache key>/   results, each in the folder of the key that it was made for
     work/<stage>/<cache key>/    unfinished work that a later run goes on with
     vectors/                     CLIP vectors by content
+    models/<MLflow run>/         checkpoints and PCA models of earlier runs that later ones start from
     records/                     Prefect's records of finished tasks
     digests.json                 remembered SHA-256 of files that have not changed since
     lock                         held by the run that works here
@@ -49,6 +50,7 @@ class Workspace:
         self.root = self.base_path / ".mmctr"
         self.records = self.root / "records"
         self.vectors = self.root / "vectors"
+        self.models = self.root / "models"
 
     def store(self, stage: str, key: str) -> Path:
         """Folder for the results that `stage` makes for `key`."""
@@ -147,7 +149,7 @@ class Workspace:
     def _remove_partials(self) -> None:
         """Remove what killed runs left half written; only the holder of the lock may, as nobody else writes then."""
         name = partial_path(Path("*")).name
-        for level in ("", "store/*/*/", "work/*/*/", "vectors/*/*/*/"):
+        for level in ("", "store/*/*/", "work/*/*/", "vectors/*/*/*/", "models/*/"):
             for partial in self.root.glob(level + name):
                 if partial.is_dir():
                     shutil.rmtree(partial)

@@ -1,20 +1,53 @@
 """What Prefect is told of a mistake of the user's: a failed state with the message and no stack trace, said once."""
 
 import logging
-from typing import Any
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 from prefect.client.schemas.objects import State
 from prefect.states import Failed
 
 from mmctr.errors import InputError, as_input_error, first_line
 
-REFUSED = "Refused"
+P = ParamSpec("P")
+R = TypeVar("R")
+REFUSED, TIMED_OUT = "Refused", "TimedOut"  # the second is Prefect's own
 LINES = (f"Finished in state {REFUSED}(", f"Task run failed with state: {REFUSED}(")  # as Prefect 3 writes them
 
 
 def refused(error: InputError) -> State[Any]:
     """The state of a task or flow that the user's input stopped."""
     return Failed(name=REFUSED, message=str(error))
+
+
+def refusing(function: Callable[P, R]) -> Callable[P, Any]:
+    """Let a task's or flow's function end in the state `refused` where the user can mend what went wrong."""
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except Exception as error:
+            mistake = as_input_error(error)
+            if mistake is None:
+                raise
+            return refused(mistake)
+
+    return call
+
+
+def outcome(state: State[Any], *, of: str) -> Any:
+    """The result of a task that has ended.
+
+    Raises:
+        InputError: the user can mend what went wrong; a limit on time that the user has set is such a thing.
+    """
+    if state.name == REFUSED:
+        raise InputError(str(state.message))
+    if state.name == TIMED_OUT:
+        raise InputError(f"{of} must end in the time that run.timeout allows: {state.message}; raise it and run again")
+    return state.result()
 
 
 def is_no_refusal(record: logging.LogRecord) -> bool:

@@ -22,12 +22,13 @@ from prefect.filesystems import LocalFileSystem
 from prefect.results import ResultStore
 from pydantic import BaseModel, ConfigDict
 
-from mmctr.errors import InputError, as_input_error
+from mmctr.errors import InputError
 from tasks.code import code_digest
-from tasks.config import Section
+from tasks.config import RunConfig, Section
 from tasks.references import FileRef, FolderRef, Workspace
-from tasks.refusal import REFUSED, refused
+from tasks.refusal import outcome, refusing
 from tasks.results import Result, ResultSerializer
+from tasks.retry import retries
 
 P = ParamSpec("P")
 R = TypeVar("R", bound=Result)
@@ -58,6 +59,8 @@ class Lineage(BaseModel):
     counts: dict[str, float]
     pca: FileRef
     reports: dict[str, FileRef]
+    reason: str = "by hand"
+    ancestor: str = ""  # MLflow run of the model that this one starts from
 
 
 def stage_key(stage: Task[Any, Any], inputs: dict[str, Any]) -> str:
@@ -97,21 +100,16 @@ class ContentPolicy(CachePolicy):
 def stage(function: Callable[Concatenate[Place, P], R]) -> Task[Concatenate[Place, P], R]:
     """Make a Prefect task of a stage's function, which takes `place` first."""
 
+    @refusing
     @wraps(function)
-    def refusing(place: Place, *args: P.args, **inputs: P.kwargs) -> Any:
-        try:
-            result = function(place, *args, **inputs)
-            check_unchanged(place, function.__name__, dict(inputs))
-            return result
-        except Exception as error:
-            mistake = as_input_error(error)
-            if mistake is None:
-                raise
-            return refused(mistake)
+    def checked(place: Place, *args: P.args, **inputs: P.kwargs) -> R:
+        result = function(place, *args, **inputs)
+        check_unchanged(place, function.__name__, dict(inputs))
+        return result
 
     return task(
         name=function.__name__, cache_policy=ContentPolicy(), persist_result=True, result_serializer=ResultSerializer()
-    )(refusing)
+    )(checked)
 
 
 def check_unchanged(place: Place, name: str, inputs: dict[str, Any]) -> None:
@@ -153,9 +151,11 @@ class StageReport:
 class StageRunner:
     """Calls stages in one place and keeps the report of each."""
 
-    def __init__(self, place: Place, *, intact: Callable[[Result], bool] = lambda _: True) -> None:
+    def __init__(
+        self, place: Place, *, config: RunConfig | None = None, intact: Callable[[Result], bool] = lambda _: True
+    ) -> None:
         """`intact` adds a condition to those on files, under which a record may be used."""
-        self.place = place
+        self.place, self.config = place, config or RunConfig()
         self.workspace = place.workspace
         self.intact = intact
         self.reports: list[StageReport] = []
@@ -166,12 +166,14 @@ class StageRunner:
         started = time.perf_counter()
         key = stage_key(stage, inputs)
         configured = stage.with_options(
-            result_storage=self.workspace.records, refresh_cache=not self._trusted(key), task_run_name=stage.name
+            result_storage=self.workspace.records,
+            refresh_cache=not self._trusted(key),
+            task_run_name=stage.name,
+            timeout_seconds=next((limit for name, limit in self.config.timeout.items() if name == stage.name), None),
+            **retries(self.config),
         )
         state: Any = configured(self.place, **inputs, return_state=True)
-        if state.name == REFUSED:
-            raise InputError(state.message)
-        result: R = state.result()
+        result: R = outcome(state, of=stage.name)
         if self._record(key) is not None:  # a record that could not be written: the next run needs the work again
             self.workspace.clear_work(stage.name, key)
         self.reports.append(StageReport(stage.name, state.name == "Cached", time.perf_counter() - started))

@@ -1,40 +1,26 @@
-"""MLflow: one run for each training, told as it happens, and taken up again when the training is.
+"""MLflow: the store, its experiment, and what is asked and told of a run as a whole.
 
 Only run ids and the client are used, as MLflow's notion of an active run is bound to a thread.
 """
 
 import logging
 import os
-import time
-import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, LifecycleStage, Metric, Param, RunTag
+from mlflow.entities import LifecycleStage, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
-from prefect.runtime import flow_run
 
 from mmctr.errors import InputError, first_line
-from mmctr.files import write_bytes
 from tasks.config import Section
 from tasks.mlflow_database import make_database
-from tasks.references import Workspace
-from tasks.stage import Lineage
 
-if TYPE_CHECKING:  # PyTorch and Matplotlib are loaded when there is something to log
-    from mmctr.training_state import Epoch
-
-TRAINING_TAG = "mmctr.training"
+UI_ADDRESS = "http://127.0.0.1:5000"  # of `make ui`
 SUBMISSION_TAG = "mmctr.submission_sha256"
 FLOW_RUN_TAG = "prefect.flow_run_id"
 UNKNOWN_RUN = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # no such run, or no run's id at all
-DATASET_DIGEST_LIMIT = 36  # characters, MLflow's own
 
-logger = logging.getLogger(__name__)
 logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it raises what it logs with a stack trace
 
 
@@ -76,29 +62,11 @@ class Tracker:
             self.client.restore_experiment(found.experiment_id)
         return found.experiment_id
 
-    def run_page(self, run_id: str) -> str:
-        """Path of the run's page below the address of the MLflow user interface."""
+    def run_address(self, run_id: str) -> str:
+        """Address of the run's page; a store without a server of its own is served by `make ui`."""
         experiment = self.client.get_run(run_id).info.experiment_id
-        return f"/#/experiments/{experiment}/runs/{run_id}?workflowType=machine_learning"
-
-    @contextmanager
-    def training_run(self, memory: Path, *, config: Section, lineage: Lineage, rows: int) -> Iterator["TrainingRun"]:
-        """The run of a training; FINISHED at the end, KILLED or FAILED with the message as a tag otherwise.
-
-        Args:
-            memory: file that names the training while it is unfinished, so that a later process takes its run up.
-            config: settings of the training.
-            lineage: settings, digests and counts of what came before.
-            rows: train rows.
-        """
-        run = TrainingRun(self, self._open(_training_name(memory)))
-        try:
-            run.log_start(config=config, lineage=lineage, rows=rows)
-            yield run
-        except BaseException as error:
-            run.give_up(error)
-            raise
-        run.end("FINISHED")
+        server = self.uri.rstrip("/") if self.uri.startswith("http") else UI_ADDRESS
+        return f"{server}/#/experiments/{experiment}/runs/{run_id}?workflowType=machine_learning"
 
     def attach_submission(self, run_id: str, archive: Path, *, sha256: str, config: Section) -> None:
         """Make `prediction.zip` an artifact of the run, once for the same bytes, with its settings as tags."""
@@ -108,139 +76,12 @@ class Tracker:
             tags = [RunTag(f"predict.{name}", str(value)) for name, value in settings]
             self.client.log_batch(run_id, tags=[*tags, RunTag(SUBMISSION_TAG, sha256)])
 
-    def _open(self, training: str) -> str:
-        """Id of the run that is tagged with `training`, set to running; a new one where there is none.
-
-        The tag comes with the run in one transaction, so a process that is killed right here leaves no run behind that
-        the next one does not find.
-        """
-        experiment = self.experiment_id()
-        found = self.client.search_runs([experiment], f"tags.`{TRAINING_TAG}` = '{training}'", max_results=1)
-        if not found:
-            name = flow_run.name or "pipeline"
-            return str(self.client.create_run(experiment, tags={TRAINING_TAG: training}, run_name=name).info.run_id)
-        run = found[0]
-        self.client.update_run(run.info.run_id, status="RUNNING")
-        if MLFLOW_RUN_NOTE in run.data.tags:  # why it was given up
-            self.client.delete_tag(run.info.run_id, MLFLOW_RUN_NOTE)
-        return str(run.info.run_id)
-
-
-def _training_name(memory: Path) -> str:
-    """The name in the file `memory`, or a new one, which is written there first."""
-    try:
-        return str(uuid.UUID(memory.read_text()))
-    except (FileNotFoundError, ValueError):
-        name = str(uuid.uuid4())
-        write_bytes(memory, name.encode())
-        return name
-
-
-class TrainingRun:
-    """One MLflow run while its training goes on."""
-
-    def __init__(self, tracker: Tracker, run_id: str) -> None:
-        self.tracker, self.client, self.run_id = tracker, tracker.client, run_id
-        self.logged = {metric.step for metric in self.client.get_metric_history(run_id, "valid_auc")}
-
-    def log_start(self, *, config: Section, lineage: Lineage, rows: int) -> None:
-        """Parameters, digests, data sets, counts and the flow run.
-
-        A run that is taken up keeps the parameters it has, as MLflow lets none change: stages before training may have
-        run with other settings since, to the same result.
-        """
-        training = {f"train.{name}": value for name, value in config.model_dump(mode="json").items()}
-        known = self.client.get_run(self.run_id).data.params
-        new = {name: value for name, value in {**lineage.params, **training}.items() if name not in known}
-        params = [Param(name, str(value)[:6000]) for name, value in new.items()]
-        tags = [RunTag(f"digest.{name}", digest) for name, digest in lineage.digests.items()]
-        if flow_run.id:
-            tags.append(RunTag(FLOW_RUN_TAG, str(flow_run.id)))
-        if (page := flow_run.ui_url or "").startswith("http"):  # without a server of its own a run has no page
-            tags.append(RunTag("prefect.flow_run_url", page))
-        self.client.log_batch(self.run_id, params=params, tags=tags)
-        self.log_once({**lineage.counts, "train.rows": rows}, step=0)
-        inputs = self.client.get_run(self.run_id).inputs
-        if inputs is None or not inputs.dataset_inputs:
-            self.client.log_inputs(self.run_id, [_dataset(name, digest) for name, digest in lineage.digests.items()])
-
-    def log_metrics(self, values: dict[str, float], *, step: int) -> None:
-        """Metrics of one step in one transaction."""
-        now = int(time.time() * 1000)
-        self.client.log_batch(self.run_id, [Metric(name, float(value), now, step) for name, value in values.items()])
-
-    def log_once(self, values: dict[str, float], *, step: int) -> None:
-        """Metrics that have one value in a run, unless an earlier process logged the same."""
-        known = self.client.get_run(self.run_id).data.metrics
-        self.log_metrics({name: value for name, value in values.items() if known.get(name) != value}, step=step)
-
-    def log_epoch(self, epoch: "Epoch") -> None:
-        """Figures of an epoch, unless an earlier process logged them."""
-        if epoch.epoch not in self.logged:
-            names = ("train_loss", "valid_auc", "valid_logloss", "learning_rate", "rows_per_second")
-            self.log_metrics({name: getattr(epoch, name) for name in names}, step=epoch.epoch)
-            self.logged.add(epoch.epoch)
-
-    def log_device(self, device: str) -> None:
-        """Where the training computes: a result of one device is served on others too."""
-        self.client.set_tag(self.run_id, "train.device", device)
-
-    def log_outcome(self, history: Sequence["Epoch"], *, best: dict[str, float]) -> None:
-        """The best epoch's figures and the plot of all."""
-        from tasks.plots import auc_figure
-
-        self.log_once({f"best_{name}": value for name, value in best.items()}, step=int(best["epoch"]))
-        self.client.log_figure(self.run_id, auc_figure(history), "plots/valid_auc.png")
-
-    def log_files(self, workspace: Workspace, *, lineage: Lineage, checkpoint: Path, epochs: Path) -> None:
-        """The checkpoint, the PCA model with its plot, and the reports of the stages."""
-        from tasks.plots import explained_variance_figure
-
-        self.client.log_artifact(self.run_id, str(checkpoint), "checkpoint")
-        self.client.log_artifact(self.run_id, str(epochs), "checkpoint")
-        self.client.log_artifact(self.run_id, str(workspace.path(lineage.pca)), "pca")
-        self.client.log_figure(
-            self.run_id, explained_variance_figure(workspace.path(lineage.pca)), "plots/explained_variance.png"
-        )
-        for name, report in lineage.reports.items():
-            self.client.log_artifact(self.run_id, str(workspace.path(report)), f"reports/{name}")
-
-    def log_models(self, *, checkpoint: Path, table: Path, pca: Path) -> None:
-        """The model that scores clicks and the PCA model, as models that MLflow can load; each once for a run.
-
-        A model that a killed process left unfinished is no output of the run; it is deleted and logged anew.
-        """
-        from tasks.model_logging import log_din_model, log_pca_model
-
-        run = self.client.get_run(self.run_id)
-        whole = set() if run.outputs is None else {output.model_id for output in run.outputs.model_outputs}
-        names = set()
-        for model in self.client.search_logged_models([run.info.experiment_id], f"source_run_id = '{self.run_id}'"):
-            if model.model_id in whole:
-                names.add(model.name)
-            else:
-                self.client.delete_logged_model(model.model_id)
-        if "pca" not in names:
-            log_pca_model(self.tracker.uri, self.run_id, pca=pca)
-        if "din" not in names:
-            log_din_model(self.tracker.uri, self.run_id, checkpoint=checkpoint, table=table)
-
-    def end(self, status: str) -> None:
-        """Set the final status."""
-        self.client.set_terminated(self.run_id, status)
-
-    def give_up(self, error: BaseException) -> None:
-        """Mark the run FAILED, or KILLED by a signal, with the error as its note; never hides `error` by another."""
-        try:
-            self.end("FAILED" if isinstance(error, Exception) else "KILLED")
-            self.client.set_tag(self.run_id, MLFLOW_RUN_NOTE, f"{type(error).__name__}: {error}"[:5000])
-        except Exception as problem:  # the store may be on the very disk that is full
-            logger.warning("MLflow run %s could not be marked as ended: %s", self.run_id, first_line(problem))
-
-
-def _dataset(name: str, digest: str) -> DatasetInput:
-    short = digest[:DATASET_DIGEST_LIMIT]
-    return DatasetInput(Dataset(name=name, digest=short, source_type="local", source=f'{{"uri": "{name}"}}'), tags=[])
+    def end_runs_of(self, flow_run_id: str, *, status: str, note: str) -> None:
+        """Give the final `status` and a note to runs of a Prefect flow run that nobody works on any more."""
+        running = f"attributes.status = 'RUNNING' and tags.`{FLOW_RUN_TAG}` = '{flow_run_id}'"
+        for run in self.client.search_runs([self.experiment_id()], running):
+            self.client.set_terminated(run.info.run_id, status)
+            self.client.set_tag(run.info.run_id, MLFLOW_RUN_NOTE, note[:5000])
 
 
 def default_tracking_uri(project: Path) -> str:

@@ -4,20 +4,32 @@ import json
 from dataclasses import asdict
 
 from tasks.config import TrainConfig
+from tasks.progress import ProgressArtifact
 from tasks.references import FileRef
 from tasks.results import Trained
 from tasks.stage import Lineage, Place, current_key, logger, stage
 from tasks.tracking import Tracker
+from tasks.training_run import training_run
 
 REPRODUCIBLE = ("epoch", "train_loss", "valid_auc", "valid_logloss", "learning_rate")  # of an epoch; speed is not
 
 
 @stage
 def train(
-    place: Place, *, config: TrainConfig, train: FileRef, valid: FileRef, table: FileRef, lineage: Lineage
+    place: Place,
+    *,
+    config: TrainConfig,
+    train: FileRef,
+    valid: FileRef,
+    table: FileRef,
+    earlier: FileRef | None,
+    lineage: Lineage,
 ) -> Trained:
-    """Write the best checkpoint and the epochs, told to MLflow as they come; goes on where a killed run stopped."""
-    from mmctr.checkpoint import Architecture, save_checkpoint
+    """Write the best checkpoint and the epochs, told to MLflow as they come; goes on where a killed run stopped.
+
+    With a checkpoint of an `earlier` model, training starts from its weights.
+    """
+    from mmctr.checkpoint import Architecture, load_checkpoint, save_checkpoint
     from mmctr.click_split import load_split
     from mmctr.device import resolve_device
     from mmctr.files import write_bytes
@@ -43,12 +55,15 @@ def train(
     recipe = Recipe(**{name: getattr(config, name) for name in Recipe.__dataclass_fields__})
 
     tracker = Tracker(place.tracking_uri, place.experiment)
-    with tracker.training_run(work / "training_name", config=config, lineage=lineage, rows=len(clicks)) as run:
+    with training_run(tracker, work / "training_name", config=config, lineage=lineage, rows=len(clicks)) as run:
         run.log_device(device)
         logger().info("training on %s, %d rows, MLflow run %s", device, len(clicks), run.run_id)
 
+        show_progress = ProgressArtifact("training, epochs of those allowed")
+
         def tell(epoch: Epoch) -> None:
             run.log_epoch(epoch)
+            show_progress(epoch.epoch, config.epochs)
             logger().info(
                 "epoch %d: train loss %.4f, valid AUC %.4f, valid logloss %.4f, learning rate %.2g, %.0f rows/s",
                 *(epoch.epoch, epoch.train_loss, epoch.valid_auc, epoch.valid_logloss),
@@ -63,16 +78,18 @@ def train(
             recipe=recipe,
             max_len=config.max_len,
             device=device,
+            earlier=None if earlier is None else load_checkpoint(workspace.path(earlier)),
             state=work / "training.pt",
             on_epoch=tell,
         )
+        show_progress(1, 1)  # it may have stopped early
         best, best_file = checkpoint.metrics, folder / "task1and2_best.pt"
         save_checkpoint(checkpoint, best_file)
         epochs = [{name: value for name, value in asdict(epoch).items() if name in REPRODUCIBLE} for epoch in history]
         write_bytes(folder / "epochs.json", json.dumps(epochs, indent=1).encode())
         run.log_outcome(history, best=best)
         run.log_files(workspace, lineage=lineage, checkpoint=best_file, epochs=folder / "epochs.json")
-        run.log_models(checkpoint=best_file, table=workspace.path(table), pca=workspace.path(lineage.pca))
+        run.log_models(checkpoint=best_file, pca=workspace.path(lineage.pca))
     return Trained(
         checkpoint=workspace.file_ref(best_file),
         history=workspace.file_ref(folder / "epochs.json"),

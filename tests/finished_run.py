@@ -16,7 +16,8 @@ from mlflow import MlflowClient
 from flows.pipeline import PUBLIC, pipeline
 from flows.summary import Summary
 from mmctr.schema import CLICKS
-from tasks.config import PipelineConfig, load_config
+from tasks.config import PipelineConfig
+from tasks.config_file import load_config
 from tasks.results import Result, ResultSerializer
 
 TINY = [

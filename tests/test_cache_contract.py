@@ -24,7 +24,8 @@ import flows.pipeline
 import tasks.code
 from tasks.config import PipelineConfig
 from tasks.stage import Lineage
-from tasks.tracking import Tracker, TrainingRun
+from tasks.tracking import Tracker
+from tasks.training_run import TrainingRun, training_run
 
 ROOT = Path(__file__).resolve().parents[1]
 SETTLED_SECONDS = 2.1  # after which digests are remembered
@@ -385,7 +386,7 @@ def test_a_training_that_is_taken_up_keeps_its_parameters(original, tmp_path):
     runs = []
     for batch in (256, 128):
         lineage = Lineage(params={"embed.image_batch": batch}, digests={}, counts={}, pca=pca, reports={})
-        with tracker.training_run(tmp_path / "name", config=config, lineage=lineage, rows=1) as taken_up:
+        with training_run(tracker, tmp_path / "name", config=config, lineage=lineage, rows=1) as taken_up:
             runs.append(taken_up.run_id)
     assert runs[0] == runs[1]
     assert original.client.get_run(runs[0]).data.params["embed.image_batch"] == "256"

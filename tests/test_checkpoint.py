@@ -18,7 +18,7 @@ def trained():
         architecture=architecture(table),
         weights=din(table).state_dict(),
         max_len=64,
-        id_map_sha256=table.digest,
+        item_ids=torch.from_numpy(table.item_ids),
         metrics={"epoch": 1, "valid_auc": 0.5, "valid_logloss": 0.7},
     )
     return table, checkpoint
@@ -32,7 +32,7 @@ def test_round_trip_gives_the_same_logits_and_the_same_bytes(trained, tmp_path):
     assert sorted(torch.load(tmp_path / "a.pt", weights_only=True)) == [
         "architecture",
         "format",
-        "id_map_sha256",
+        "item_ids",
         "max_len",
         "metrics",
         "weights",
@@ -40,7 +40,7 @@ def test_round_trip_gives_the_same_logits_and_the_same_bytes(trained, tmp_path):
     loaded = load_checkpoint(tmp_path / "a.pt")
     assert (loaded.metrics, loaded.max_len, loaded.architecture) == (checkpoint.metrics, 64, checkpoint.architecture)
     split = click_split(np.random.default_rng(1), table)
-    restored = restore_model(loaded, table=table)
+    restored = restore_model(loaded)
     assert np.array_equal(
         predict_logits(restored, split, batch_size=7), predict_logits(din(table), split, batch_size=7)
     )
@@ -65,7 +65,7 @@ def write_pickle(path, _):
 
 
 def write_evil_tensors(path, _):
-    torch.save({"format": 1, "weights": Evil()}, path)
+    torch.save({"format": 2, "weights": Evil()}, path)
 
 
 def truncate(path, checkpoint):
@@ -83,7 +83,7 @@ def truncate(path, checkpoint):
         lambda path, _: path.write_bytes(b"not a checkpoint"),
         lambda path, _: torch.save([1, 2], path),
         lambda path, _: torch.save({"format": 99}, path),
-        lambda path, _: torch.save({"format": 1}, path),
+        lambda path, _: torch.save({"format": 2}, path),
         lambda *_: None,
     ],
     ids=["pickle", "code", "truncated", "empty", "text", "list", "format", "keys", "missing"],
@@ -97,20 +97,21 @@ def test_what_is_no_checkpoint_is_refused_and_never_run(write, trained, tmp_path
     assert not (tmp_path / "ran").exists()
 
 
-def test_another_id_map_is_refused(trained):
-    _, checkpoint = trained
-    other = item_table(np.random.default_rng(9))
-    with pytest.raises(InputError, match="trained with another id map"):
-        restore_model(checkpoint, table=other)
+def test_a_checkpoint_brings_its_own_id_map(trained, tmp_path):
+    table, checkpoint = trained
+    save_checkpoint(checkpoint, tmp_path / "a.pt")
+    own = load_checkpoint(tmp_path / "a.pt").table
+    assert own.digest == table.digest
+    assert np.array_equal(own.weights, din(table).items.weight.numpy(force=True))
 
 
 def test_weights_of_another_architecture_are_refused(trained):
-    table, checkpoint = trained
+    _, checkpoint = trained
     wider = Checkpoint(
         **{**vars(checkpoint), "architecture": architecture(item_table(np.random.default_rng(0), dim=4))}
     )
     with pytest.raises(InputError, match="do not fit its architecture"):
-        restore_model(wider, table=table)
+        restore_model(wider)
 
 
 def changed(parts, path, value):
@@ -127,7 +128,7 @@ def changed(parts, path, value):
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        (["format"], torch.zeros(2), "this program reads 1"),
+        (["format"], torch.zeros(2), "this program reads 2"),
         (["weights"], torch.zeros(3), "weights must be named tensors"),
         (["weights"], {3: torch.zeros(3)}, "weights must be named tensors"),
         (["weights", "logit.bias"], "x", "finite floating point tensors, 'logit.bias' is not"),
@@ -146,8 +147,11 @@ def changed(parts, path, value):
         (["architecture", "freeze"], "no", "freeze true or false"),
         (["max_len"], 0, "max_len must be 1 or more"),
         (["max_len"], True, "max_len must be 1 or more"),
-        (["id_map_sha256"], None, "id_map_sha256 must be text"),
-        (["metrics"], [], "metrics named numbers"),
+        (["item_ids"], None, "item_ids must be 50 different int64 numbers"),
+        (["item_ids"], torch.zeros(50, dtype=torch.int64), "item_ids must be 50 different int64 numbers"),
+        (["item_ids"], torch.arange(49), "item_ids must be 50 different int64 numbers"),
+        (["item_ids"], torch.arange(50).double(), "item_ids must be 50 different int64 numbers"),
+        (["metrics"], [], "metrics must be named numbers"),
     ],
 )
 def test_values_of_a_wrong_kind_or_size_are_refused_before_anything_is_built(trained, tmp_path, path, value, message):

@@ -15,7 +15,7 @@ import torch
 import flows.cli
 from flows.cli import main
 from mmctr.submission import write_prediction, zip_prediction
-from tasks.config import load_config
+from tasks.config_file import load_config
 
 
 def said(capsys, *arguments):

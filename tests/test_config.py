@@ -4,7 +4,8 @@ import pytest
 
 from mmctr.errors import InputError
 from mmctr.training import Recipe
-from tasks.config import PipelineConfig, TrainConfig, load_config
+from tasks.config import PipelineConfig, TrainConfig
+from tasks.config_file import load_config
 
 
 def test_defaults_are_the_missions():
@@ -61,6 +62,9 @@ def test_a_checkpoint_in_a_file_is_meant_from_that_files_folder(tmp_path, monkey
         ("experiment='" + "x" * 9000 + "'", "experiment = 'xxx"),
         ("experiment=\ud800", "must be valid UTF-8"),
         ("train.tower_hidden=[" + "0, " * 500 + "]", "and 481 more"),
+        ("train.warm_start=true", '\n  train.warm_start needs reduce.pca = "reuse"'),
+        ("run.timeout={trian = 3}", "run.timeout.trian"),
+        ("run.timeout={train = 0}", "Input should be greater than 0"),
     ],
 )
 def test_a_wrong_setting_says_rule_value_and_remedy(tmp_path, override, message):
@@ -103,7 +107,8 @@ def test_what_only_says_how_to_run_is_no_part_of_a_key():
     config = PipelineConfig(base_path="/data")
     assert "workers" not in config.embed.keyed()
     assert "password_env" not in config.extract.keyed()
-    assert set(config.train.keyed()) == set(TrainConfig.model_fields)
+    assert set(config.train.keyed()) == set(TrainConfig.model_fields) - {"warm_start"}
+    assert config.run.keyed() == config.promote.keyed() == {}
 
 
 @pytest.mark.parametrize("name", ["/tmp/elsewhere", "../escaped", "a/b", "", ".hidden"])

@@ -20,7 +20,8 @@ from mmctr.files import replacing, replacing_folder
 from tasks.config import TrainConfig
 from tasks.references import FileRef, Workspace
 from tasks.stage import Lineage
-from tasks.tracking import Tracker, TrainingRun
+from tasks.tracking import Tracker
+from tasks.training_run import TrainingRun, open_run, training_run
 
 SETTINGS = ["embed.shard_size=32", "embed.image_batch=32", "embed.workers=1", "train.batch_size=256"]
 SETTINGS += ["train.epochs=6", "train.patience=10", "train.tower_hidden=[512,256]"]
@@ -114,7 +115,7 @@ def test_a_run_that_is_stopped_in_every_way_ends_as_one_that_was_not(
     client = MlflowClient(tracking_uri)
     (record,) = client.search_runs([client.get_experiment_by_name("mmctr").experiment_id])
     assert record.info.status == "FINISHED"
-    assert "mlflow.note.content" not in record.data.tags
+    assert record.data.tags["mlflow.note.content"].startswith("[Prefect flow run ")  # and no error of an earlier try
     for name, steps in {"valid_auc": [1, 2, 3, 4, 5, 6], "train.rows": [0]}.items():
         assert [m.step for m in client.get_metric_history(record.info.run_id, name) if not m.model_id] == steps
     assert sorted(m.name for m in client.search_logged_models([record.info.experiment_id])) == ["din", "pca"]
@@ -244,7 +245,7 @@ def test_a_training_finds_its_run_whenever_the_process_before_it_died(tracking_u
     tracker, memory = Tracker(tracking_uri, "mmctr"), tmp_path / "memory"
 
     def enter():
-        return tracker.training_run(memory, config=TrainConfig(), lineage=LINEAGE, rows=7)
+        return training_run(tracker, memory, config=TrainConfig(), lineage=LINEAGE, rows=7)
 
     def interrupted(self, **_):
         raise KeyboardInterrupt
@@ -259,7 +260,7 @@ def test_a_training_finds_its_run_whenever_the_process_before_it_died(tracking_u
     with enter() as run:  # a process that dies right here leaves this run behind, running
         assert run.run_id == first.info.run_id
         assert tracker.client.get_run(run.run_id).info.status == "RUNNING"
-        assert tracker._open(memory.read_text()) == run.run_id
+        assert open_run(tracker, memory.read_text()) == run.run_id
     (last,) = tracker.client.search_runs([tracker.experiment_id()])
     assert last.info.status == "FINISHED"
     assert "mlflow.note.content" not in last.data.tags
@@ -277,7 +278,7 @@ def test_an_error_of_the_store_does_not_hide_why_the_training_ended(tracking_uri
         raise OSError(errno.ENOSPC, "No space left on device")
 
     def train():
-        with tracker.training_run(tmp_path / "memory", config=TrainConfig(), lineage=LINEAGE, rows=7):
+        with training_run(tracker, tmp_path / "memory", config=TrainConfig(), lineage=LINEAGE, rows=7):
             monkeypatch.setattr(tracker.client, "set_terminated", full)
             raise ValueError("the reason")
 
@@ -302,12 +303,12 @@ def test_a_model_that_was_logged_by_half_is_logged_anew_and_a_whole_one_is_not(t
 
     log("pca")
     log("din")
-    run_id = tracker._open("training")
+    run_id = open_run(tracker, "training")
     run = TrainingRun(tracker, run_id)
     with pytest.raises(KeyboardInterrupt):
-        run.log_models(checkpoint=tmp_path, table=tmp_path, pca=tmp_path)
-    run.log_models(checkpoint=tmp_path, table=tmp_path, pca=tmp_path)
-    run.log_models(checkpoint=tmp_path, table=tmp_path, pca=tmp_path)
+        run.log_models(checkpoint=tmp_path, pca=tmp_path)
+    run.log_models(checkpoint=tmp_path, pca=tmp_path)
+    run.log_models(checkpoint=tmp_path, pca=tmp_path)
     assert logged == ["pca", "din", "din"]
     models = tracker.client.search_logged_models([tracker.experiment_id()])
     outputs = tracker.client.get_run(run_id).outputs.model_outputs

@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 from mmctr.checkpoint import load_checkpoint
 from mmctr.metrics import auc
 from mmctr.submission import check_submission
-from tasks.config import load_config
+from tasks.config_file import load_config
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("prefect_server")]
 
