@@ -5,7 +5,7 @@ Nothing heavy is imported before a command needs it, so that `--help` answers at
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,23 @@ def parser() -> argparse.ArgumentParser:
     _add_settings(run)
     run.add_argument("--device", help="auto, cpu, cuda or cuda:N (default: auto, which takes CUDA when there is one)")
     run.set_defaults(command=run_pipeline)
+
+    predict = commands.add_parser(
+        "predict",
+        help="make a submission with a model that is there already",
+        description="Predict the test split with a trained model and write prediction.csv and prediction.zip; nothing "
+        "is trained, and of the data only the test split is needed.",
+    )
+    _add_base_path(predict)
+    _add_settings(predict)
+    predict.add_argument(
+        "--model",
+        default="champion",
+        help="champion, challenger or another alias in MLflow's registry, the id of an MLflow run, or the path of a "
+        "checkpoint (default %(default)s)",
+    )
+    predict.add_argument("--device", help="auto, cpu, cuda or cuda:N (default: auto)")
+    predict.set_defaults(command=run_predict)
 
     submission = commands.add_parser(
         "check-submission",
@@ -140,14 +157,33 @@ def run_pipeline(options: argparse.Namespace) -> int:
     from flows.inputs import look_before
 
     look_before(config)  # at once, where starting Prefect takes ten seconds and more
+    from flows.pipeline import pipeline
+
+    return _run_flow(lambda: pipeline(config, return_state=True))
+
+
+def run_predict(options: argparse.Namespace) -> int:
+    """`mmctr predict`."""
+    from tasks.config_file import load_config
+
+    config = load_config(options.base_path, config_file=options.config, overrides=options.set, device=options.device)
+    from mmctr.schema import check_split
+
+    check_split(config.base_path, "test")
+    from flows.submission import predict_with
+
+    return _run_flow(lambda: predict_with(config, model=options.model, return_state=True))
+
+
+def _run_flow(run: Callable[[], Any]) -> int:
+    """Run a flow and print the text of its result, or the message that it was refused with."""
     from flows.console import refusals_said_once
     from flows.interrupts import start_prefect
-    from flows.pipeline import pipeline
     from tasks.refusal import REFUSED
 
     start_prefect()
     with refusals_said_once():
-        state: Any = pipeline(config, return_state=True)
+        state = run()
     if state.name == REFUSED:
         print(f"mmctr: {state.message}", file=sys.stderr)
         return MISTAKE

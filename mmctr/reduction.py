@@ -37,7 +37,7 @@ def reduce_embeddings(
 ) -> Reduction:
     """Fit PCA on the items that have an embedding and project them.
 
-    With the `pca` of an earlier run nothing is fitted: equal embeddings get the vectors that they had, and the share of
+    With a `pca` nothing is fitted: equal embeddings get the vectors that they had, and the share of
     the variance is that of these embeddings on the earlier axes.
 
     The covariance is decomposed in float64 with a full eigensolver, which is exact, has no random part and fixes the
@@ -46,6 +46,7 @@ def reduce_embeddings(
 
     Args:
         embeddings: (n, E) float32, finite.
+        pca: the model of an earlier run, E -> D, that is used as it is.
         n_components: D, at most E and at most the number of items with an embedding.
 
     Raises:

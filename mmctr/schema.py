@@ -86,6 +86,19 @@ def check_inputs(base_path: Path, *, min_items: int = 1) -> InputFiles:
     return InputFiles(**paths, rows=rows)
 
 
+def check_split(base_path: Path, name: str) -> Path:
+    """Validate one split alone (`train`, `valid` or `test`) and give its path.
+
+    Raises:
+        InputError: with a line for each thing that is wrong.
+    """
+    path = base_path / CLICKS / f"{name}.parquet"
+    problems = _check_table(path, role=name, columns=KNOWN_COLUMNS[name])[1] if path.is_file() else ["it is missing"]
+    if problems:
+        raise InputError(f"{path} cannot be used; mend this and run again: {'; '.join(problems)}")
+    return path
+
+
 def _check_table(path: Path, *, role: str, columns: tuple[str, ...]) -> tuple[int, list[str]]:
     """Number of rows, and a sentence for each broken rule."""
     try:
