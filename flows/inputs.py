@@ -56,11 +56,7 @@ def open_inputs(config: PipelineConfig, workspace: Workspace) -> Inputs:
     """
     base_path, min_items = config.base_path, config.reduce.n_components
     look_before(config)
-    paths, _ = find_inputs(base_path)
-    inputs = Inputs(
-        **{role: workspace.file_ref(path) for role, path in paths.items()},
-        clip_model=_clip_model(config.embed.model, workspace),
-    )
+    inputs = name_inputs(config, workspace)
     fingerprint = hashlib.sha256(
         json.dumps([inputs.digests(), min_items, code_digest("mmctr.schema")], sort_keys=True).encode()
     ).hexdigest()
@@ -70,6 +66,15 @@ def open_inputs(config: PipelineConfig, workspace: Workspace) -> Inputs:
         good = {"inputs": fingerprint, "clip_model": config.embed.model}
         write_bytes(_memory(base_path), json.dumps(good).encode())
     return inputs
+
+
+def name_inputs(config: PipelineConfig, workspace: Workspace) -> Inputs:
+    """References to the inputs as they are now, which must be there; files that have not changed are not read."""
+    paths, _ = find_inputs(config.base_path)
+    return Inputs(
+        **{role: workspace.file_ref(path) for role, path in paths.items()},
+        clip_model=_clip_model(config.embed.model, workspace),
+    )
 
 
 def _memory(base_path: Path) -> Path:

@@ -51,6 +51,7 @@ class Workspace:
         self.records = self.root / "records"
         self.vectors = self.root / "vectors"
         self.models = self.root / "models"
+        self.runs = self.root / "runs"
 
     def store(self, stage: str, key: str) -> Path:
         """Folder for the results that `stage` makes for `key`."""
