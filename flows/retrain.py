@@ -8,10 +8,11 @@ import hashlib
 import json
 import time
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
-from prefect import flow, get_run_logger
+from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.events import emit_event
 from prefect.states import Completed
@@ -33,7 +34,12 @@ EVENT = "dataset.changed"
 ANNOUNCEMENTS_KEPT = 100
 
 
-@flow(name="retrain", flow_run_name="retrain-{config.base_path.name}", validate_parameters=True)
+@flow(
+    name="retrain",
+    flow_run_name="retrain-{config.base_path.name}",
+    version=version("mmctr"),
+    validate_parameters=True,
+)
 @refusing
 def retrain(
     config: PipelineConfig,
@@ -68,7 +74,7 @@ def retrain(
     announced = _announcements(workspace)
     said = announced.get(digest)
     if said is not None and datetime.now(UTC) - said < timedelta(hours=again_after_hours):
-        return _ended("Announced", f"the change of {', '.join(changed)} was announced at {said:%Y-%m-%d %H:%M} UTC")
+        return _ended("Underway", f"the change of {', '.join(changed)} was announced at {said:%Y-%m-%d %H:%M} UTC")
 
     reason = f"{', '.join(changed)} changed" if known else "there is no champion yet"
     emit_event(
@@ -86,7 +92,7 @@ def dataset_id(base_path: Path) -> str:
 
 
 def _ended(name: str, message: str) -> State[Any]:
-    get_run_logger().info("%s", message)
+    """The flow run's final state, which Prefect shows and logs with its message."""
     return Completed(name=name, message=message)
 
 

@@ -158,6 +158,8 @@ class PipelineConfig(Section):
     @field_validator("base_path")
     @classmethod
     def _make_absolute(cls, path: Path) -> Path:
+        if path == Path():
+            raise ValueError("give the data folder (deployments take it from MMCTR_BASE_PATH when they are deployed)")
         try:
             return home_expanded(path).absolute()
         except InputError as error:

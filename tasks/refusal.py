@@ -6,6 +6,7 @@ from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 from prefect.client.schemas.objects import State
+from prefect.exceptions import FailedRun
 from prefect.states import Failed
 
 from mmctr.errors import InputError, as_input_error, first_line
@@ -16,8 +17,12 @@ REFUSED, TIMED_OUT = "Refused", "TimedOut"  # the second is Prefect's own
 LINES = (f"Finished in state {REFUSED}(", f"Task run failed with state: {REFUSED}(")  # as Prefect 3 writes them
 
 
+_said: set[str] = set()  # messages of refusals of this process
+
+
 def refused(error: InputError) -> State[Any]:
     """The state of a task or flow that the user's input stopped."""
+    _said.add(str(error))
     return Failed(name=REFUSED, message=str(error))
 
 
@@ -55,6 +60,12 @@ def is_no_refusal(record: logging.LogRecord) -> bool:
     return not record.getMessage().startswith(LINES)
 
 
+def is_no_trace_of_refusal(record: logging.LogRecord) -> bool:
+    """Whether a line of the log is anything but the stack trace that a worker's process ends with for a failed run."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not (isinstance(error, FailedRun) and str(error) in _said)
+
+
 def without_trace(record: logging.LogRecord) -> bool:
     """Let every line pass, without the stack trace of an error that the user can mend."""
     error = record.exc_info[1] if record.exc_info else None
@@ -67,3 +78,4 @@ def without_trace(record: logging.LogRecord) -> bool:
 # A flow ends in the state that its stage ended in and says the message itself; the stage's own page shows its state.
 for _filter in (is_no_refusal, without_trace):
     logging.getLogger("prefect.task_runs").addFilter(_filter)
+logging.getLogger("prefect.flow_runs").addFilter(is_no_trace_of_refusal)
