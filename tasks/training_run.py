@@ -3,6 +3,7 @@
 import logging
 import time
 import uuid
+from asyncio import CancelledError
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -129,9 +130,11 @@ class TrainingRun:
 
     def give_up(self, error: BaseException) -> None:
         """Mark the run FAILED, or KILLED by a signal, with the error as its note; never hides `error` by another."""
+        out_of_time = isinstance(error, CancelledError)  # as Prefect ends a task at its time limit
+        note = "run.timeout was over" if out_of_time else f"{type(error).__name__}: {error}"[:5000]
         try:
-            self.end("FAILED" if isinstance(error, Exception) else "KILLED")
-            self.client.set_tag(self.run_id, MLFLOW_RUN_NOTE, f"{type(error).__name__}: {error}"[:5000])
+            self.end("FAILED" if out_of_time or isinstance(error, Exception) else "KILLED")
+            self.client.set_tag(self.run_id, MLFLOW_RUN_NOTE, note)
         except Exception as problem:  # the store may be on the very disk that is full
             logger.warning("MLflow run %s could not be marked as ended: %s", self.run_id, first_line(problem))
 
