@@ -22,7 +22,10 @@ from pydantic import BaseModel
 
 import flows.pipeline
 import tasks.code
+from tasks.ancestor import Ancestor
 from tasks.config import PipelineConfig
+from tasks.references import FileRef
+from tasks.registry import Registry, Version
 from tasks.stage import Lineage
 from tasks.tracking import Tracker
 from tasks.training_run import TrainingRun, training_run
@@ -47,6 +50,10 @@ def original(demo_original, mlflow_original, prefect_server, tmp_path_factory) -
         patch.setenv("MLFLOW_TRACKING_URI", uri)
         for name in ("log_outcome", "log_files", "log_models"):
             patch.setattr(TrainingRun, name, lambda *args, **kwargs: None)
+        patch.setattr(Registry, "register", lambda self, run_id, **_: Version("1", run_id, (), {}))
+        for name in ("tag", "give"):
+            patch.setattr(Registry, name, lambda *args: None)
+        patch.setattr("flows.pipeline.show_on_page", lambda *args, **kwargs: None)
         first = run(base)
         time.sleep(SETTLED_SECONDS)
         assert ran(run(base)) == []  # and digests are remembered now
@@ -157,7 +164,22 @@ def test_setting(name, words, original, planned, tmp_path):
         holder[field] = "auto"
     if name == "embed.model":
         holder[field] = str(shutil.copy(original.base / "tiny_clip.pt", tmp_path / "elsewhere.pt"))
+    if name == "run.timeout":
+        holder[field] = {"train": 1e6}
+    if name in ("reduce.pca", "train.warm_start"):
+        values["reduce"]["pca"] = "reuse"
     assert_planned(planned(PipelineConfig.model_validate(values)), words)
+
+
+# The champion
+
+
+@rows("The champion")
+def test_another_champion(name, words, original, planned, monkeypatch):
+    other = FileRef(path="elsewhere", sha256="0" * 64)
+    ancestor = {"its PCA": Ancestor(pca=other), "its weights": Ancestor(checkpoint=other)}[name]
+    monkeypatch.setattr("flows.pipeline.find_ancestor", lambda *args, **kwargs: ancestor)
+    assert_planned(planned(), words)
 
 
 # Code
