@@ -84,7 +84,7 @@ def test_from_a_worker_to_a_training_that_new_data_starts(demo, tracking_uri, tm
 
         wrong = {"config": config | {"embed": {**config["embed"], "max_failure_share": 0.0}}}
         assert operation.run("pipeline/train", wrong).state.name == "Refused"
-        wait_for("its last line", lambda: "Refused" in operation.log("worker") or None, seconds=10)
+        wait_for("its last line", lambda: "in state Refused(" in operation.log("worker") or None, seconds=10)
         log = operation.log("worker")
         assert log.count("At most 0% of the images may be unreadable") == 1, log
         assert "Traceback" not in log.split("Cancel")[-1]
