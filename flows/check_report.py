@@ -28,7 +28,7 @@ def _line(label: str, *cells: str) -> str:
 def _files(report: DatasetReport) -> list[str]:
     lines = ["files" + " " * (LABEL - 3) + f"{'rows':>{CELL}}{'size':>{CELL}}"]
     return lines + [
-        _line(file.path.name, f"{file.rows:,}" if role != "archive" else f"{file.rows:,} files", _size(file.bytes))
+        _line(file.path.name, f"{file.rows:,}" if role != "archive" else f"{file.rows:,} files", shown_size(file.bytes))
         for role, file in report.files.items()
     ]
 
@@ -91,7 +91,8 @@ def _share(share: float) -> str:
     return "> 99.9%" if text == "100.0%" and share < 1 else text
 
 
-def _size(number: int) -> str:
+def shown_size(number: int) -> str:
+    """Bytes in the unit that leaves at most three digits before the point."""
     amount, unit = float(number), 0
     while amount >= 1000 and unit < len(UNITS) - 1:
         amount, unit = amount / 1000, unit + 1

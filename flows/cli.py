@@ -87,6 +87,20 @@ def parser() -> argparse.ArgumentParser:
     predict.add_argument("--device", help="auto, cpu, cuda or cuda:N (default: auto)")
     predict.set_defaults(command=run_predict)
 
+    gc = commands.add_parser(
+        "gc",
+        help="remove cached results that no kept run refers to",
+        description="Say what of BASE_PATH/.mmctr no kept run refers to, and with --delete remove it. Kept are the "
+        "newest runs, runs whose model has an alias in the MLflow registry, and what is younger than an hour. MLflow's "
+        "runs stay as they are, as they hold copies. To run settings again whose results were removed computes them "
+        "anew, and opens a new MLflow run.",
+    )
+    _add_base_path(gc)
+    gc.add_argument("--keep", type=int, default=3, metavar="N", help="newest runs to keep (default %(default)s)")
+    gc.add_argument("--delete", action="store_true", help="remove it; without this, nothing is removed")
+    gc.add_argument("--json", action="store_true", help="print the report as JSON, for a program to read")
+    gc.set_defaults(command=run_gc)
+
     submission = commands.add_parser(
         "check-submission",
         help="verify a submission zip",
@@ -188,6 +202,30 @@ def _run_flow(run: Callable[[], Any]) -> int:
         print(f"mmctr: {state.message}", file=sys.stderr)
         return MISTAKE
     print(state.result().text())
+    return OK
+
+
+def run_gc(options: argparse.Namespace) -> int:
+    """`mmctr gc`."""
+    from flows.gc_report import as_json, as_text
+    from flows.hooks import PROJECT
+    from tasks.config import home_expanded
+    from tasks.housekeeping import known_runs, plan_collection, remove
+    from tasks.references import Workspace
+    from tasks.registry import runs_with_alias
+    from tasks.tracking import default_tracking_uri
+
+    workspace = Workspace(home_expanded(options.base_path))
+    known = known_runs(workspace)  # before the lock, which makes the folder where there is none
+    protected = runs_with_alias(default_tracking_uri(PROJECT), [run.mlflow_run for run in known])
+    with workspace.locked():
+        collection = plan_collection(workspace, keep=options.keep, protected_runs=protected)
+        if options.delete:
+            remove(workspace, collection)
+    if options.json:
+        print(as_json(collection, base_path=workspace.base_path, deleted=options.delete))
+    else:
+        print(as_text(collection, deleted=options.delete))
     return OK
 
 

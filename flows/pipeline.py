@@ -18,7 +18,7 @@ from flows.summary import Summary
 from tasks.ancestor import Ancestor, find_ancestor
 from tasks.build_weights import build_weights
 from tasks.config import PipelineConfig
-from tasks.embed import embed
+from tasks.embed import embed, vectors_in_force
 from tasks.extract import extract
 from tasks.predict import predict
 from tasks.promote import promote
@@ -28,6 +28,7 @@ from tasks.refusal import outcome, refusing
 from tasks.registry import Registry
 from tasks.results import Embedded, Extracted, Reduced, Result, Trained
 from tasks.retry import retries
+from tasks.run_manifest import write_manifest
 from tasks.stage import Lineage, Place, StageRunner
 from tasks.tracking import Tracker, default_tracking_uri
 from tasks.train import train
@@ -107,6 +108,14 @@ def run_stages(config: PipelineConfig, workspace: Workspace, *, reason: str = "b
             return_state=True,
         ),
         of="promote",
+    )
+    write_manifest(
+        workspace,
+        stages=run.keys,
+        inputs=inputs.digests(),
+        vectors=vectors_in_force(),
+        ancestor=ancestor.run_id,
+        mlflow_run=trained.run_id,
     )
     summary = Summary(
         stages=run.reports,

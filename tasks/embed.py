@@ -15,7 +15,12 @@ ITEM_COUNTS = (
     *("missing_titles", "missing_images", "unknown_images"),
 )
 WORK_COUNTS = ("embedded_titles", "reused_titles", "embedded_images", "reused_images")
-VERSION_DIGITS = 24  # of the code's digest: vectors that other code made are not taken up
+VERSION_DIGITS = 24  # of the code's digest
+
+
+def vectors_in_force() -> str:
+    """Name of the folder of vectors that this code takes up; those that other code made are left alone."""
+    return code_digest(__name__)[:VERSION_DIGITS]
 
 
 @stage
@@ -39,7 +44,7 @@ def embed(
         images_folder=images_folder,
         model=model,
         device=device,
-        shards=workspace.vectors / code_digest(__name__)[:VERSION_DIGITS],
+        shards=workspace.vectors / vectors_in_force(),
         shard_size=config.shard_size,
         batch_size=config.image_batch,
         title_batch_size=config.title_batch,

@@ -6,6 +6,7 @@ BASE_PATH/.mmctr/
     vectors/                     CLIP vectors by content
     models/<MLflow run>/         checkpoints and PCA models of earlier runs that later ones start from
     records/                     Prefect's records of finished tasks
+    runs/                        what each finished run used (tasks/run_manifest.py)
     digests.json                 remembered SHA-256 of files that have not changed since
     lock                         held by the run that works here
 """
@@ -15,7 +16,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -23,7 +24,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from mmctr.errors import InputError
-from mmctr.files import SETTLED_NS, file_sha256, partial_path, replacing, write_bytes
+from mmctr.files import SETTLED_NS, file_sha256, is_file, partial_path, replacing, write_bytes
 
 
 class FileRef(BaseModel):
@@ -109,6 +110,21 @@ class Workspace:
             write_bytes(self.root / "digests.json", json.dumps(self._digests, indent=0).encode())
         return digest
 
+    def gone_digests(self, *, besides: Sequence[Path]) -> list[str]:
+        """Names of remembered digests whose file is gone, or is one of `besides` or lies below it."""
+        files = {name: self.base_path / name for name in self._stored_digests()}
+        return [
+            name
+            for name, path in files.items()
+            if not is_file(path) or any(path.is_relative_to(place) for place in besides)
+        ]
+
+    def forget_digests(self, names: Sequence[str]) -> None:
+        """Remember these digests no longer."""
+        if names:
+            self._digests = {name: entry for name, entry in self._stored_digests().items() if name not in names}
+            write_bytes(self.root / "digests.json", json.dumps(self._digests, indent=0).encode())
+
     @cached_property
     def _digests(self) -> dict[str, list[int | str]]:
         return self._stored_digests()
@@ -150,7 +166,7 @@ class Workspace:
     def _remove_partials(self) -> None:
         """Remove what killed runs left half written; only the holder of the lock may, as nobody else writes then."""
         name = partial_path(Path("*")).name
-        for level in ("", "store/*/*/", "work/*/*/", "vectors/*/*/*/", "models/*/"):
+        for level in ("", "runs/", "store/*/*/", "work/*/*/", "vectors/*/*/*/", "models/*/"):
             for partial in self.root.glob(level + name):
                 if partial.is_dir():
                     shutil.rmtree(partial)

@@ -4,6 +4,7 @@ The registry's tags and aliases are the only memory of who is the champion, so a
 either the old champion or the new one.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,7 +14,7 @@ from mlflow.exceptions import MlflowException
 
 from mmctr.files import partial_path, replacing
 from tasks.references import FileRef, Workspace
-from tasks.tracking import UNKNOWN_RUN, Tracker
+from tasks.tracking import UNKNOWN_RUN, Tracker, local_database, unanswered
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 
@@ -96,6 +97,26 @@ class Registry:
         for alias, number in aliases.items():
             by_version.setdefault(str(number), []).append(alias)
         return by_version
+
+
+def runs_with_alias(uri: str, run_ids: Sequence[str]) -> set[str]:
+    """Those of `run_ids` of which a version of a registered model has an alias, such as champion.
+
+    Raises:
+        InputError: the store does not answer, so nobody knows.
+    """
+    database = local_database(uri)
+    if database is not None and not database.exists():
+        return set()
+    client, quoted = MlflowClient(uri), ", ".join(f"'{run_id}'" for run_id in run_ids)
+    try:
+        versions = client.search_model_versions(f"run_id IN ({quoted})", max_results=10_000)
+        # A search leaves `aliases` of a version empty (MLflow 3.17); the model itself knows them.
+        aliases = {name: client.get_registered_model(name).aliases for name in {found.name for found in versions}}
+    except MlflowException as error:
+        raise unanswered(uri, error) from error
+    numbers = {name: {int(number) for number in known.values()} for name, known in aliases.items()}
+    return {str(found.run_id) for found in versions if int(found.version) in numbers[found.name]}
 
 
 def fetch(tracker: Tracker, run_id: str, artifact: str, *, workspace: Workspace) -> FileRef:

@@ -78,6 +78,7 @@ class Predicted(Result):
     rows: int
 
 
+STAGES = tuple(model.model_fields["stage"].default for model in Result.__subclasses__())
 AnyResult = Annotated[Extracted | Embedded | Reduced | BuiltWeights | Trained | Predicted, Field(discriminator="stage")]
 _ADAPTER: TypeAdapter[Any] = TypeAdapter(AnyResult)
 

@@ -24,6 +24,7 @@ class RunManifest(BaseModel):
     stages: dict[str, str]  # cache key of each stage
     inputs: dict[str, str]  # digest of each input, by its role
     vectors: str  # folder below .mmctr/vectors that the embedding's code takes vectors from
+    ancestor: str = Field("", pattern=r"^\w*$")  # id of the MLflow run that it started from, where it did
     mlflow_run: str = Field(pattern=r"^\w+$")  # id
 
     def used(self) -> dict[str, object]:
@@ -38,11 +39,23 @@ class RunManifest(BaseModel):
 
 
 def write_manifest(
-    workspace: Workspace, *, stages: dict[str, str], inputs: dict[str, str], vectors: str, mlflow_run: str
+    workspace: Workspace,
+    *,
+    stages: dict[str, str],
+    inputs: dict[str, str],
+    vectors: str,
+    ancestor: str,
+    mlflow_run: str,
 ) -> RunManifest:
     """Write down a run that has just finished; an earlier manifest of the same facts gives way to it."""
-    now = datetime.now(UTC)
-    manifest = RunManifest(finished=now, stages=stages, inputs=inputs, vectors=vectors, mlflow_run=mlflow_run)
+    manifest = RunManifest(
+        finished=datetime.now(UTC),
+        stages=stages,
+        inputs=inputs,
+        vectors=vectors,
+        ancestor=ancestor,
+        mlflow_run=mlflow_run,
+    )
     earlier = [known for known in read_manifests(workspace) if known.used() == manifest.used()]
     write_bytes(workspace.runs / manifest.file_name, manifest.model_dump_json(indent=1).encode())
     for known in earlier:

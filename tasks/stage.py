@@ -159,6 +159,7 @@ class StageRunner:
         self.workspace = place.workspace
         self.intact = intact
         self.reports: list[StageReport] = []
+        self.keys: dict[str, str] = {}  # cache key of each stage that was called
 
     def __call__(self, stage: Task[Concatenate[Place, P], R], *args: P.args, **inputs: P.kwargs) -> R:
         """The result of `stage` for `inputs`, from its record where that can be trusted."""
@@ -176,6 +177,7 @@ class StageRunner:
         result: R = outcome(state, of=stage.name)
         if self._record(key) is not None:  # a record that could not be written: the next run needs the work again
             self.workspace.clear_work(stage.name, key)
+        self.keys[stage.name] = key
         self.reports.append(StageReport(stage.name, state.name == "Cached", time.perf_counter() - started))
         return result
 

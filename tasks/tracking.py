@@ -45,10 +45,7 @@ class Tracker:
         except MlflowException as error:
             if error.error_code in UNKNOWN_RUN:
                 return False
-            raise InputError(
-                f"the MLflow store at {self.uri} must answer, and does not ({first_line(error)}); "
-                "start it, or set MLFLOW_TRACKING_URI to another one"
-            ) from error
+            raise unanswered(self.uri, error) from error
         return run.info.lifecycle_stage == LifecycleStage.ACTIVE and run.info.status == "FINISHED"
 
     def experiment_id(self) -> str:
@@ -87,6 +84,14 @@ class Tracker:
 def default_tracking_uri(project: Path) -> str:
     """`MLFLOW_TRACKING_URI` where it is set, else the SQLite store `mlruns/mlflow.db` of the project."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{project / 'mlruns' / 'mlflow.db'}"
+
+
+def unanswered(uri: str, error: MlflowException) -> InputError:
+    """What a user is told of a store that does not answer."""
+    return InputError(
+        f"the MLflow store at {uri} must answer, and does not ({first_line(error)}); "
+        "start it, or set MLFLOW_TRACKING_URI to another one"
+    )
 
 
 def local_database(uri: str) -> Path | None:

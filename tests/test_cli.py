@@ -46,7 +46,10 @@ def test_the_command_is_installed():
     ("arguments", "message"),
     [
         ([], "required: COMMAND"),
-        (["clean"], "invalid choice: 'clean' (choose from 'demo', 'check', 'run', 'check-submission')"),
+        (
+            ["clean"],
+            "invalid choice: 'clean' (choose from 'demo', 'check', 'run', 'predict', 'gc', 'check-submission')",
+        ),
         (["check"], "required: BASE_PATH"),
         (["check", "a", "b"], "unrecognized arguments: b"),
         (["demo", "a", "--items", "many"], "argument --items: invalid int value: 'many'"),
@@ -60,7 +63,7 @@ def test_wrong_arguments_show_the_usage(capsys, arguments, message):
     assert err.startswith("usage: mmctr")
 
 
-@pytest.mark.parametrize("command", [[], ["demo"], ["check"], ["run"], ["check-submission"]])
+@pytest.mark.parametrize("command", [[], ["demo"], ["check"], ["run"], ["predict"], ["gc"], ["check-submission"]])
 def test_help_is_an_answer(capsys, command):
     code, out, err = said(capsys, *command, "--help")
     assert (code, err) == (0, "")
