@@ -36,7 +36,7 @@ def as_text(collection: Collection, *, deleted: bool) -> str:
     for run in collection.runs:
         when = f"{run.manifest.finished:%Y-%m-%d %H:%M} UTC"
         lines.append(f"  {when}  {run.why:<11}MLflow run {run.manifest.mlflow_run}")
-    lines += ["", _line("sizes", "stays", went)[2:]]
+    lines += ["", "sizes" + _line("", "stays", went)[5:]]
     lines += [_line(kind, shown_size(stays[kind]), shown_size(goes[kind])) for kind in sorted({*stays, *goes})]
     lines.append(_line("in all", shown_size(stays.total()), shown_size(goes.total())))
     if collection.goes:
