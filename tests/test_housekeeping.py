@@ -393,7 +393,7 @@ def test_a_run_whose_model_has_an_alias_is_found_in_the_registry(tracking_uri):
     for run_id in runs[:2]:
         client.create_model_version("mmctr-din", source=f"runs:/{run_id}/din", run_id=run_id)
     logged = client.create_logged_model(experiment, name="din", source_run_id=runs[2])
-    client.create_model_version("mmctr-din", source=f"models:/{logged.model_id}", model_id=logged.model_id)
+    client.create_model_version("mmctr-din", source=logged.artifact_location, run_id=runs[2], model_id=logged.model_id)
     assert runs_with_alias(tracking_uri, runs) == set()
     client.set_registered_model_alias("mmctr-din", "champion", "3")
     client.set_registered_model_alias("mmctr-din", "challenger", "1")
