@@ -45,7 +45,8 @@ def _odd_archive(rng: Random) -> bytes:
 
 
 def archive_case(seeds: list[tuple[str, bytes]], rng: Random, folder: Path) -> str:
-    from mmctr.archive import extract_images, manifest_digest
+    from mmctr.archive import extract_images
+    from mmctr.image_manifest import manifest_digest
 
     name, content = rng.choice(seeds)
     if rng.random() < 0.4:

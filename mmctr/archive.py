@@ -1,39 +1,24 @@
 """The item images of a RAR archive as a folder of `<item_id><extension>` files, with a manifest.
 
 Only the integer stem of a member's name is used: no member's path becomes a path, so nothing can be written outside
-the folder, and links are never created. The manifest makes a later "is this folder still what was extracted" cheap: it
-keeps each file's times, and a file whose times are others is read again.
+the folder, and links are never created.
 """
 
 import hashlib
 import os
 import re
-import stat
-import time
 import zlib
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import polars as pl
 from tqdm import tqdm
 
 from mmctr.errors import InputError
-from mmctr.files import SETTLED_NS, file_sha256, replacing_folder, write_bytes
-from mmctr.rar_stream import Member, list_members, shown, unpacking
-from mmctr.tables import read_table
+from mmctr.files import replacing_folder
+from mmctr.image_manifest import write_manifest
+from mmctr.rar_listing import Member, list_members, shown
+from mmctr.rar_stream import unpacking
 
-MANIFEST_NAME = "manifest.parquet"
-MANIFEST_SCHEMA = {
-    "item_id": pl.Int64,
-    "file_name": pl.String,
-    "size": pl.Int64,
-    "crc32": pl.UInt32,
-    "sha256": pl.String,
-    "mtime_ns": pl.Int64,
-    "ctime_ns": pl.Int64,  # the change time is not a program's to set
-}
 LISTED_AT_MOST = 100
 MAX_ITEM_ID = 2**63 - 1
 # RAR5 keeps a backslash in a name, so both separators end a folder's name.
@@ -147,12 +132,25 @@ def _write_image(folder: Path, item_id: int, file_name: str, content: bytes) -> 
     return item_id, file_name, len(content), zlib.crc32(content), hashlib.sha256(content).hexdigest()
 
 
-def _write_manifest(folder: Path, rows: list[tuple[int, str, int, int, str]]) -> None:
-    with os.scandir(folder) as entries:
-        states = {entry.name: entry.stat(follow_symlinks=False) for entry in entries}
-    whole: list[tuple[Any, ...]] = [(*row, states[row[1]].st_mtime_ns, states[row[1]].st_ctime_ns) for row in rows]
-    table = pl.DataFrame(whole, schema=MANIFEST_SCHEMA, orient="row").sort("item_id")
-    table.write_parquet(folder / MANIFEST_NAME)
+def _unpack(
+    archive: Path, *, folder: Path, members: list[Member], plan: _Plan, password: str | None, progress: bool | None
+) -> list[tuple[int, str, int, int, str]]:
+    """Write the images of the plan to the empty `folder`; gives their rows of the manifest."""
+    rows = []
+    disable = None if progress is None else not progress
+    total = sum(member.size for member in members)
+    with (
+        tqdm(total=total, desc="extract", unit="B", unit_scale=True, disable=disable) as bar,
+        unpacking(archive, password=password) as stream,
+    ):
+        for member, image in zip(members, plan.images, strict=True):
+            if image is None:
+                stream.skip(member)
+            else:
+                rows.append(_write_image(folder, *image, stream.read(member)))
+            bar.update(member.size)
+        stream.finish()
+    return rows
 
 
 def extract_images(
@@ -187,88 +185,7 @@ def extract_images(
     members = list_members(archive, password=password)
     plan = _plan(members)
     _check_plan(archive, members, plan, max_member_bytes=max_member_bytes, max_total_bytes=max_total_bytes)
-    disable = None if progress is None else not progress
-    total = sum(member.size for member in members)
-    with (
-        replacing_folder(target) as folder,
-        tqdm(total=total, desc="extract", unit="B", unit_scale=True, disable=disable) as bar,
-        unpacking(archive, password=password) as stream,
-    ):
-        rows = []
-        for member, image in zip(members, plan.images, strict=True):
-            if image is None:
-                stream.skip(member)
-            else:
-                rows.append(_write_image(folder, *image, stream.read(member)))
-            bar.update(member.size)
-        stream.finish()
-        _write_manifest(folder, rows)
+    with replacing_folder(target) as folder:
+        images = _unpack(archive, folder=folder, members=members, plan=plan, password=password, progress=progress)
+        write_manifest(folder, images)
     return plan.report
-
-
-def _read_manifest(folder: Path) -> pl.DataFrame:
-    path = folder / MANIFEST_NAME
-    try:
-        manifest = read_table(path)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise ValueError(f"{path} is missing or no parquet file: extract the images again") from error
-    if manifest.schema != pl.Schema(MANIFEST_SCHEMA):
-        raise ValueError(f"{path} has the columns {dict(manifest.schema)}: extract the images again")
-    return manifest
-
-
-def manifest_digest(folder: Path) -> str:
-    """SHA-256 over item id, file name, size and content of the images in `folder`, as 64 hexadecimal digits.
-
-    Each file is compared with the manifest by size and both times; only a file of another time is read. So the digest
-    depends on what the images are, not on when they were written. A copy of the folder, where all times are others, is
-    read once: `<folder>.stamps` beside it then remembers the times. Raises ValueError where a file is missing, altered,
-    no regular file, or not in the manifest.
-    """
-    started = time.time_ns()
-    manifest = _read_manifest(folder).sort("item_id")
-    digest = hashlib.sha256()
-    for row in manifest.select("item_id", "file_name", "size", "sha256").iter_rows():
-        digest.update("{}\t{}\t{}\t{}\n".format(*row).encode())
-    times = _file_times(folder, dict(manifest.select("file_name", "size").iter_rows()))
-    rows = manifest.select("file_name", "sha256", "mtime_ns", "ctime_ns").iter_rows()
-    touched = {name: sha256 for name, sha256, *written in rows if times[name] != tuple(written)}
-    if touched:
-        stamp = hashlib.sha256(repr((digest.hexdigest(), sorted(times.items()))).encode()).hexdigest()
-        settled = started - max(max(pair) for pair in times.values()) > SETTLED_NS
-        _check_contents(folder, touched, stamp=stamp, settled=settled)
-    return digest.hexdigest()
-
-
-def _file_times(folder: Path, sizes: dict[str, int]) -> dict[str, tuple[int, int]]:
-    """Both times of each file in `folder`, which must hold the named files with these sizes, and nothing else."""
-    times = {}
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name == MANIFEST_NAME:
-                continue
-            if entry.name not in sizes:
-                raise ValueError(f"{folder} holds {shown(entry.name)}, which is not in its manifest")
-            state = entry.stat(follow_symlinks=False)
-            if not stat.S_ISREG(state.st_mode):
-                raise ValueError(f"{folder}/{entry.name} is no regular file")
-            if state.st_size != sizes[entry.name]:
-                raise ValueError(f"{folder}/{entry.name} has {state.st_size} bytes instead of {sizes[entry.name]}")
-            times[entry.name] = (state.st_mtime_ns, state.st_ctime_ns)
-    if lacking := sizes.keys() - times.keys():
-        raise ValueError(f"{folder} lacks {len(lacking)} images of its manifest, {min(lacking)} among them")
-    return times
-
-
-def _check_contents(folder: Path, touched: dict[str, str], *, stamp: str, settled: bool) -> None:
-    """Compare the files' SHA-256, unless that was done before for the same `stamp`."""
-    memory = folder.with_name(f"{folder.name}.stamps")
-    with suppress(OSError):
-        if memory.read_bytes() == stamp.encode():
-            return
-    for name, sha256 in touched.items():
-        if file_sha256(folder / name) != sha256:
-            raise ValueError(f"{folder}/{name} has another content than when it was extracted")
-    if settled:
-        with suppress(OSError):  # it only saves time
-            write_bytes(memory, stamp.encode())

@@ -17,7 +17,7 @@ from torch import Tensor
 from mmctr.errors import InputError, shown_value
 from mmctr.item_table import PADDING_IDX, ItemTable
 from mmctr.levels import LEVELS
-from mmctr.list_columns import READ_ROWS, flat_lists, plain_numbers, read_chunks
+from mmctr.list_columns import flat_lists, plain_numbers, read_chunks
 
 
 @dataclass(frozen=True)
@@ -132,6 +132,29 @@ def pack_histories(
     return history[known], np.bincount(row[known], minlength=len(lengths))
 
 
+class _Growing:
+    """A one-dimensional array that grows in place: the system moves its pages, so it never stands in memory twice."""
+
+    def __init__(self, dtype: npt.DTypeLike) -> None:
+        self._array = np.empty(0, dtype=dtype)
+        self._used = 0
+
+    def __len__(self) -> int:
+        return self._used
+
+    def append(self, values: npt.NDArray[np.integer]) -> None:
+        stop = self._used + len(values)
+        if stop > len(self._array):
+            self._array.resize(stop + stop // 8, refcheck=False)
+        self._array[self._used : stop] = values
+        self._used = stop
+
+    def tensor(self) -> Tensor:
+        """What was appended; nothing may be appended afterwards."""
+        self._array.resize(self._used, refcheck=False)
+        return torch.from_numpy(self._array)
+
+
 def load_split(path: Path, *, table: ItemTable, max_len: int = 64, with_label: bool) -> ClickSplit:
     """Read a split file into packed tensors, a few rows at a time.
 
@@ -147,25 +170,25 @@ def load_split(path: Path, *, table: ItemTable, max_len: int = 64, with_label: b
     Raises:
         InputError: the file cannot be read to its end.
     """
-    columns = ["item_seq", "item_id", "likes_level", "views_level", *(["label"] if with_label else [])]
-    parts: dict[str, list[np.ndarray]] = {name: [] for name in ("history", "lengths", *columns[1:])}
-    for chunk in read_chunks(path, columns=columns, rows=READ_ROWS):
+    columns = ["item_id", "likes_level", "views_level", *(["label"] if with_label else [])]
+    packed = {name: _Growing(np.float32 if name == "label" else np.int32) for name in ("item_seq", *columns)}
+    offsets = _Growing(np.int64)
+    offsets.append(np.zeros(1, dtype=np.int64))
+    for chunk in read_chunks(path, columns=["item_seq", *columns]):
         values, lengths = flat_lists(chunk.column("item_seq"))
         history, kept = pack_histories(values, lengths, table=table, max_len=max_len)
-        parts["history"].append(history)
-        parts["lengths"].append(kept)
-        parts["item_id"].append(table.lookup(plain_numbers(chunk.column("item_id"))))
-        for name in columns[2:]:
-            dtype = np.float32 if name == "label" else np.int32
-            parts[name].append(plain_numbers(chunk.column(name)).astype(dtype))
-    packed = {name: torch.from_numpy(np.concatenate(arrays)) for name, arrays in parts.items()}
+        offsets.append(len(packed["item_seq"]) + np.cumsum(kept))
+        packed["item_seq"].append(history)
+        packed["item_id"].append(table.lookup(plain_numbers(chunk.column("item_id"))))
+        for name in columns[1:]:
+            packed[name].append(plain_numbers(chunk.column(name)))
     return ClickSplit(
-        history=packed["history"],
-        offsets=offsets_of(packed["lengths"]),
-        target=packed["item_id"],
-        likes=packed["likes_level"],
-        views=packed["views_level"],
-        label=packed.get("label"),
+        history=packed["item_seq"].tensor(),
+        offsets=offsets.tensor(),
+        target=packed["item_id"].tensor(),
+        likes=packed["likes_level"].tensor(),
+        views=packed["views_level"].tensor(),
+        label=packed["label"].tensor() if with_label else None,
     )
 
 

@@ -15,7 +15,7 @@ import polars as pl
 from mmctr.archive import image_name
 from mmctr.item_table import PADDING_IDX, ItemTable
 from mmctr.list_columns import flat_lists, plain_numbers, read_chunks
-from mmctr.rar_stream import list_members
+from mmctr.rar_listing import list_members
 from mmctr.row_hash import count_distinct, hash_column, hash_lists, is_among, mixed
 from mmctr.schema import SPLITS, check_inputs
 from mmctr.tables import read_table, scan_table, table_schema

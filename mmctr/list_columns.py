@@ -13,11 +13,15 @@ import pyarrow.parquet as pq
 
 from mmctr.errors import InputError, first_line, raise_if_of_the_machine
 
-READ_ROWS = 131_072  # rows that are unpacked at a time: 64 MB of padded int64 histories of 64
+READ_VALUES = 524_288  # values that are unpacked at a time, padding included: 4 MB of int64
+READ_ROWS_AT_LEAST = 256  # whatever number of values a footer claims
 
 
-def read_chunks(path: Path, *, columns: Sequence[str], rows: int = READ_ROWS) -> Iterator[pa.RecordBatch]:
-    """The columns of a parquet file, at most `rows` rows at a time.
+def read_chunks(path: Path, *, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """The columns of a parquet file, a few rows at a time: as many as give about READ_VALUES values.
+
+    So the memory that reading takes depends on neither the number of rows nor the length of the lists. Arrow
+    holds the compressed column of one row group besides.
 
     Raises:
         InputError: the file cannot be read to its end.
@@ -25,6 +29,7 @@ def read_chunks(path: Path, *, columns: Sequence[str], rows: int = READ_ROWS) ->
     try:
         with pq.ParquetFile(path) as file:
             _check_row_counts(path, file.metadata)
+            rows = max(READ_ROWS_AT_LEAST, READ_VALUES // _values_a_row(file.metadata, columns=columns))
             yield from file.iter_batches(batch_size=rows, columns=list(columns))
     except (pa.ArrowException, OSError) as error:
         raise_if_of_the_machine(error, path=path)
@@ -43,6 +48,14 @@ def _check_row_counts(path: Path, footer: pq.FileMetaData) -> None:
             f"{path} must be a whole parquet file: it lists {footer.num_rows} rows, and its parts have others; "
             "copy or download it again"
         )
+
+
+def _values_a_row(footer: pq.FileMetaData, *, columns: Sequence[str]) -> int:
+    """How many values a row has on average in these columns, at least 1; padding counts as it is unpacked as well."""
+    groups = [footer.row_group(index) for index in range(footer.num_row_groups)]
+    leaves = [i for i in range(footer.num_columns) if footer.schema.column(i).path.partition(".")[0] in columns]
+    values = sum(group.column(index).num_values for group in groups for index in leaves)
+    return max(1, values // max(1, footer.num_rows))
 
 
 def plain_numbers(column: pa.Array) -> npt.NDArray[np.integer]:

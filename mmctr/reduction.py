@@ -3,18 +3,33 @@
 Legend: n items, E CLIP width, D components.
 """
 
+import os
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 from sklearn.decomposition import PCA
+from threadpoolctl import threadpool_limits
 
 from mmctr.errors import InputError
 from mmctr.files import replacing
 
-ARRAYS = ("mean_", "components_", "explained_variance_", "explained_variance_ratio_", "singular_values_")
+# Rows of a product: that of a matrix with itself gains by many, a projection by as many as a cache holds.
+FIT_ROWS, PROJECT_ROWS = 4096, 1024
+SAMPLED_ROWS = 1024  # whose mean stands for that of all while the covariance is summed
+FITTED = (
+    "mean_",
+    "components_",
+    "explained_variance_",
+    "explained_variance_ratio_",
+    "singular_values_",
+    "n_samples_",
+)
 
 
 @dataclass(frozen=True)
@@ -37,12 +52,14 @@ def reduce_embeddings(
 ) -> Reduction:
     """Fit PCA on the items that have an embedding and project them.
 
-    With a `pca` nothing is fitted: equal embeddings get the vectors that they had, and the share of
-    the variance is that of these embeddings on the earlier axes.
+    With a `pca` nothing is fitted: equal embeddings get the vectors that they had, to float32's last digits, and the
+    share of the variance is that of these embeddings on the earlier axes.
 
-    The covariance is decomposed in float64 with a full eigensolver, which is exact, has no random part and fixes the
-    signs (scikit-learn, `svd_solver="covariance_eigh"`). An item without title and image has the zero vector as its
-    embedding; it takes no part in the fit and stays zero, which is the mean item in the centred space.
+    The covariance is made of float32 products of blocks of centred rows, added up in float64, and decomposed by a full
+    symmetric eigensolver in float64 (docs/decisions/0012). The mean is gone before anything is squared, so a large one
+    costs no digits. Nothing is random, and the largest entry of each component is positive, as with scikit-learn's
+    `svd_solver="covariance_eigh"`. An item without title and image has the zero vector as its embedding; it takes no
+    part in the fit and stays zero, which is the mean item in the centred space.
 
     Args:
         embeddings: (n, E) float32, finite.
@@ -52,7 +69,8 @@ def reduce_embeddings(
     Raises:
         InputError: fewer items or a narrower embedding than components.
     """
-    present = embeddings.any(axis=1)
+    present = embeddings[:, 0] != 0
+    present[~present] = embeddings[~present].any(axis=1)  # few rows start with a zero: the others are not read for this
     count, width = int(present.sum()), embeddings.shape[1]
     if count < n_components:
         raise InputError(
@@ -69,38 +87,97 @@ def reduce_embeddings(
             f"the PCA of the earlier run must give {n_components} components from {width} dimensions, it gives "
             f'{pca.components_.shape[0]} from {pca.components_.shape[1]}; set reduce.pca = "refit"'
         )
-    known = embeddings[present].astype(np.float64)
-    vectors = np.zeros((len(embeddings), n_components), dtype=np.float32)
-    if pca is None:
-        pca = PCA(n_components=n_components, svd_solver="covariance_eigh")
-        vectors[present] = pca.fit_transform(known)
-        share = pca.explained_variance_ratio_.sum()
-    else:
-        vectors[present] = pca.transform(known)
-        share = vectors[present].var(axis=0, dtype=np.float64).sum() / (known.var(axis=0).sum() or 1.0)
-    return Reduction(vectors=vectors, pca=pca, explained_variance=float(share))
+    known = embeddings if count == len(embeddings) else embeddings[present]
+    # Threads over blocks and none inside a product: no core waits for another within a block, and the bits are the same
+    # on any number of cores.
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        model = _fit(known, n_components=n_components, pool=pool) if pca is None else pca
+        projected = _project(known, model, pool=pool)
+    share = model.explained_variance_ratio_.sum() if pca is None else _share(projected, known)
+    vectors = projected
+    if known is not embeddings:
+        vectors = np.zeros((len(embeddings), n_components), dtype=np.float32)
+        vectors[present] = projected
+    return Reduction(vectors=vectors, pca=model, explained_variance=float(share))
+
+
+def _share(vectors: npt.NDArray[np.float32], embeddings: npt.NDArray[np.float32]) -> float:
+    """How much of the variance of (n, E) rows their (n, D) vectors keep, 0..1."""
+    kept, whole = (rows.var(axis=0, dtype=np.float64).sum() for rows in (vectors, embeddings))
+    return float(kept / (whole or 1.0))
+
+
+def _fit(embeddings: npt.NDArray[np.float32], *, n_components: int, pool: ThreadPoolExecutor) -> PCA:
+    """The model of (n, E) rows, all of which count."""
+    count, width = embeddings.shape
+    shift = embeddings[:: max(1, count // SAMPLED_ROWS)].mean(axis=0, dtype=np.float64).astype(np.float32)
+
+    def sums(start: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        block = embeddings[start : start + FIT_ROWS] - shift
+        return block.T @ block, np.ones(len(block), dtype=np.float32) @ block
+
+    scatter, total = np.zeros((width, width)), np.zeros(width)  # of the rows less `shift`
+    for products, rows in pool.map(sums, range(0, count, FIT_ROWS)):  # added in the order of the rows
+        scatter += products
+        total += rows
+    rest = total / count  # how far the mean lies from `shift`: little, so taking it out costs no digits
+    scatter -= count * np.outer(rest, rest)
+    degrees = max(count - 1, 1)
+    ascending, axes = np.linalg.eigh(scatter / degrees)
+    variances = np.maximum(ascending[::-1], 0)  # what has no variance may come out a little below zero
+    components = axes.T[::-1][:n_components]  # (D, E)
+    largest = np.take_along_axis(components, np.abs(components).argmax(axis=1)[:, None], axis=1)
+    kept = variances[:n_components]
+    return _fitted(
+        {
+            "mean_": shift + rest,
+            "components_": components * np.sign(largest),
+            "explained_variance_": kept,
+            "explained_variance_ratio_": kept / (variances.sum() or 1.0),  # equal rows have no variance to share
+            "singular_values_": np.sqrt(kept * degrees),
+            "n_samples_": np.int64(count),
+        }
+    )
+
+
+def _project(embeddings: npt.NDArray[np.float32], pca: PCA, *, pool: ThreadPoolExecutor) -> npt.NDArray[np.float32]:
+    """(n, D) coordinates of (n, E) rows, to the digits that float32 embeddings have themselves."""
+    vectors = np.empty((len(embeddings), pca.n_components_), dtype=np.float32)
+    axes = pca.components_.T.astype(np.float32)  # (E, D)
+    origin = (pca.components_ @ pca.mean_).astype(np.float32)
+
+    def fill(start: int) -> None:
+        rows = slice(start, start + PROJECT_ROWS)
+        np.matmul(embeddings[rows], axes, out=vectors[rows])
+        vectors[rows] -= origin
+
+    for _ in pool.map(fill, range(0, len(embeddings), PROJECT_ROWS)):
+        pass
+    return vectors
+
+
+def _fitted(attributes: Mapping[str, Any]) -> PCA:
+    """A scikit-learn model with the attributes of FITTED, ready to transform."""
+    pca = PCA(n_components=len(attributes["components_"]), svd_solver="covariance_eigh")
+    for name in FITTED:
+        setattr(pca, name, attributes[name])
+    pca.n_components_, pca.n_features_in_ = pca.components_.shape
+    share, spare = pca.explained_variance_ratio_, pca.n_features_in_ - pca.n_components_
+    total = pca.explained_variance_[0] / (share[0] or 1.0)
+    pca.noise_variance_ = max(0.0, total * (1.0 - share.sum()) / spare) if spare else 0.0
+    return pca
 
 
 def save_pca(pca: PCA, path: Path) -> None:
     """Write the fitted arrays as an npz, without pickle."""
     with replacing(path) as partial, partial.open("wb") as stream:
-        np.savez(stream, n_samples_=np.int64(pca.n_samples_), **{name: getattr(pca, name) for name in ARRAYS})
+        np.savez(stream, **{name: getattr(pca, name) for name in FITTED})
 
 
 def load_pca(path: Path) -> PCA:
     """Read what `save_pca` wrote as a scikit-learn model that is ready to transform."""
     with np.load(path, allow_pickle=False) as arrays:
-        components = arrays["components_"]
-        pca = PCA(n_components=len(components), svd_solver="covariance_eigh")
-        for name in ARRAYS:
-            setattr(pca, name, arrays[name])
-        pca.n_samples_ = int(arrays["n_samples_"])
-    pca.n_components_, pca.n_features_in_ = components.shape
-    residual = 1.0 - pca.explained_variance_ratio_.sum()
-    spare = pca.n_features_in_ - pca.n_components_
-    total = pca.explained_variance_[0] / pca.explained_variance_ratio_[0]
-    pca.noise_variance_ = total * residual / spare if spare else 0.0
-    return pca
+        return _fitted({name: arrays[name][()] for name in FITTED})
 
 
 def embedding_column(n_components: int) -> str:

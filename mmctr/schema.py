@@ -125,7 +125,7 @@ def _check_table(path: Path, *, role: str, columns: tuple[str, ...]) -> tuple[in
     problems += [text.format(count=count) for text, count in zip(checks, found[1:], strict=True) if count]
     if usable:
         try:
-            next(read_chunks(path, columns=usable[:1], rows=1))  # refuses a footer that contradicts itself
+            next(read_chunks(path, columns=usable[:1]))  # refuses a footer that contradicts itself
             problems += _history_problems(path) if "item_seq" in usable else []
         except InputError as error:
             problems.append(str(error))

@@ -12,8 +12,9 @@ from tasks.stage import Place, current_key, logger, stage
 @stage
 def extract(place: Place, *, config: ExtractConfig, archive: FileRef) -> Extracted:
     """Write the images of the archive, each named by its item, with a manifest and a report of what was passed over."""
-    from mmctr.archive import MANIFEST_NAME, extract_images, manifest_digest
+    from mmctr.archive import extract_images
     from mmctr.files import write_bytes
+    from mmctr.image_manifest import MANIFEST_NAME, manifest_digest
 
     workspace = place.workspace
     folder = workspace.store("extract", current_key())

@@ -36,7 +36,7 @@ class FileRef(BaseModel):
 
 
 class FolderRef(BaseModel):
-    """A folder of images and the digest of its manifest (`mmctr.archive.manifest_digest`)."""
+    """A folder of images and the digest of its manifest (`mmctr.image_manifest.manifest_digest`)."""
 
     model_config = ConfigDict(frozen=True)
     path: str

@@ -200,7 +200,7 @@ class StageRunner:
     def _holds(self, ref: FileRef | FolderRef) -> bool:
         if isinstance(ref, FileRef):
             return self.workspace.holds(ref)
-        from mmctr.archive import manifest_digest
+        from mmctr.image_manifest import manifest_digest
 
         try:
             return manifest_digest(self.workspace.path(ref)) == ref.digest

@@ -20,12 +20,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-import mmctr.archive
+import mmctr.image_manifest
 import mmctr.rar_stream
-from mmctr.archive import MANIFEST_NAME, MANIFEST_SCHEMA, ExtractReport, extract_images, image_name, manifest_digest
+from mmctr.archive import ExtractReport, extract_images, image_name
 from mmctr.errors import InputError
 from mmctr.files import file_sha256
-from mmctr.rar_stream import shown, unpacking_tool
+from mmctr.image_manifest import MANIFEST_NAME, MANIFEST_SCHEMA, manifest_digest
+from mmctr.rar_listing import shown
+from mmctr.rar_stream import unpacking_tool
 
 FIXTURES = Path(__file__).parent / "fixtures" / "rar"
 A, B = b"A" * 11, b"B" * 7
@@ -598,7 +600,7 @@ def test_digest_is_that_of_the_content(images: Path, tmp_path: Path, monkeypatch
     # pinned: a change would make every cached result of every user stale
     assert digest == "3f0c9603d1d9daa62ffcc915c8fcac3bb30c1f2bf8a22184201f54d743eb49aa"
     moved = images.rename(tmp_path / "moved")
-    monkeypatch.setattr(mmctr.archive, "file_sha256", no_reading)
+    monkeypatch.setattr(mmctr.image_manifest, "file_sha256", no_reading)
     assert manifest_digest(moved) == digest
     images.parent.rename(tmp_path / "moved too")
     assert manifest_digest(moved) == digest
@@ -613,10 +615,10 @@ def test_a_copy_is_read_once(
     copy, memory = tmp_path / "copy", tmp_path / "copy.stamps"
     shutil.copytree(images, copy)  # the modification times are kept, the change times are not
     read: list[str] = []
-    monkeypatch.setattr(mmctr.archive, "file_sha256", lambda path: read.append(path.name) or file_sha256(path))
+    monkeypatch.setattr(mmctr.image_manifest, "file_sha256", lambda path: read.append(path.name) or file_sha256(path))
     assert manifest_digest(copy) == digest
     assert not memory.exists()  # files this young may change once more without another time
-    monkeypatch.setattr(mmctr.archive, "SETTLED_NS", 0)
+    monkeypatch.setattr(mmctr.image_manifest, "SETTLED_NS", 0)
     assert manifest_digest(copy) == manifest_digest(copy) == digest
     assert len(read) == 2 * 30
     if garbage is not None:
@@ -632,7 +634,7 @@ def test_a_memory_that_cannot_be_written_is_done_without(images: Path, monkeypat
     digest = manifest_digest(images)
     later(images / "3.jpg")
     images.with_name("images.stamps").mkdir()
-    monkeypatch.setattr(mmctr.archive, "SETTLED_NS", 0)
+    monkeypatch.setattr(mmctr.image_manifest, "SETTLED_NS", 0)
     assert manifest_digest(images) == digest
 
 

@@ -6,9 +6,10 @@ from generated import click_split, din, item_table
 from hypothesis import given
 from hypothesis import strategies as st
 
-import mmctr.click_split
+import mmctr.list_columns
 from mmctr.click_split import load_split, pack_histories, split_from_lists
 from mmctr.errors import InputError
+from mmctr.list_columns import read_chunks
 from mmctr.prediction import predict_probabilities
 
 IDS = [4, 9, 2, 7]
@@ -49,7 +50,8 @@ def write_split(path, histories, *, dtype, **extra):
 
 @pytest.mark.parametrize("dtype", [pl.Array(pl.Int64, 5), pl.List(pl.Int64), pl.List(pl.Int32)], ids=str)
 def test_reading_in_pieces_from_any_nested_type(tmp_path, monkeypatch, dtype):
-    monkeypatch.setattr(mmctr.click_split, "READ_ROWS", 3)
+    monkeypatch.setattr(mmctr.list_columns, "READ_VALUES", 27)  # 3 rows of 9 values
+    monkeypatch.setattr(mmctr.list_columns, "READ_ROWS_AT_LEAST", 1)
     histories = [[0, 0, 4, 999, 2], [0, 0, 0, 0, 0], [4, 9, 2, 7, 4], [0, 0, 0, 0, 9], [7, 7, 7, 7, 7]]
     write_split(tmp_path / "s.parquet", histories, dtype=dtype)
     split = load_split(tmp_path / "s.parquet", table=TABLE, max_len=4, with_label=True)
@@ -123,3 +125,15 @@ def test_a_level_that_the_model_has_no_row_for_is_named(name, level):
     with pytest.raises(InputError) as error:
         rows_of([[4], [9]], **{name: np.array([19, level])})
     assert f"{name}_level must be in 0..19, row 2 has {level}; leave out" in str(error.value)
+
+
+def test_longer_lists_are_read_fewer_rows_at_a_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(mmctr.list_columns, "READ_VALUES", 1000)
+    monkeypatch.setattr(mmctr.list_columns, "READ_ROWS_AT_LEAST", 2)
+    read = {}
+    for length in (4, 96, 5000):
+        write_split(tmp_path / "s.parquet", [[1] * length] * 300, dtype=pl.Array(pl.Int64, length))
+        chunks = list(read_chunks(tmp_path / "s.parquet", columns=["item_seq", "item_id"]))
+        assert sum(map(len, chunks)) == 300
+        read[length] = max(map(len, chunks))
+    assert read == {4: 200, 96: 10, 5000: 2}

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from flows.check_report import as_json, as_text
 from mmctr.dataset_report import Lengths, report_dataset
 from mmctr.errors import InputError
-from mmctr.list_columns import READ_ROWS
 from mmctr.row_hash import count_distinct, hash_lists, is_among
 
 ARCHIVE = Path(__file__).parent / "fixtures" / "rar" / "plain_store_py.rar"  # images 1, 2 and 3 of items
@@ -124,8 +123,9 @@ def test_users_may_be_absent_or_of_kinds_that_cannot_be_compared(base):
     assert report_dataset(base).splits["test"].users is None
 
 
-def test_more_rows_than_are_read_at_a_time(base):
-    rows = pl.concat([frame(TRAIN, role="train")] * (READ_ROWS // 5 + 1))
+def test_more_rows_than_are_read_at_a_time(base, monkeypatch):
+    monkeypatch.setattr("mmctr.list_columns.READ_VALUES", 1000)
+    rows = pl.concat([frame(TRAIN, role="train")] * 1000)
     put(base, "train", rows)
     train = report_dataset(base).splits["train"]
     assert (train.rows, train.duplicate_rows) == (len(rows), len(rows) - 4)

@@ -17,8 +17,9 @@ import pytest
 from mmctr_process import MmctrRun
 
 from mmctr.errors import as_input_error
+from mmctr.image_manifest import MANIFEST_NAME, manifest_digest
 from mmctr.list_columns import read_chunks
-from mmctr.rar_stream import list_members
+from mmctr.rar_listing import list_members
 from mmctr.schema import check_inputs
 
 PROJECT = Path(__file__).parents[1]
@@ -234,8 +235,14 @@ def test_the_file_is_not_blamed_for_the_machine(demo_original, monkeypatch, numb
         ("mmctr.schema.table_schema", fail(in_rust), lambda: check_inputs(demo_original), "parquet"),
         ("mmctr.schema.scan_table", fail(in_rust), lambda: check_inputs(demo_original), "parquet"),
         ("mmctr.list_columns.pq.ParquetFile", fail(None), lambda: next(read_chunks(train, columns=["label"])), "train"),
-        ("mmctr.rar_stream.rarfile.RarFile", fail(None), lambda: list_members(archive, password=None), str(archive)),
-        ("mmctr.rar_stream.rarfile.is_rarfile", fail(None), lambda: list_members(archive, password=None), str(archive)),
+        ("mmctr.rar_listing.rarfile.RarFile", fail(None), lambda: list_members(archive, password=None), str(archive)),
+        ("mmctr.image_manifest.read_table", fail(in_rust), lambda: manifest_digest(demo_original), MANIFEST_NAME),
+        (
+            "mmctr.rar_listing.rarfile.is_rarfile",
+            fail(None),
+            lambda: list_members(archive, password=None),
+            str(archive),
+        ),
     ]
     for target, failing, call, named in places:
         with monkeypatch.context() as patch:

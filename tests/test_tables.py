@@ -8,9 +8,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mmctr.archive import extract_images, manifest_digest
+from mmctr.archive import extract_images
 from mmctr.click_split import load_split
 from mmctr.dataset_report import report_dataset
+from mmctr.image_manifest import manifest_digest
 from mmctr.item_table import build_item_table
 from mmctr.reduction import write_item_embeddings
 from mmctr.schema import check_inputs

@@ -1,0 +1,146 @@
+"""The members that a RAR archive lists, and what a listing cannot be used for.
+
+What was seen of 7-Zip 26 and is relied on: folders give no bytes; of the RAR5 redirections only a file copy gives
+bytes (links give none, whatever size they list); a RAR4 symbolic link gives its target path as content.
+"""
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import rarfile
+
+from mmctr.errors import InputError, raise_if_of_the_machine
+
+DAMAGED_REMEDY = "Download or copy the archive again."
+PASSWORD_REMEDY = "Set `extract.password_env` to the name of the environment variable that holds the password."  # noqa: S105
+
+
+class Member(NamedTuple):
+    """One entry of the listing: `size` is the number of bytes it gives to the stream."""
+
+    name: str
+    size: int
+    crc32: int | None
+    blake2sp: bytes | None
+    is_folder: bool
+    is_link: bool
+    encrypted: bool
+
+
+def shown(text: str, *, limit: int = 200) -> str:
+    """`text` without control characters or lone surrogates, cut to `limit` characters: a name may hold anything."""
+    safe = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text[:limit])
+    return safe if len(text) <= limit else safe + "..."
+
+
+def _member(entry: rarfile.RarInfo) -> Member:
+    redirection = entry.file_redir[0] if entry.file_redir else None
+    is_link = entry.is_symlink() or redirection not in (None, rarfile.RAR5_XREDIR_FILE_COPY)
+    gives_no_bytes = entry.is_dir() or (redirection is not None and is_link)
+    # With a checksum that depends on the password only the unpacking tool can compare it.
+    keyed = bool(getattr(entry, "file_encryption", (0, 0))[1] & rarfile.RAR5_XENC_TWEAKED)
+    return Member(
+        name=entry.filename,
+        size=0 if gives_no_bytes else entry.file_size,
+        crc32=None if keyed or gives_no_bytes else entry.CRC,
+        blake2sp=None if keyed or gives_no_bytes or entry.CRC is not None else entry.blake2sp_hash,
+        is_folder=entry.is_dir(),
+        is_link=is_link,
+        encrypted=bool(entry.needs_password()),
+    )
+
+
+def _check_is_rar(archive: Path) -> None:
+    remedy = "Give the path of the RAR archive with the item images."
+    if not archive.is_file():
+        state = "is not a file" if archive.exists() else "does not exist"
+        raise InputError(f"The image archive must be a RAR file: {archive} {state}. {remedy}")
+    try:
+        with archive.open("rb") as stream:
+            start = stream.read(8)
+        is_rar = rarfile.is_rarfile(archive)
+    except OSError as error:
+        raise_if_of_the_machine(error, path=archive)
+        raise InputError(f"The image archive must be readable: {archive}: {error.strerror}. {remedy}") from error
+    if not is_rar:
+        what = "is empty" if not start else f"starts with the bytes {start.hex(' ')}"
+        what += " (a ZIP)" if start.startswith(b"PK") else ""
+        raise InputError(f"The image archive must be a RAR file: {archive} {what}. {remedy}")
+
+
+def _check_password(archive: Path, password: str | None) -> None:
+    if password is not None and re.search("[\x00\r\n\ud800-\udfff]", password):
+        raise InputError(
+            f"The password of {archive} must be one line of valid text: it holds a line break, a zero byte or bytes "
+            f"that are no UTF-8. {PASSWORD_REMEDY}"
+        )
+
+
+def wrong_password(archive: Path, detail: str) -> InputError:
+    """The error of an archive that does not open with the password that was given."""
+    return InputError(
+        f"The password must open the archive: {archive}: {detail}; it is wrong, or the archive is damaged. "
+        f"{PASSWORD_REMEDY}"
+    )
+
+
+def list_members(archive: Path, *, password: str | None) -> list[Member]:
+    """The members of `archive`, in the order in which they are stored.
+
+    Raises InputError where there is no complete RAR archive that starts here, or where a password is missing or wrong.
+    A RAR4 archive that was cut exactly between two members lists as a whole one: that format needs no end mark.
+    """
+    _check_is_rar(archive)
+    _check_password(archive, password)
+    try:
+        listing = rarfile.RarFile(archive)
+        if listing.needs_password() and password is None:
+            # With encrypted headers rarfile lists nothing and raises nothing.
+            raise InputError(
+                f"An encrypted archive needs a password: {archive} is encrypted and none was given. {PASSWORD_REMEDY}"
+            )
+        if password is not None:
+            listing.setpassword(password)
+        members = [_member(entry) for entry in listing.infolist()]
+        problem = listing.strerror()
+    except InputError:
+        raise
+    except rarfile.NeedFirstVolume as error:
+        raise InputError(
+            f"An archive of several parts is read from its first part: {archive} is a later one. "
+            "Give the first part (.part1.rar, .part01.rar or .rar)."
+        ) from error
+    except rarfile.RarWrongPassword as error:
+        raise wrong_password(archive, "its headers stay unreadable") from error
+    except Exception as error:  # a damaged header can raise nearly anything in rarfile
+        raise_if_of_the_machine(error, path=archive)
+        if "wrong password" in str(error):
+            raise wrong_password(archive, "its headers stay unreadable") from error
+        raise InputError(
+            f"The archive's listing must be whole: {archive}: {shown(str(error) or type(error).__name__)}. "
+            f"{DAMAGED_REMEDY}"
+        ) from error
+    if problem is not None:
+        if problem.startswith("Cannot open next volume"):
+            missing = Path(problem.partition(": ")[2])
+            _check_can_be_opened(missing)
+            raise InputError(
+                f"All parts of an archive must lie in one folder: {missing.name} is missing beside {archive}. "
+                "Put it there, under that name."
+            )
+        if listing.needs_password() and not members:
+            raise wrong_password(archive, "its headers stay unreadable")
+        last = f"after member '{shown(members[-1].name)}'" if members else "before the first member"
+        raise InputError(
+            f"An archive must be whole: {archive} is cut off or damaged {last} ({shown(problem)}). {DAMAGED_REMEDY}"
+        )
+    return members
+
+
+def _check_can_be_opened(part: Path) -> None:
+    """Raise where a part is there, but not for us: rarfile says of every part that it cannot open the same."""
+    try:
+        part.open("rb").close()
+    except OSError as error:
+        raise_if_of_the_machine(error, path=part)
