@@ -61,7 +61,7 @@ def embed_items(
     shards: Path,
     shard_size: int = 1024,
     batch_size: int = 256,
-    title_batch_size: int = 256,
+    token_batch: int = 4096,
     workers: int = 2,
     max_pixels: int = MAX_PIXELS,
     max_failure_share: float = 0.2,
@@ -87,7 +87,7 @@ def embed_items(
     hide = None if progress is None else not progress
     texts, pictures = _open_stores(shards, _vector_space(model, device), encoder, max_pixels=max_pixels)
     embedded_titles = embed_titles(
-        texts, contents.titles, encoder, shard_size=shard_size, batch_size=title_batch_size, hide=hide
+        texts, contents.titles, encoder, shard_size=shard_size, token_batch=token_batch, hide=hide
     )
     embedded_images = embed_images(
         pictures,

@@ -1,5 +1,7 @@
 """The CLIP encoder (Radford et al. 2021, Learning Transferable Visual Models From Natural Language Supervision).
 
+On the CPU the forward passes are those of `mmctr.clip_towers`; elsewhere, and for residual networks, CLIP's own.
+
 Shapes: n titles or images, T tokens of the longest title in a batch, E the embedding's length, R the resolution.
 """
 
@@ -12,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from mmctr.clip_towers import PIXEL_MEAN, PIXEL_STD, fits_cpu_towers, image_vectors, text_vectors
 from mmctr.errors import InputError
 
 with warnings.catch_warnings():
@@ -19,8 +22,7 @@ with warnings.catch_warnings():
     import clip
 
 TITLE_LIMIT = 2_000  # characters; tokenising one word of 100,000 letters takes a minute and 77 tokens are kept
-PIXEL_MEAN = (0.48145466, 0.4578275, 0.40821073)  # CLIP's own, in the range 0 to 1
-PIXEL_STD = (0.26862954, 0.26130258, 0.27577711)
+TOKEN_BATCH = 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,24 +34,28 @@ class ClipEncoder:
     resolution: int
     device: torch.device
 
-    def encode_titles(self, titles: Sequence[str], *, batch_size: int = 256) -> np.ndarray:
-        """Embed titles: float32 (n, E), in the order given.
+    def encode_titles(self, titles: Sequence[str], *, token_batch: int = TOKEN_BATCH) -> np.ndarray:
+        """Embed titles: float32 (n, E), in the order given; a step of the network takes about `token_batch` tokens.
 
-        Titles longer than the context (77 tokens) are truncated. They are sorted by length, and the tokens of a batch
-        are cut to its longest: text attention is causal, so nothing behind the end token counts.
+        Titles longer than the context (77 tokens) are truncated. Which titles share a step decides rounding only.
         """
         vectors = np.empty((len(titles), self.embed_dim), np.float32)
         if not titles:
             return vectors
         texts = [title[:TITLE_LIMIT] for title in titles]
-        tokens = clip.tokenize(texts, context_length=self.network.context_length, truncate=True)  # (n, 77)
-        lengths = tokens.argmax(dim=1) + 1  # the end token has the highest number
-        order = torch.argsort(lengths, stable=True)
-        for rows in order.split(batch_size):
-            batch = tokens[rows, : int(lengths[rows].max())]  # (b, T)
-            with torch.inference_mode():
-                encoded = self.network.encode_text(batch.to(self.device))
-            vectors[rows.numpy()] = _unit_rows(encoded)
+        tokens = clip.tokenize(texts, context_length=self.network.context_length, truncate=True).numpy()  # (n, 77)
+        lengths = tokens.argmax(axis=1) + 1  # the end token has the highest number
+        in_tree, _ = fits_cpu_towers(self.network)
+        # neighbours share their beginnings, or have the same length where they are padded to the longest
+        order = np.lexsort(tokens.T[::-1]) if in_tree else np.argsort(lengths, kind="stable")
+        with torch.inference_mode():
+            for rows in _steps(order, lengths, token_batch):
+                if in_tree:
+                    encoded = text_vectors(self.network, tokens[rows])
+                else:  # text attention is causal, so nothing behind the end token counts
+                    batch = torch.from_numpy(tokens[rows, : lengths[rows].max()])  # (b, T)
+                    encoded = self.network.encode_text(batch.to(self.device))
+                vectors[rows] = _unit_rows(encoded)
         return vectors
 
     def encode_images(self, pixels: torch.Tensor) -> np.ndarray:
@@ -57,9 +63,16 @@ class ClipEncoder:
         if len(pixels) == 0:
             return np.empty((0, self.embed_dim), np.float32)
         with torch.inference_mode():
+            if fits_cpu_towers(self.network)[1]:
+                return _unit_rows(image_vectors(self.network, pixels))
             mean, std = (torch.tensor(v, device=self.device).view(3, 1, 1) for v in (PIXEL_MEAN, PIXEL_STD))
-            encoded = self.network.encode_image((pixels.to(self.device) / 255 - mean) / std)
-        return _unit_rows(encoded)
+            return _unit_rows(self.network.encode_image((pixels.to(self.device) / 255 - mean) / std))
+
+
+def _steps(order: np.ndarray, lengths: np.ndarray, token_batch: int) -> list[np.ndarray]:
+    """Cut `order` where the tokens of the titles so far pass a multiple of `token_batch`."""
+    passed = lengths[order].cumsum() // token_batch
+    return np.split(order, np.flatnonzero(np.diff(passed)) + 1)
 
 
 def _unit_rows(encoded: torch.Tensor) -> np.ndarray:

@@ -31,7 +31,7 @@ def embed_titles(
     encoder: LoadEncoder,
     *,
     shard_size: int,
-    batch_size: int,
+    token_batch: int,
     hide: bool | None,
 ) -> int:
     """Embed the titles that `store` lacks, a shard at a time; returns how many that were."""
@@ -39,7 +39,7 @@ def embed_titles(
     with tqdm(total=len(new), desc="titles", unit="title", disable=hide) as bar:
         for start in range(0, len(new), shard_size):
             keys = new[start : start + shard_size]
-            vectors = encoder().encode_titles([titles[key] for key in keys], batch_size=batch_size)
+            vectors = encoder().encode_titles([titles[key] for key in keys], token_batch=token_batch)
             store.append(keys, vectors, reasons=_reasons(vectors))
             bar.update(len(keys))
     return len(new)

@@ -52,7 +52,9 @@ class EmbedConfig(Section):
     )
     # Batches may decide a vector's last digits, as the device may: docs/decisions/0009-batching-is-no-part-of-a-key.md
     image_batch: Annotated[int, RunsOnly()] = Field(256, ge=1, le=8192, description="images a step of the encoder")
-    title_batch: Annotated[int, RunsOnly()] = Field(256, ge=1, le=8192, description="titles a step of the encoder")
+    token_batch: Annotated[int, RunsOnly()] = Field(
+        4096, ge=1, le=1_000_000, description="tokens of titles a step of the encoder, about"
+    )
     shard_size: Annotated[int, RunsOnly()] = Field(
         1024, ge=1, le=1_000_000, description="titles or images after which work is saved"
     )

@@ -42,7 +42,7 @@ def embed(
         shards=workspace.vectors / code_digest(__name__)[:VERSION_DIGITS],
         shard_size=config.shard_size,
         batch_size=config.image_batch,
-        title_batch_size=config.title_batch,
+        token_batch=config.token_batch,
         workers=config.workers if config.workers is not None else max(1, (os.cpu_count() or 2) - 1),
         max_pixels=config.max_pixels,
         max_failure_share=config.max_failure_share,

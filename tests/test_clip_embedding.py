@@ -59,7 +59,7 @@ class World:
 
     def embed(self, shards: str = "shards", **options: object) -> tuple[pl.DataFrame, EmbedReport]:
         items, images = options.pop("frames", None) or self.frames()
-        settings = {"workers": 0, "shard_size": SHARD, "batch_size": BATCH, "title_batch_size": BATCH} | options
+        settings = {"workers": 0, "shard_size": SHARD, "batch_size": BATCH, "token_batch": 8 * BATCH} | options
         return embed_items(
             items,
             images,
@@ -81,9 +81,9 @@ def world(tmp_path: Path, checkpoint: Path, encoder: ClipEncoder, monkeypatch: p
     class Counting:
         embed_dim, resolution = encoder.embed_dim, encoder.resolution
 
-        def encode_titles(self, titles: list[str], *, batch_size: int) -> np.ndarray:
+        def encode_titles(self, titles: list[str], *, token_batch: int) -> np.ndarray:
             world.asked_titles += titles
-            return encoder.encode_titles(titles, batch_size=batch_size)
+            return encoder.encode_titles(titles, token_batch=token_batch)
 
         def encode_images(self, pixels: torch.Tensor) -> np.ndarray:
             world.asked_images += len(pixels)
@@ -291,8 +291,8 @@ def test_vectors_that_are_not_finite_count_as_unusable(
     class Broken:
         embed_dim, resolution = encoder.embed_dim, encoder.resolution
 
-        def encode_titles(self, titles: list[str], *, batch_size: int) -> np.ndarray:
-            rows = encoder.encode_titles(titles, batch_size=batch_size)
+        def encode_titles(self, titles: list[str], *, token_batch: int) -> np.ndarray:
+            rows = encoder.encode_titles(titles, token_batch=token_batch)
             rows[[title == "bad" for title in titles], 3] = np.inf
             return rows
 

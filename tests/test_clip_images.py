@@ -14,7 +14,8 @@ from PIL import Image
 from tiny_clip import picture
 
 from mmctr.clip_images import UnreadableImage, preprocess_image
-from mmctr.clip_model import PIXEL_MEAN, PIXEL_STD, clip
+from mmctr.clip_model import clip
+from mmctr.clip_towers import PIXEL_MEAN, PIXEL_STD
 
 R = 32
 

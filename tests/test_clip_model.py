@@ -44,7 +44,7 @@ def test_the_encoder_tells_its_sizes(encoder: ClipEncoder) -> None:
 def test_titles_equal_clips_own_encoding_of_77_tokens(encoder: ClipEncoder) -> None:
     with torch.inference_mode():
         expected = unit_rows(encoder.network.encode_text(clip.tokenize(TITLES, truncate=True)))
-    found = encoder.encode_titles(TITLES, batch_size=3)
+    found = encoder.encode_titles(TITLES, token_batch=100)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected, atol=1e-5)
     assert len(np.unique(found.round(3), axis=0)) == len(TITLES) - 1  # to CLIP a text ends where its end token stands
