@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from PIL import Image
 from side_by_side import Row, in_turn
 
-from mmctr.clip_images import preprocess_image
+from mmctr.clip_images import View, preprocess_image
 from mmctr.clip_model import ClipEncoder, clip
 from mmctr.clip_towers import PIXEL_MEAN, PIXEL_STD
 from mmctr.content_vectors import embed_images
@@ -121,7 +121,7 @@ def images(_: Path) -> list[Row]:
         content, peer = _jpeg(width, height, seed=0), clip.clip._transform(224)
         count = 40 if width < 1000 else 15
         pair = in_turn(
-            lambda c=content, n=count: [preprocess_image(c, 224) for _ in range(n)],
+            lambda c=content, n=count: [preprocess_image(c, View(224)) for _ in range(n)],
             lambda c=content, n=count, peer=peer: [peer(Image.open(io.BytesIO(c))) for _ in range(n)],
         )
         speeds = [count / each for each in pair]
@@ -143,7 +143,7 @@ def embed(folder: Path) -> list[Row]:
     paths = {f"{number:064d}": pictures / f"{number}.jpg" for number in range(FILES)}
     for number, path in enumerate(paths.values()):
         path.write_bytes(_jpeg(640, 360, seed=number))
-    pixels = torch.from_numpy(np.stack([preprocess_image(path, 224) for path in paths.values()]))
+    pixels = torch.from_numpy(np.stack([preprocess_image(path, View(224)) for path in paths.values()]))
 
     def stage() -> None:
         shutil.rmtree(folder / "vectors", ignore_errors=True)

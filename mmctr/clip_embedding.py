@@ -64,6 +64,7 @@ def embed_items(
     token_batch: int = 4096,
     workers: int = 2,
     max_pixels: int = MAX_PIXELS,
+    jpeg_draft: bool = False,
     max_failure_share: float = 0.2,
     progress: bool | None = None,
 ) -> tuple[pl.DataFrame, EmbedReport]:
@@ -85,7 +86,8 @@ def embed_items(
         return load_clip(model, device=device)
 
     hide = None if progress is None else not progress
-    texts, pictures = _open_stores(shards, _vector_space(model, device), encoder, max_pixels=max_pixels)
+    view = f"{max_pixels}-draft" if jpeg_draft else f"{max_pixels}"
+    texts, pictures = _open_stores(shards, _vector_space(model, device), encoder, view=view)
     embedded_titles = embed_titles(
         texts, contents.titles, encoder, shard_size=shard_size, token_batch=token_batch, hide=hide
     )
@@ -97,6 +99,7 @@ def embed_items(
         batch_size=batch_size,
         workers=workers,
         max_pixels=max_pixels,
+        jpeg_draft=jpeg_draft,
         hide=hide,
     )
 
@@ -114,11 +117,9 @@ def embed_items(
     return table.select("item_id").with_columns(pl.Series("embedding", combine(text, image))), report
 
 
-def _open_stores(
-    shards: Path, space: str, encoder: LoadEncoder, *, max_pixels: int
-) -> tuple[VectorShards, VectorShards]:
+def _open_stores(shards: Path, space: str, encoder: LoadEncoder, *, view: str) -> tuple[VectorShards, VectorShards]:
     """The vectors of titles and of images; the encoder is asked for their length where there are none yet."""
-    text_folder, image_folder = shards / "text" / space, shards / "image" / f"{space}-{max_pixels}"
+    text_folder, image_folder = shards / "text" / space, shards / "image" / f"{space}-{view}"
     dim = stored_dim(text_folder) or stored_dim(image_folder) or encoder().embed_dim
     return VectorShards(text_folder, dim=dim), VectorShards(image_folder, dim=dim)
 

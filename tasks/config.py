@@ -59,6 +59,9 @@ class EmbedConfig(Section):
         1024, ge=1, le=1_000_000, description="titles or images after which work is saved"
     )
     max_pixels: int = Field(100_000_000, ge=1, description="largest image that is decoded, in pixels")
+    jpeg_draft: bool = Field(
+        False, description="decode large JPEGs at a part of their size: twice as fast, pixels a level or two off"
+    )
     max_failure_share: float = Field(
         0.2, ge=0, le=1, description="share of unreadable images above which the stage stops"
     )

@@ -45,6 +45,7 @@ def embed(
         token_batch=config.token_batch,
         workers=config.workers if config.workers is not None else max(1, (os.cpu_count() or 2) - 1),
         max_pixels=config.max_pixels,
+        jpeg_draft=config.jpeg_draft,
         max_failure_share=config.max_failure_share,
     )
     figures = asdict(report)

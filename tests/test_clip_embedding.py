@@ -20,7 +20,7 @@ from tiny_clip import picture, save_tiny_clip
 import mmctr.clip_model
 from mmctr import clip_embedding
 from mmctr.clip_embedding import EmbedReport, embed_items
-from mmctr.clip_images import preprocess_image
+from mmctr.clip_images import View, preprocess_image
 from mmctr.clip_model import ClipEncoder
 from mmctr.errors import InputError
 from mmctr.vector_shards import VectorShards
@@ -109,7 +109,7 @@ def test_an_item_is_the_mean_of_its_two_unit_vectors(world: World, encoder: Clip
     assert frame["item_id"].to_list() == list(range(1, COUNT + 1))
     for item_id, found in frame.iter_rows():
         text = encoder.encode_titles([world.titles[item_id].strip()])[0]
-        image = encoder.encode_images(torch.from_numpy(preprocess_image(world.images[item_id], 32))[None])[0]
+        image = encoder.encode_images(torch.from_numpy(preprocess_image(world.images[item_id], View(32)))[None])[0]
         np.testing.assert_allclose([np.linalg.norm(text), np.linalg.norm(image)], 1, atol=1e-5)
         np.testing.assert_allclose(found, (text + image) / 2, atol=1e-5)
     assert report.with_both == report.items == report.embedded_titles == report.embedded_images == COUNT
@@ -124,7 +124,7 @@ def test_one_side_alone_or_none(world: World, encoder: ClipEncoder) -> None:
     np.testing.assert_allclose(found[2], encoder.encode_titles(["title only"])[0], atol=1e-5)
     np.testing.assert_allclose(found[6], encoder.encode_titles(["unreadable image"])[0], atol=1e-5)
     for item_id in (3, 4):
-        image = encoder.encode_images(torch.from_numpy(preprocess_image(world.images[item_id], 32))[None])[0]
+        image = encoder.encode_images(torch.from_numpy(preprocess_image(world.images[item_id], View(32)))[None])[0]
         np.testing.assert_allclose(found[item_id], image, atol=1e-5)
     assert not found[5].any()
     assert not found[7].any()
@@ -259,6 +259,8 @@ def test_a_damaged_shard_is_computed_again_to_the_same_bits(world: World) -> Non
 def test_vectors_of_another_model_or_limit_are_not_reused(world: World, tmp_path: Path) -> None:
     world.embed()
     _, report = world.embed(max_pixels=10**6)
+    assert (report.reused_titles, report.reused_images) == (COUNT, 0)
+    _, report = world.embed(jpeg_draft=True)
     assert (report.reused_titles, report.reused_images) == (COUNT, 0)
     world.checkpoint = save_tiny_clip(tmp_path / "other.pt", seed=1)
     _, report = world.embed()

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from tiny_clip import picture, save_tiny_clip, tiny_network
 
-from mmctr.clip_images import preprocess_image
+from mmctr.clip_images import View, preprocess_image
 from mmctr.clip_model import ClipEncoder, clip, clip_width, load_clip
 from mmctr.errors import InputError
 
@@ -61,7 +61,7 @@ def test_images_equal_clips_own_preprocessing_and_encoding(encoder: ClipEncoder)
     transform = clip.clip._transform(32)
     with torch.inference_mode():
         expected = unit_rows(encoder.network.encode_image(torch.stack([transform(image) for image in images])))
-    pixels = torch.stack([torch.from_numpy(preprocess_image(png(image), 32)) for image in images])
+    pixels = torch.stack([torch.from_numpy(preprocess_image(png(image), View(32))) for image in images])
     np.testing.assert_allclose(encoder.encode_images(pixels), expected, atol=3e-3)  # a pixel may differ by 1/255
     exact = torch.stack([transform(image) for image in images])
     levels = exact * torch.tensor([0.26862954, 0.26130258, 0.27577711]).view(3, 1, 1)
