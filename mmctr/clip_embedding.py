@@ -65,6 +65,7 @@ def embed_items(
     workers: int = 2,
     max_pixels: int = MAX_PIXELS,
     jpeg_draft: bool = False,
+    image_precision: str = "float32",
     max_failure_share: float = 0.2,
     progress: bool | None = None,
 ) -> tuple[pl.DataFrame, EmbedReport]:
@@ -83,10 +84,10 @@ def embed_items(
     def encoder() -> "ClipEncoder":
         from mmctr.clip_model import load_clip  # torch and clip take six seconds to import
 
-        return load_clip(model, device=device)
+        return load_clip(model, device=device, image_precision=image_precision)
 
     hide = None if progress is None else not progress
-    view = f"{max_pixels}-draft" if jpeg_draft else f"{max_pixels}"
+    view = f"{max_pixels}-{'draft' if jpeg_draft else 'exact'}-{image_precision}"
     texts, pictures = _open_stores(shards, _vector_space(model, device), encoder, view=view)
     embedded_titles = embed_titles(
         texts, contents.titles, encoder, shard_size=shard_size, token_batch=token_batch, hide=hide

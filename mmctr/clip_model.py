@@ -9,13 +9,15 @@ import hashlib
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from mmctr.clip_towers import PIXEL_MEAN, PIXEL_STD, fits_cpu_towers, image_vectors, text_vectors
+from mmctr.clip_towers import PIXEL_MEAN, PIXEL_STD, ImageTower, MakeProduct, TextTower
 from mmctr.errors import InputError
+from mmctr.products import Float32Product, Int8Product
 
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", "pkg_resources is deprecated", UserWarning)  # clip imports it for one comparison
@@ -23,6 +25,7 @@ with warnings.catch_warnings():
 
 TITLE_LIMIT = 2_000  # characters; tokenising one word of 100,000 letters takes a minute and 77 tokens are kept
 TOKEN_BATCH = 4096
+PRODUCTS: dict[str, MakeProduct] = {"float32": Float32Product, "int8": Int8Product}
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +36,20 @@ class ClipEncoder:
     embed_dim: int
     resolution: int
     device: torch.device
+    image_precision: str = "float32"  # of the products on the CPU: float32 or int8
+
+    @cached_property
+    def _text_tower(self) -> TextTower | None:
+        """None where CLIP's own network is used: off the CPU, and for half precision."""
+        weight = self.network.text_projection
+        ours = weight.device.type == "cpu" and weight.dtype == self.network.dtype == torch.float32
+        return TextTower(self.network, Float32Product) if ours else None
+
+    @cached_property
+    def _image_tower(self) -> ImageTower | None:
+        """None also for residual networks."""
+        ours = self._text_tower is not None and hasattr(self.network.visual, "transformer")
+        return ImageTower(self.network, PRODUCTS[self.image_precision]) if ours else None
 
     def encode_titles(self, titles: Sequence[str], *, token_batch: int = TOKEN_BATCH) -> np.ndarray:
         """Embed titles: float32 (n, E), in the order given; a step of the network takes about `token_batch` tokens.
@@ -45,13 +62,13 @@ class ClipEncoder:
         texts = [title[:TITLE_LIMIT] for title in titles]
         tokens = clip.tokenize(texts, context_length=self.network.context_length, truncate=True).numpy()  # (n, 77)
         lengths = tokens.argmax(axis=1) + 1  # the end token has the highest number
-        in_tree, _ = fits_cpu_towers(self.network)
+        tower = self._text_tower
         # neighbours share their beginnings, or have the same length where they are padded to the longest
-        order = np.lexsort(tokens.T[::-1]) if in_tree else np.argsort(lengths, kind="stable")
+        order = np.lexsort(tokens.T[::-1]) if tower else np.argsort(lengths, kind="stable")
         with torch.inference_mode():
             for rows in _steps(order, lengths, token_batch):
-                if in_tree:
-                    encoded = text_vectors(self.network, tokens[rows])
+                if tower:
+                    encoded = tower(tokens[rows])
                 else:  # text attention is causal, so nothing behind the end token counts
                     batch = torch.from_numpy(tokens[rows, : lengths[rows].max()])  # (b, T)
                     encoded = self.network.encode_text(batch.to(self.device))
@@ -63,8 +80,8 @@ class ClipEncoder:
         if len(pixels) == 0:
             return np.empty((0, self.embed_dim), np.float32)
         with torch.inference_mode():
-            if fits_cpu_towers(self.network)[1]:
-                return _unit_rows(image_vectors(self.network, pixels))
+            if self._image_tower:
+                return _unit_rows(self._image_tower(pixels))
             mean, std = (torch.tensor(v, device=self.device).view(3, 1, 1) for v in (PIXEL_MEAN, PIXEL_STD))
             return _unit_rows(self.network.encode_image((pixels.to(self.device) / 255 - mean) / std))
 
@@ -84,10 +101,11 @@ def _unit_rows(encoded: torch.Tensor) -> np.ndarray:
         return torch.where(usable, rows / norms, torch.nan).cpu().numpy()
 
 
-def load_clip(model: str, *, device: str) -> ClipEncoder:
+def load_clip(model: str, *, device: str, image_precision: str = "float32") -> ClipEncoder:
     """Load CLIP by an official name or from a checkpoint file (a state_dict, or TorchScript as OpenAI publishes).
 
-    Weights are fp16 on a GPU and fp32 on the CPU, as `clip.load` gives them. Official weights are looked for in
+    Weights are fp16 on a GPU and fp32 on the CPU, as `clip.load` gives them; `image_precision` "int8" rounds
+    what the image tower multiplies on the CPU. Official weights are looked for in
     ~/.cache/clip, checked by their sha256, and downloaded where they are missing. A state_dict is read without
     running code (`weights_only`); TorchScript is a program by nature, so take such files from known sources only.
     Raises InputError.
@@ -99,7 +117,13 @@ def load_clip(model: str, *, device: str) -> ClipEncoder:
         embed_dim=network.text_projection.shape[1],
         resolution=network.visual.input_resolution,
         device=place,
+        image_precision=image_precision,
     )
+    if image_precision == "int8" and (place.type != "cpu" or not hasattr(network.visual, "transformer")):
+        raise InputError(
+            f"embed.image_precision = int8 is for vision transformers on the CPU; {model} on {device} is "
+            "none.\nUse float32."
+        )
     vocabulary = len(clip.clip._tokenizer.encoder)
     if network.vocab_size != vocabulary:
         raise InputError(

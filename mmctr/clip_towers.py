@@ -1,16 +1,16 @@
-"""CLIP's two transformers on the CPU in float32: the network's own weights, the same vectors to float rounding, sooner.
+"""CLIP's two transformers on the CPU: the same vectors as the network's own, to rounding, sooner.
 
 Shapes: n titles or images, N tokens of all of them, W the tower's width, H heads, E the embedding's length, R the
 resolution, P the side of a patch, G = R / P patches a side.
 
 All tokens are the rows of one matrix (N, W), so nothing is padded or transposed between layers; only attention knows
-which rows belong together (`Layout`). Products are added into their place (`addmm_`), the MLP runs on rows whose
-hidden activations stay in the cache, and of the last layer only what reaches the output is computed.
+which rows belong together (`Layout`). Products are added into their place, the MLP runs on rows whose hidden
+activations stay in the cache, and of the last layer only what reaches the output is computed.
 Source of the architecture: Radford et al. 2021, Learning Transferable Visual Models From Natural Language Supervision;
 `clip.model` is the reference that tests hold this to.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -18,16 +18,19 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from mmctr.products import Product
 from mmctr.token_tree import TokenTree
 
 if TYPE_CHECKING:
-    from clip.model import CLIP, ResidualAttentionBlock
+    from clip.model import CLIP, ResidualAttentionBlock, Transformer
 
 PIXEL_MEAN = (0.48145466, 0.4578275, 0.40821073)  # CLIP's own, in the range 0 to 1
 PIXEL_STD = (0.26862954, 0.26130258, 0.27577711)
 STEP_TOKENS = 2048  # of images that go through all layers together
 MLP_TOKENS = 1024  # the hidden activations of ViT-B/32 take 12 MB then
 QUICK_GELU = 1.702
+
+MakeProduct = Callable[[torch.Tensor, torch.Tensor], Product]
 
 
 class Layout(Protocol):
@@ -42,38 +45,43 @@ class Layout(Protocol):
         """Attention of the rows `ends` only: queries (n, W), keys and values (N, 2 W) to (n, W)."""
 
 
-def fits_cpu_towers(network: "CLIP") -> tuple[bool, bool]:
-    """Whether `text_vectors` and `image_vectors` can take the network: float32 on the CPU, and for images a ViT."""
-    weight = network.text_projection
-    text = weight.device.type == "cpu" and weight.dtype == network.dtype == torch.float32
-    return text, text and hasattr(network.visual, "transformer")
+class TextTower:
+    """`network.encode_text` for float32 weights on the CPU."""
+
+    def __init__(self, network: "CLIP", product: MakeProduct) -> None:
+        self._network = network
+        self._blocks = _Blocks(network.transformer, product)
+
+    def __call__(self, tokens: np.ndarray) -> torch.Tensor:
+        """Tokens int64 (n, T), anything behind the end token, to float32 (n, E).
+
+        A title's vector depends on the other titles by float rounding only.
+        """
+        network, tree = self._network, TokenTree(tokens)
+        x = network.token_embedding.weight[tree.tokens] + network.positional_embedding[tree.depths]  # (N, W)
+        return _normalised(self._blocks(x, tree), network.ln_final) @ network.text_projection
 
 
-def text_vectors(network: "CLIP", tokens: np.ndarray) -> torch.Tensor:
-    """`network.encode_text`: tokens int64 (n, T), 0 behind the end token, to float32 (n, E).
+class ImageTower:
+    """`network.encode_image` for a vision transformer of float32 weights on the CPU."""
 
-    A title's vector depends on the other titles by float rounding only.
-    """
-    tree = TokenTree(tokens)
-    x = network.token_embedding.weight[tree.tokens] + network.positional_embedding[tree.depths]  # (N, W)
-    x = _through_blocks(x, network.transformer.resblocks, tree)  # (n, W)
-    return _normalised(x, network.ln_final) @ network.text_projection
+    def __init__(self, network: "CLIP", product: MakeProduct) -> None:
+        self._visual = network.visual
+        self._blocks = _Blocks(network.visual.transformer, product)
 
-
-def image_vectors(network: "CLIP", pixels: torch.Tensor) -> torch.Tensor:
-    """`network.encode_image` on normalised pixels: uint8 (n, 3, R, R) to float32 (n, E); for a vision transformer."""
-    visual = network.visual
-    count = len(visual.positional_embedding)  # tokens an image: the class token and G * G patches
-    vectors = []
-    for images in pixels.split(max(1, STEP_TOKENS // count)):
-        x = torch.empty(len(images), count, visual.conv1.out_channels)  # (n, 1 + G G, W)
-        x[:, 0] = visual.class_embedding
-        x[:, 1:] = _patches(images, visual.conv1.kernel_size[0]) @ visual.conv1.weight.flatten(1).t()
-        x += visual.positional_embedding
-        x = _normalised(x.flatten(0, 1), visual.ln_pre)  # (N, W)
-        x = _through_blocks(x, visual.transformer.resblocks, ImageLayout(len(images), count))
-        vectors.append(_normalised(x, visual.ln_post) @ visual.proj)
-    return torch.cat(vectors)
+    def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Pixels as they are decoded, uint8 (n, 3, R, R), to float32 (n, E)."""
+        visual, vectors = self._visual, []
+        count = len(visual.positional_embedding)  # tokens an image: the class token and G * G patches
+        for images in pixels.split(max(1, STEP_TOKENS // count)):
+            x = torch.empty(len(images), count, visual.conv1.out_channels)  # (n, 1 + G G, W)
+            x[:, 0] = visual.class_embedding
+            x[:, 1:] = _patches(images, visual.conv1.kernel_size[0]) @ visual.conv1.weight.flatten(1).t()
+            x += visual.positional_embedding
+            x = _normalised(x.flatten(0, 1), visual.ln_pre)  # (N, W)
+            x = self._blocks(x, ImageLayout(len(images), count))  # (n, W)
+            vectors.append(_normalised(x, visual.ln_post) @ visual.proj)
+        return torch.cat(vectors)
 
 
 class ImageLayout:
@@ -101,37 +109,70 @@ def _patches(images: torch.Tensor, side: int) -> torch.Tensor:
     return cut.reshape(n, grid * grid, channels, side * side).float().sub_(mean).div_(std).flatten(2)
 
 
-def _through_blocks(x: torch.Tensor, blocks: "Sequence[ResidualAttentionBlock]", layout: Layout) -> torch.Tensor:
-    """All residual blocks: (N, W), which is overwritten, to the rows `layout.ends`, (n, W)."""
-    width = x.shape[1]
-    for block in blocks[:-1]:
-        attn = block.attn
-        qkv = F.linear(_normalised(x, block.ln_1), attn.in_proj_weight, attn.in_proj_bias)  # (N, 3 W)
-        _add_linear(x, layout.attend(qkv, heads=attn.num_heads), attn.out_proj)
-        _add_mlp(x, block)
-    ends = x[layout.ends]
-    for block in blocks[-1:]:  # keys and values of all tokens, everything else of the ends only
-        attn = block.attn
-        normed = _normalised(x, block.ln_1)
-        q = F.linear(normed[layout.ends], attn.in_proj_weight[:width], attn.in_proj_bias[:width])  # (n, W)
-        kv = F.linear(normed, attn.in_proj_weight[width:], attn.in_proj_bias[width:])  # (N, 2 W)
-        _add_linear(ends, layout.attend_ends(q, kv, heads=attn.num_heads), attn.out_proj)
-        _add_mlp(ends, block)
-    return ends
+class _Blocks:
+    """The residual blocks of a tower."""
+
+    def __init__(self, transformer: "Transformer", product: MakeProduct) -> None:
+        *inner, last = transformer.resblocks
+        self._inner = [_Block(block, product) for block in inner]
+        self._last = _LastBlock(last, product)
+
+    def __call__(self, x: torch.Tensor, layout: Layout) -> torch.Tensor:
+        """All blocks: (N, W), which is overwritten, to the rows `layout.ends`, (n, W)."""
+        for block in self._inner:
+            block.pass_through(x, layout)
+        return self._last(x, layout)
 
 
-def _add_mlp(x: torch.Tensor, block: "ResidualAttentionBlock") -> None:
-    """x += mlp(ln_2(x)), in place. QuickGELU(h) = h sigmoid(1.702 h) = silu(1.702 h) / 1.702: one pass, not three."""
-    inner, outer = block.mlp.c_fc, block.mlp.c_proj
-    for rows in x.split(MLP_TOKENS):
-        normed = _normalised(rows, block.ln_2)
-        hidden = torch.addmm(inner.bias, normed, inner.weight.t(), beta=QUICK_GELU, alpha=QUICK_GELU)  # (rows, 4 W)
-        _add_linear(rows, F.silu(hidden, inplace=True), outer, alpha=1 / QUICK_GELU)
+class _Block:
+    """x += attention(ln_1(x)); x += mlp(ln_2(x))."""
+
+    def __init__(self, block: "ResidualAttentionBlock", product: MakeProduct) -> None:
+        self._norm, self._heads = block.ln_1, block.attn.num_heads
+        self._qkv = product(block.attn.in_proj_weight, block.attn.in_proj_bias)
+        self._out = product(block.attn.out_proj.weight, block.attn.out_proj.bias)
+        self._mlp = _Mlp(block, product)
+
+    def pass_through(self, x: torch.Tensor, layout: Layout) -> None:
+        qkv = self._qkv(_normalised(x, self._norm))  # (N, 3 W)
+        self._out.add_to(x, layout.attend(qkv, heads=self._heads))
+        self._mlp.add_to(x)
 
 
-def _add_linear(x: torch.Tensor, inputs: torch.Tensor, linear: nn.Linear, *, alpha: float = 1.0) -> None:
-    """x += alpha * inputs @ weight.T + bias, in place."""
-    x.addmm_(inputs, linear.weight.t(), alpha=alpha).add_(linear.bias)
+class _LastBlock:
+    """The same of the rows `ends` only; their keys and values are still those of all tokens."""
+
+    def __init__(self, block: "ResidualAttentionBlock", product: MakeProduct) -> None:
+        attn, width = block.attn, block.attn.embed_dim
+        self._norm, self._heads = block.ln_1, attn.num_heads
+        self._q = product(attn.in_proj_weight[:width], attn.in_proj_bias[:width])
+        self._kv = product(attn.in_proj_weight[width:], attn.in_proj_bias[width:])
+        self._out = product(attn.out_proj.weight, attn.out_proj.bias)
+        self._mlp = _Mlp(block, product)
+
+    def __call__(self, x: torch.Tensor, layout: Layout) -> torch.Tensor:
+        normed, ends = _normalised(x, self._norm), x[layout.ends]
+        q, kv = self._q(normed[layout.ends]), self._kv(normed)  # (n, W), (N, 2 W)
+        self._out.add_to(ends, layout.attend_ends(q, kv, heads=self._heads))
+        self._mlp.add_to(ends)
+        return ends
+
+
+class _Mlp:
+    """x += c_proj(QuickGELU(c_fc(ln_2(x)))).
+
+    QuickGELU(h) = h sigmoid(1.702 h) = silu(1.702 h) / 1.702, so the products take the factors and one pass is left.
+    """
+
+    def __init__(self, block: "ResidualAttentionBlock", product: MakeProduct) -> None:
+        self._norm = block.ln_2
+        self._inner = product(block.mlp.c_fc.weight, block.mlp.c_fc.bias)
+        self._outer = product(block.mlp.c_proj.weight, block.mlp.c_proj.bias)
+
+    def add_to(self, x: torch.Tensor) -> None:
+        for rows in x.split(MLP_TOKENS):
+            hidden = self._inner(_normalised(rows, self._norm), factor=QUICK_GELU)  # (rows, 4 W)
+            self._outer.add_to(rows, F.silu(hidden, inplace=True), factor=1 / QUICK_GELU)
 
 
 def _normalised(x: torch.Tensor, norm: nn.LayerNorm) -> torch.Tensor:

@@ -6,7 +6,7 @@ A field marked with `RunsOnly` says how a stage does its work and not what comes
 import os
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -59,6 +59,10 @@ class EmbedConfig(Section):
         1024, ge=1, le=1_000_000, description="titles or images after which work is saved"
     )
     max_pixels: int = Field(100_000_000, ge=1, description="largest image that is decoded, in pixels")
+    image_precision: Literal["float32", "int8"] = Field(
+        "float32",
+        description="of the image tower's products on a CPU; int8 is faster, vectors at a cosine of about 0.9999",
+    )
     jpeg_draft: bool = Field(
         False, description="decode large JPEGs at a part of their size: twice as fast, pixels a level or two off"
     )

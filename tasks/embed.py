@@ -46,6 +46,7 @@ def embed(
         workers=config.workers if config.workers is not None else max(1, (os.cpu_count() or 2) - 1),
         max_pixels=config.max_pixels,
         jpeg_draft=config.jpeg_draft,
+        image_precision=config.image_precision,
         max_failure_share=config.max_failure_share,
     )
     figures = asdict(report)

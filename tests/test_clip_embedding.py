@@ -89,7 +89,7 @@ def world(tmp_path: Path, checkpoint: Path, encoder: ClipEncoder, monkeypatch: p
             world.asked_images += len(pixels)
             return encoder.encode_images(pixels)
 
-    monkeypatch.setattr(mmctr.clip_model, "load_clip", lambda model, *, device: Counting())
+    monkeypatch.setattr(mmctr.clip_model, "load_clip", lambda model, *, device, image_precision: Counting())
     return world
 
 
@@ -262,6 +262,8 @@ def test_vectors_of_another_model_or_limit_are_not_reused(world: World, tmp_path
     assert (report.reused_titles, report.reused_images) == (COUNT, 0)
     _, report = world.embed(jpeg_draft=True)
     assert (report.reused_titles, report.reused_images) == (COUNT, 0)
+    _, report = world.embed(image_precision="int8")
+    assert (report.reused_titles, report.reused_images) == (COUNT, 0)
     world.checkpoint = save_tiny_clip(tmp_path / "other.pt", seed=1)
     _, report = world.embed()
     assert (report.reused_titles, report.reused_images) == (0, 0)
@@ -301,7 +303,7 @@ def test_vectors_that_are_not_finite_count_as_unusable(
         def encode_images(self, pixels: torch.Tensor) -> np.ndarray:
             return np.full((len(pixels), self.embed_dim), np.nan, np.float32)
 
-    monkeypatch.setattr(mmctr.clip_model, "load_clip", lambda model, *, device: Broken())
+    monkeypatch.setattr(mmctr.clip_model, "load_clip", lambda model, *, device, image_precision: Broken())
     world.titles, world.images = {1: "bad", 2: "good"}, {1: jpeg(1)}
     frame, report = world.embed(max_failure_share=1.0)
     assert not vectors(frame)[0].any()

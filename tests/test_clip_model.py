@@ -197,6 +197,14 @@ def test_a_foreign_vocabulary_is_refused(tmp_path: Path) -> None:
     assert "has 1000" in refused(save_tiny_clip(tmp_path / "foreign.pt", vocabulary=1000))
 
 
+def test_int8_is_refused_where_it_does_not_exist(tmp_path: Path, checkpoint: Path) -> None:
+    network = clip.model.CLIP(128, 32, (1, 1, 1, 1), 2, None, 77, 49408, 64, 1, 1)
+    torch.save(network.state_dict(), tmp_path / "resnet.pt")
+    assert load_clip(str(checkpoint), device="cpu", image_precision="int8").image_precision == "int8"
+    with pytest.raises(InputError, match=r"image_precision = int8 is for vision transformers on the CPU; .*\nUse"):
+        load_clip(str(tmp_path / "resnet.pt"), device="cpu", image_precision="int8")
+
+
 def test_an_absent_device_is_refused(checkpoint: Path) -> None:
     assert "'abacus'" in refused(checkpoint, device="abacus")
     if not torch.cuda.is_available():
