@@ -15,6 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import parts_data
+import parts_embed
 import parts_model
 from side_by_side import Row
 
@@ -27,8 +28,10 @@ PARTS: dict[str, Callable[[Path], list[Row]]] = {
     "predict": parts_model.predict,
     "auc": parts_model.evaluate,
     "extract": parts_data.extract,
-    "titles": parts_data.titles,
-    "images": parts_data.images,
+    "titles": parts_embed.titles,
+    "encoder": parts_embed.encoder,
+    "images": parts_embed.images,
+    "embed": parts_embed.embed,
     "reduce": parts_data.reduce,
     "start": parts_data.start,
 }

@@ -106,12 +106,12 @@ def prepare_image(_: Path) -> list[bytes]:
 def image_case(seeds: list[bytes], rng: Random, _: Path) -> str:
     import numpy as np
 
-    from mmctr.clip_images import UnreadableImage, preprocess_image
+    from mmctr.clip_images import UnreadableImage, View, preprocess_image
 
     content = rng.choice((mutate, near_start))(rng, rng.choice(seeds), donors=seeds)
     content = mended(content) if rng.random() < 0.5 else content
     try:
-        view = preprocess_image(content, 32, max_pixels=100_000_000)
+        view = preprocess_image(content, View(32))
     except UnreadableImage as error:
         return "refused" if len(error.reason) < 200 else "refused at length"
     assert (view.shape, view.dtype) == ((3, 32, 32), np.uint8)

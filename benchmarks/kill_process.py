@@ -15,7 +15,7 @@ from pathlib import Path
 
 BIN = Path(sys.executable).parent
 EPOCHS = 6
-SETTINGS = ["embed.shard_size=32", "embed.image_batch=32", "embed.title_batch=32", "embed.workers=1"]
+SETTINGS = ["embed.shard_size=32", "embed.image_batch=32", "embed.token_batch=256", "embed.workers=1"]
 SETTINGS += [f"train.epochs={EPOCHS}", "train.patience=10", "train.batch_size=128"]
 RUN_SECONDS = 300  # a run that takes longer hangs
 BEGINS = "Beginning flow run"

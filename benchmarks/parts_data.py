@@ -1,4 +1,4 @@
-"""Reading, extraction, CLIP's inputs and PCA beside their peers."""
+"""Reading, extraction and PCA beside their peers."""
 
 import io
 import itertools
@@ -13,15 +13,12 @@ import numpy as np
 import rarfile
 import rars
 import scipy.linalg
-import torch
 from PIL import Image
 from real_shape import write_clicks
 from side_by_side import Row, in_child, in_turn, seconds
 from sklearn.decomposition import PCA
 
 from mmctr.archive import extract_images
-from mmctr.clip_images import preprocess_image
-from mmctr.clip_model import ClipEncoder, clip
 from mmctr.rar_stream import unpacking_tool
 from mmctr.reduction import reduce_embeddings
 
@@ -145,48 +142,6 @@ def _archive(folder: Path, *, kind: str) -> Path:
     partial = path.with_suffix(".partial")
     builder.write(str(partial))
     return partial.rename(path)
-
-
-def titles(_: Path) -> list[Row]:
-    """The text tower at ViT-B/32's size with random weights, on titles of quartiles about 8 / 14 / 22 tokens."""
-    rng = np.random.default_rng(0)
-    torch.manual_seed(0)
-    network = clip.model.CLIP(512, 224, 12, 768, 32, 77, 49408, 512, 8, 12).eval()
-    encoder = ClipEncoder(network=network, embed_dim=512, resolution=224, device=torch.device("cpu"))
-    words = ["red", "cat", "how", "city", "best", "food", "new", "day", "live", "song", "game", "top"]
-    lengths = np.clip(rng.lognormal(2.5, 0.7, 512).astype(int), 2, 70)
-    texts = [" ".join(rng.choice(words, length)) for length in lengths]
-
-    @torch.inference_mode()
-    def full() -> np.ndarray:
-        tokens = clip.tokenize(texts, truncate=True)
-        encoded = torch.cat([network.encode_text(batch) for batch in tokens.split(256)])
-        return (encoded / encoded.norm(dim=1, keepdim=True)).numpy()
-
-    cosine = (encoder.encode_titles(texts) * full()).sum(axis=1).min()
-    assert cosine > 0.99999, cosine
-    pair = in_turn(lambda: encoder.encode_titles(texts), full, repeats=3)
-    speeds = [len(texts) / each for each in pair]
-    return [Row("titles, ViT-B/32 text tower", *speeds, "titles/s", "batches of 77 tokens", "6 x", 3)]
-
-
-def images(_: Path) -> list[Row]:
-    """CLIP's preprocessing of one JPEG on one thread."""
-    rows = []
-    for width, height in ((640, 360), (1920, 1080)):
-        rng = np.random.default_rng(0)
-        pixels = rng.integers(0, 255, (height // 20, width // 20, 3), dtype=np.uint8)
-        buffer = io.BytesIO()
-        Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC).save(buffer, "JPEG", quality=85)
-        content, peer = buffer.getvalue(), clip.clip._transform(224)
-        count = 40 if width < 1000 else 15
-        pair = in_turn(
-            lambda c=content, n=count: [preprocess_image(c, 224) for _ in range(n)],
-            lambda c=content, n=count, peer=peer: [peer(Image.open(io.BytesIO(c))) for _ in range(n)],
-        )
-        speeds = [count / each for each in pair]
-        rows.append(Row(f"preprocess {width}x{height}", *speeds, "images/s", "CLIP's preprocess", "1.7 x", 5))
-    return rows
 
 
 def reduce(_: Path) -> list[Row]:

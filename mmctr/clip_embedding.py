@@ -61,9 +61,11 @@ def embed_items(
     shards: Path,
     shard_size: int = 1024,
     batch_size: int = 256,
-    title_batch_size: int = 256,
+    token_batch: int = 4096,
     workers: int = 2,
     max_pixels: int = MAX_PIXELS,
+    jpeg_draft: bool = False,
+    image_precision: str = "float32",
     max_failure_share: float = 0.2,
     progress: bool | None = None,
 ) -> tuple[pl.DataFrame, EmbedReport]:
@@ -82,12 +84,13 @@ def embed_items(
     def encoder() -> "ClipEncoder":
         from mmctr.clip_model import load_clip  # torch and clip take six seconds to import
 
-        return load_clip(model, device=device)
+        return load_clip(model, device=device, image_precision=image_precision)
 
     hide = None if progress is None else not progress
-    texts, pictures = _open_stores(shards, _vector_space(model, device), encoder, max_pixels=max_pixels)
+    view = f"{max_pixels}-{'draft' if jpeg_draft else 'exact'}-{image_precision}"
+    texts, pictures = _open_stores(shards, _vector_space(model, device), encoder, view=view)
     embedded_titles = embed_titles(
-        texts, contents.titles, encoder, shard_size=shard_size, batch_size=title_batch_size, hide=hide
+        texts, contents.titles, encoder, shard_size=shard_size, token_batch=token_batch, hide=hide
     )
     embedded_images = embed_images(
         pictures,
@@ -97,6 +100,7 @@ def embed_items(
         batch_size=batch_size,
         workers=workers,
         max_pixels=max_pixels,
+        jpeg_draft=jpeg_draft,
         hide=hide,
     )
 
@@ -114,11 +118,9 @@ def embed_items(
     return table.select("item_id").with_columns(pl.Series("embedding", combine(text, image))), report
 
 
-def _open_stores(
-    shards: Path, space: str, encoder: LoadEncoder, *, max_pixels: int
-) -> tuple[VectorShards, VectorShards]:
+def _open_stores(shards: Path, space: str, encoder: LoadEncoder, *, view: str) -> tuple[VectorShards, VectorShards]:
     """The vectors of titles and of images; the encoder is asked for their length where there are none yet."""
-    text_folder, image_folder = shards / "text" / space, shards / "image" / f"{space}-{max_pixels}"
+    text_folder, image_folder = shards / "text" / space, shards / "image" / f"{space}-{view}"
     dim = stored_dim(text_folder) or stored_dim(image_folder) or encoder().embed_dim
     return VectorShards(text_folder, dim=dim), VectorShards(image_folder, dim=dim)
 

@@ -11,6 +11,7 @@ is scaled to 8 bits, where CLIP's conversion would turn nearly all of it white.
 
 import io
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,20 @@ from PIL import Image, UnidentifiedImageError
 # No format whose reader starts another program (EPS does) or that only a camera or a game writes.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 MAX_PIXELS = 100_000_000
+DRAFT_MARGIN = 2  # a draft is at least this many times as large as the size it is resized to
+
+
+@dataclass(frozen=True)
+class View:
+    """What is made of an image: the middle square, `resolution` pixels a side, if it has at most `max_pixels`.
+
+    `jpeg_draft` lets the JPEG decoder leave out frequencies of large images: it decodes at a half, a quarter or an
+    eighth of the size, but at no less than twice the size that is resized to.
+    """
+
+    resolution: int
+    max_pixels: int = MAX_PIXELS
+    jpeg_draft: bool = False
 
 
 class UnreadableImage(Exception):  # noqa: N818 - it tells of the image, not of a fault
@@ -29,25 +44,25 @@ class UnreadableImage(Exception):  # noqa: N818 - it tells of the image, not of 
         self.reason = reason
 
 
-def preprocess_image(source: Path | bytes, resolution: int, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+def preprocess_image(source: Path | bytes, view: View) -> np.ndarray:
     """Decode one image and cut CLIP's view out of it.
 
     Returns uint8 (3, R, R), equal to CLIP's own preprocessing but for roundings: a few pixels differ by one level, one
-    in some thousand by two. The number of pixels is read from the header, before anything is decoded. Raises
-    UnreadableImage, and OSError where a path cannot be opened.
+    in some thousand by two, and with `jpeg_draft` most pixels of large JPEGs by one or two. The number of pixels is
+    read from the header, before anything is decoded. Raises UnreadableImage, and OSError where a path cannot be opened.
     """
     content = source if isinstance(source, bytes) else source.read_bytes()
     if not content:
         raise UnreadableImage("empty file")
-    allowed, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, max_pixels
+    allowed, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, view.max_pixels
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-                view = _middle(image, resolution)
+                square = _middle(image, view)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        raise UnreadableImage(f"more than {max_pixels} pixels") from error
+        raise UnreadableImage(f"more than {view.max_pixels} pixels") from error
     except UnidentifiedImageError as error:
         raise UnreadableImage("not an image in a known format") from error
     except MemoryError:
@@ -57,12 +72,12 @@ def preprocess_image(source: Path | bytes, resolution: int, *, max_pixels: int =
         raise UnreadableImage(reason) from error
     finally:
         Image.MAX_IMAGE_PIXELS = allowed
-    return np.ascontiguousarray(view.transpose(2, 0, 1))  # (3, R, R)
+    return np.ascontiguousarray(square.transpose(2, 0, 1))  # (3, R, R)
 
 
-def _middle(image: Image.Image, resolution: int) -> np.ndarray:
+def _middle(image: Image.Image, view: View) -> np.ndarray:
     """The middle square of the resized image, uint8 (R, R, 3): torchvision's Resize and CenterCrop in one step."""
-    width, height = image.size
+    resolution, (width, height) = view.resolution, image.size
     shorter = min(width, height)
     columns, rows = (int(resolution * side / shorter) for side in (width, height))  # the size Resize would give
     left, top = (round((side - resolution) / 2) for side in (columns, rows))  # where CenterCrop would begin
@@ -72,6 +87,10 @@ def _middle(image: Image.Image, resolution: int) -> np.ndarray:
         min(width, (left + resolution) * width / columns),
         min(height, (top + resolution) * height / rows),
     )
+    if view.jpeg_draft:  # only Pillow's JPEG reader heeds it; the last row or column of a draft may be a part of one
+        draft = image.draft(None, (DRAFT_MARGIN * columns, DRAFT_MARGIN * rows))
+        scale = draft[1][2] / width if draft else 1.0
+        box = (box[0] * scale, box[1] * scale, box[2] * scale, box[3] * scale)
     image.load()
     if image.mode.startswith("I;16"):
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))

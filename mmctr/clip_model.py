@@ -1,5 +1,7 @@
 """The CLIP encoder (Radford et al. 2021, Learning Transferable Visual Models From Natural Language Supervision).
 
+On the CPU the forward passes are those of `mmctr.clip_towers`; elsewhere, and for residual networks, CLIP's own.
+
 Shapes: n titles or images, T tokens of the longest title in a batch, E the embedding's length, R the resolution.
 """
 
@@ -7,20 +9,23 @@ import hashlib
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from mmctr.clip_towers import PIXEL_MEAN, PIXEL_STD, ImageTower, MakeProduct, TextTower
 from mmctr.errors import InputError
+from mmctr.products import Float32Product, Int8Product
 
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", "pkg_resources is deprecated", UserWarning)  # clip imports it for one comparison
     import clip
 
 TITLE_LIMIT = 2_000  # characters; tokenising one word of 100,000 letters takes a minute and 77 tokens are kept
-PIXEL_MEAN = (0.48145466, 0.4578275, 0.40821073)  # CLIP's own, in the range 0 to 1
-PIXEL_STD = (0.26862954, 0.26130258, 0.27577711)
+TOKEN_BATCH = 4096
+PRODUCTS: dict[str, MakeProduct] = {"float32": Float32Product, "int8": Int8Product}
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,25 +36,43 @@ class ClipEncoder:
     embed_dim: int
     resolution: int
     device: torch.device
+    image_precision: str = "float32"  # of the products on the CPU: float32 or int8
 
-    def encode_titles(self, titles: Sequence[str], *, batch_size: int = 256) -> np.ndarray:
-        """Embed titles: float32 (n, E), in the order given.
+    @cached_property
+    def _text_tower(self) -> TextTower | None:
+        """None where CLIP's own network is used: off the CPU, and for half precision."""
+        weight = self.network.text_projection
+        ours = weight.device.type == "cpu" and weight.dtype == self.network.dtype == torch.float32
+        return TextTower(self.network, Float32Product) if ours else None
 
-        Titles longer than the context (77 tokens) are truncated. They are sorted by length, and the tokens of a batch
-        are cut to its longest: text attention is causal, so nothing behind the end token counts.
+    @cached_property
+    def _image_tower(self) -> ImageTower | None:
+        """None also for residual networks."""
+        ours = self._text_tower is not None and hasattr(self.network.visual, "transformer")
+        return ImageTower(self.network, PRODUCTS[self.image_precision]) if ours else None
+
+    def encode_titles(self, titles: Sequence[str], *, token_batch: int = TOKEN_BATCH) -> np.ndarray:
+        """Embed titles: float32 (n, E), in the order given; a step of the network takes about `token_batch` tokens.
+
+        Titles longer than the context (77 tokens) are truncated. Which titles share a step decides rounding only.
         """
         vectors = np.empty((len(titles), self.embed_dim), np.float32)
         if not titles:
             return vectors
         texts = [title[:TITLE_LIMIT] for title in titles]
-        tokens = clip.tokenize(texts, context_length=self.network.context_length, truncate=True)  # (n, 77)
-        lengths = tokens.argmax(dim=1) + 1  # the end token has the highest number
-        order = torch.argsort(lengths, stable=True)
-        for rows in order.split(batch_size):
-            batch = tokens[rows, : int(lengths[rows].max())]  # (b, T)
-            with torch.inference_mode():
-                encoded = self.network.encode_text(batch.to(self.device))
-            vectors[rows.numpy()] = _unit_rows(encoded)
+        tokens = clip.tokenize(texts, context_length=self.network.context_length, truncate=True).numpy()  # (n, 77)
+        lengths = tokens.argmax(axis=1) + 1  # the end token has the highest number
+        tower = self._text_tower
+        # neighbours share their beginnings, or have the same length where they are padded to the longest
+        order = np.lexsort(tokens.T[::-1]) if tower else np.argsort(lengths, kind="stable")
+        with torch.inference_mode():
+            for rows in _steps(order, lengths, token_batch):
+                if tower:
+                    encoded = tower(tokens[rows])
+                else:  # text attention is causal, so nothing behind the end token counts
+                    batch = torch.from_numpy(tokens[rows, : lengths[rows].max()])  # (b, T)
+                    encoded = self.network.encode_text(batch.to(self.device))
+                vectors[rows] = _unit_rows(encoded)
         return vectors
 
     def encode_images(self, pixels: torch.Tensor) -> np.ndarray:
@@ -57,9 +80,16 @@ class ClipEncoder:
         if len(pixels) == 0:
             return np.empty((0, self.embed_dim), np.float32)
         with torch.inference_mode():
+            if self._image_tower:
+                return _unit_rows(self._image_tower(pixels))
             mean, std = (torch.tensor(v, device=self.device).view(3, 1, 1) for v in (PIXEL_MEAN, PIXEL_STD))
-            encoded = self.network.encode_image((pixels.to(self.device) / 255 - mean) / std)
-        return _unit_rows(encoded)
+            return _unit_rows(self.network.encode_image((pixels.to(self.device) / 255 - mean) / std))
+
+
+def _steps(order: np.ndarray, lengths: np.ndarray, token_batch: int) -> list[np.ndarray]:
+    """Cut `order` where the tokens of the titles so far pass a multiple of `token_batch`."""
+    passed = lengths[order].cumsum() // token_batch
+    return np.split(order, np.flatnonzero(np.diff(passed)) + 1)
 
 
 def _unit_rows(encoded: torch.Tensor) -> np.ndarray:
@@ -71,10 +101,11 @@ def _unit_rows(encoded: torch.Tensor) -> np.ndarray:
         return torch.where(usable, rows / norms, torch.nan).cpu().numpy()
 
 
-def load_clip(model: str, *, device: str) -> ClipEncoder:
+def load_clip(model: str, *, device: str, image_precision: str = "float32") -> ClipEncoder:
     """Load CLIP by an official name or from a checkpoint file (a state_dict, or TorchScript as OpenAI publishes).
 
-    Weights are fp16 on a GPU and fp32 on the CPU, as `clip.load` gives them. Official weights are looked for in
+    Weights are fp16 on a GPU and fp32 on the CPU, as `clip.load` gives them; `image_precision` "int8" rounds
+    what the image tower multiplies on the CPU. Official weights are looked for in
     ~/.cache/clip, checked by their sha256, and downloaded where they are missing. A state_dict is read without
     running code (`weights_only`); TorchScript is a program by nature, so take such files from known sources only.
     Raises InputError.
@@ -86,7 +117,13 @@ def load_clip(model: str, *, device: str) -> ClipEncoder:
         embed_dim=network.text_projection.shape[1],
         resolution=network.visual.input_resolution,
         device=place,
+        image_precision=image_precision,
     )
+    if image_precision == "int8" and (place.type != "cpu" or not hasattr(network.visual, "transformer")):
+        raise InputError(
+            f"embed.image_precision = int8 is for vision transformers on the CPU; {model} on {device} is "
+            "none.\nUse float32."
+        )
     vocabulary = len(clip.clip._tokenizer.encoder)
     if network.vocab_size != vocabulary:
         raise InputError(

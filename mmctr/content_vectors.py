@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
+from mmctr.clip_images import View
 from mmctr.image_workers import Batch, read_images
 from mmctr.vector_shards import VectorShards
 
@@ -31,7 +32,7 @@ def embed_titles(
     encoder: LoadEncoder,
     *,
     shard_size: int,
-    batch_size: int,
+    token_batch: int,
     hide: bool | None,
 ) -> int:
     """Embed the titles that `store` lacks, a shard at a time; returns how many that were."""
@@ -39,7 +40,7 @@ def embed_titles(
     with tqdm(total=len(new), desc="titles", unit="title", disable=hide) as bar:
         for start in range(0, len(new), shard_size):
             keys = new[start : start + shard_size]
-            vectors = encoder().encode_titles([titles[key] for key in keys], batch_size=batch_size)
+            vectors = encoder().encode_titles([titles[key] for key in keys], token_batch=token_batch)
             store.append(keys, vectors, reasons=_reasons(vectors))
             bar.update(len(keys))
     return len(new)
@@ -54,6 +55,7 @@ def embed_images(
     batch_size: int,
     workers: int,
     max_pixels: int,
+    jpeg_draft: bool,
     hide: bool | None,
 ) -> int:
     """Embed the images that `store` lacks; a shard holds the whole batches that fit in `shard_size`.
@@ -65,10 +67,9 @@ def embed_images(
         return 0
     batches = read_images(
         [paths[key] for key in new],
-        resolution=encoder().resolution,
+        view=View(encoder().resolution, max_pixels, jpeg_draft),
         batch_size=batch_size,
         workers=workers,
-        max_pixels=max_pixels,
     )
     shard_rows = max(1, shard_size // batch_size) * batch_size
     vectors = np.empty((len(new), store.dim), np.float32)

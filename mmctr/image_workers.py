@@ -20,11 +20,12 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
-from mmctr.clip_images import MAX_PIXELS, UnreadableImage, preprocess_image
+from mmctr.clip_images import UnreadableImage, View, preprocess_image
 from mmctr.errors import InputError
 
 CHUNK = 32  # images a worker decodes per request: at R = 224 about 5 MB and a tenth of a second
@@ -34,9 +35,7 @@ Batch = tuple[np.ndarray, np.ndarray, Failures]
 Submit = Callable[[Sequence[Path], np.ndarray], Callable[[], Failures]]
 
 
-def read_images(
-    paths: Sequence[Path], *, resolution: int, batch_size: int, workers: int, max_pixels: int = MAX_PIXELS
-) -> Generator[Batch, None, None]:
+def read_images(paths: Sequence[Path], *, view: View, batch_size: int, workers: int) -> Generator[Batch, None, None]:
     """Decode `paths` in order, a few batches ahead of the caller.
 
     Yields per `batch_size` paths: positions in `paths` of the images read, int64 (b,); their pixels, uint8
@@ -48,13 +47,15 @@ def read_images(
         workers = min(workers, -(-len(paths) // CHUNK))
         submit: Submit
         if workers:
-            submit = stack.enter_context(_decoders(workers, resolution, max_pixels))
+            submit = stack.enter_context(_decoders(workers, view))
             ahead = 2 + workers * CHUNK // batch_size
         else:
-            submit, ahead = _decode_here(resolution, max_pixels), 1
+            submit, ahead = _decode_here(view), 1
         pending: deque[Callable[[], Batch]] = deque()
         for start in range(0, len(paths), batch_size):
-            pending.append(_begin_batch(submit, paths, range(start, min(start + batch_size, len(paths))), resolution))
+            pending.append(
+                _begin_batch(submit, paths, range(start, min(start + batch_size, len(paths))), view.resolution)
+            )
             if len(pending) >= ahead:
                 yield pending.popleft()()
         while pending:
@@ -78,12 +79,12 @@ def _begin_batch(submit: Submit, paths: Sequence[Path], batch: range, resolution
     return finish
 
 
-def _read_chunk(paths: Sequence[Path], pixels: np.ndarray, *, resolution: int, max_pixels: int) -> Failures:
+def _read_chunk(paths: Sequence[Path], pixels: np.ndarray, view: View) -> Failures:
     """Fill `pixels`, uint8 (n, 3, R, R); gives (row, reason) for the rows that could not be filled."""
     failures = []
     for row, path in enumerate(paths):
         try:
-            pixels[row] = preprocess_image(path, resolution, max_pixels=max_pixels)
+            pixels[row] = preprocess_image(path, view)
         except UnreadableImage as error:
             pixels[row] = 0
             failures.append((row, error.reason))
@@ -95,13 +96,13 @@ def _read_chunk(paths: Sequence[Path], pixels: np.ndarray, *, resolution: int, m
     return failures
 
 
-def _decode_here(resolution: int, max_pixels: int) -> Submit:
+def _decode_here(view: View) -> Submit:
     """The same without workers: a chunk is decoded when its result is asked for."""
-    return lambda paths, pixels: lambda: _read_chunk(paths, pixels, resolution=resolution, max_pixels=max_pixels)
+    return lambda paths, pixels: lambda: _read_chunk(paths, pixels, view)
 
 
 @contextmanager
-def _decoders(workers: int, resolution: int, max_pixels: int) -> Iterator[Submit]:
+def _decoders(workers: int, view: View) -> Iterator[Submit]:
     """Start worker processes, each with a thread that talks to it; end them on leaving, whatever they are doing."""
     idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
     started: list[_Worker] = []
@@ -116,7 +117,7 @@ def _decoders(workers: int, resolution: int, max_pixels: int) -> Iterator[Submit
 
     try:
         for _ in range(workers):
-            started.append(_Worker(resolution, max_pixels))
+            started.append(_Worker(view))
             idle.put(started[-1])
         yield lambda paths, pixels: threads.submit(read, paths, pixels).result
     finally:
@@ -131,11 +132,11 @@ def _decoders(workers: int, resolution: int, max_pixels: int) -> Iterator[Submit
 class _Worker:
     """A process that runs `serve`."""
 
-    def __init__(self, resolution: int, max_pixels: int) -> None:
+    def __init__(self, view: View) -> None:
         program = (
             "import sys, json; sys.path[:] = json.loads(sys.argv[1]); from mmctr.image_workers import serve; serve()"
         )
-        arguments = [json.dumps(sys.path), str(resolution), str(max_pixels)]
+        arguments = [json.dumps(sys.path), json.dumps(asdict(view))]
         self.complaints = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
         self.process = subprocess.Popen(
             [sys.executable, "-c", program, *arguments],
@@ -185,12 +186,12 @@ def serve() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the main process ends the workers
     replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a decoder prints must not fall among the replies
-    resolution, max_pixels = int(sys.argv[2]), int(sys.argv[3])
+    view = View(**json.loads(sys.argv[2]))
     for line in sys.stdin.buffer:
         paths = [Path(path) for path in json.loads(line)]
-        pixels = np.empty((len(paths), 3, resolution, resolution), np.uint8)
+        pixels = np.empty((len(paths), 3, view.resolution, view.resolution), np.uint8)
         try:
-            failures = _read_chunk(paths, pixels, resolution=resolution, max_pixels=max_pixels)
+            failures = _read_chunk(paths, pixels, view)
         except InputError as error:
             replies.write(json.dumps({"error": str(error)}).encode() + b"\n")
         else:

@@ -50,11 +50,20 @@ class EmbedConfig(Section):
     )
     # Batches may decide a vector's last digits, as the device may: docs/decisions/0009-batching-is-no-part-of-a-key.md
     image_batch: Annotated[int, RunsOnly()] = Field(256, ge=1, le=8192, description="images a step of the encoder")
-    title_batch: Annotated[int, RunsOnly()] = Field(256, ge=1, le=8192, description="titles a step of the encoder")
+    token_batch: Annotated[int, RunsOnly()] = Field(
+        4096, ge=1, le=1_000_000, description="tokens of titles a step of the encoder, about"
+    )
     shard_size: Annotated[int, RunsOnly()] = Field(
         1024, ge=1, le=1_000_000, description="titles or images after which work is saved"
     )
     max_pixels: int = Field(100_000_000, ge=1, description="largest image that is decoded, in pixels")
+    image_precision: Literal["float32", "int8"] = Field(
+        "float32",
+        description="of the image tower's products on a CPU; int8 is faster, vectors at a cosine of about 0.9999",
+    )
+    jpeg_draft: bool = Field(
+        False, description="decode large JPEGs at a part of their size: twice as fast, pixels a level or two off"
+    )
     max_failure_share: float = Field(
         0.2, ge=0, le=1, description="share of unreadable images above which the stage stops"
     )

@@ -47,9 +47,11 @@ def embed(
         shards=workspace.vectors / vectors_in_force(),
         shard_size=config.shard_size,
         batch_size=config.image_batch,
-        title_batch_size=config.title_batch,
+        token_batch=config.token_batch,
         workers=config.workers if config.workers is not None else max(1, (os.cpu_count() or 2) - 1),
         max_pixels=config.max_pixels,
+        jpeg_draft=config.jpeg_draft,
+        image_precision=config.image_precision,
         max_failure_share=config.max_failure_share,
     )
     figures = asdict(report)

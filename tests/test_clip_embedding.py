@@ -20,7 +20,7 @@ from tiny_clip import picture, save_tiny_clip
 import mmctr.clip_model
 from mmctr import clip_embedding
 from mmctr.clip_embedding import EmbedReport, embed_items
-from mmctr.clip_images import preprocess_image
+from mmctr.clip_images import View, preprocess_image
 from mmctr.clip_model import ClipEncoder
 from mmctr.errors import InputError
 from mmctr.vector_shards import VectorShards
@@ -59,7 +59,7 @@ class World:
 
     def embed(self, shards: str = "shards", **options: object) -> tuple[pl.DataFrame, EmbedReport]:
         items, images = options.pop("frames", None) or self.frames()
-        settings = {"workers": 0, "shard_size": SHARD, "batch_size": BATCH, "title_batch_size": BATCH} | options
+        settings = {"workers": 0, "shard_size": SHARD, "batch_size": BATCH, "token_batch": 8 * BATCH} | options
         return embed_items(
             items,
             images,
@@ -81,15 +81,15 @@ def world(tmp_path: Path, checkpoint: Path, encoder: ClipEncoder, monkeypatch: p
     class Counting:
         embed_dim, resolution = encoder.embed_dim, encoder.resolution
 
-        def encode_titles(self, titles: list[str], *, batch_size: int) -> np.ndarray:
+        def encode_titles(self, titles: list[str], *, token_batch: int) -> np.ndarray:
             world.asked_titles += titles
-            return encoder.encode_titles(titles, batch_size=batch_size)
+            return encoder.encode_titles(titles, token_batch=token_batch)
 
         def encode_images(self, pixels: torch.Tensor) -> np.ndarray:
             world.asked_images += len(pixels)
             return encoder.encode_images(pixels)
 
-    monkeypatch.setattr(mmctr.clip_model, "load_clip", lambda model, *, device: Counting())
+    monkeypatch.setattr(mmctr.clip_model, "load_clip", lambda model, *, device, image_precision: Counting())
     return world
 
 
@@ -109,7 +109,7 @@ def test_an_item_is_the_mean_of_its_two_unit_vectors(world: World, encoder: Clip
     assert frame["item_id"].to_list() == list(range(1, COUNT + 1))
     for item_id, found in frame.iter_rows():
         text = encoder.encode_titles([world.titles[item_id].strip()])[0]
-        image = encoder.encode_images(torch.from_numpy(preprocess_image(world.images[item_id], 32))[None])[0]
+        image = encoder.encode_images(torch.from_numpy(preprocess_image(world.images[item_id], View(32)))[None])[0]
         np.testing.assert_allclose([np.linalg.norm(text), np.linalg.norm(image)], 1, atol=1e-5)
         np.testing.assert_allclose(found, (text + image) / 2, atol=1e-5)
     assert report.with_both == report.items == report.embedded_titles == report.embedded_images == COUNT
@@ -124,7 +124,7 @@ def test_one_side_alone_or_none(world: World, encoder: ClipEncoder) -> None:
     np.testing.assert_allclose(found[2], encoder.encode_titles(["title only"])[0], atol=1e-5)
     np.testing.assert_allclose(found[6], encoder.encode_titles(["unreadable image"])[0], atol=1e-5)
     for item_id in (3, 4):
-        image = encoder.encode_images(torch.from_numpy(preprocess_image(world.images[item_id], 32))[None])[0]
+        image = encoder.encode_images(torch.from_numpy(preprocess_image(world.images[item_id], View(32)))[None])[0]
         np.testing.assert_allclose(found[item_id], image, atol=1e-5)
     assert not found[5].any()
     assert not found[7].any()
@@ -260,6 +260,10 @@ def test_vectors_of_another_model_or_limit_are_not_reused(world: World, tmp_path
     world.embed()
     _, report = world.embed(max_pixels=10**6)
     assert (report.reused_titles, report.reused_images) == (COUNT, 0)
+    _, report = world.embed(jpeg_draft=True)
+    assert (report.reused_titles, report.reused_images) == (COUNT, 0)
+    _, report = world.embed(image_precision="int8")
+    assert (report.reused_titles, report.reused_images) == (COUNT, 0)
     world.checkpoint = save_tiny_clip(tmp_path / "other.pt", seed=1)
     _, report = world.embed()
     assert (report.reused_titles, report.reused_images) == (0, 0)
@@ -291,15 +295,15 @@ def test_vectors_that_are_not_finite_count_as_unusable(
     class Broken:
         embed_dim, resolution = encoder.embed_dim, encoder.resolution
 
-        def encode_titles(self, titles: list[str], *, batch_size: int) -> np.ndarray:
-            rows = encoder.encode_titles(titles, batch_size=batch_size)
+        def encode_titles(self, titles: list[str], *, token_batch: int) -> np.ndarray:
+            rows = encoder.encode_titles(titles, token_batch=token_batch)
             rows[[title == "bad" for title in titles], 3] = np.inf
             return rows
 
         def encode_images(self, pixels: torch.Tensor) -> np.ndarray:
             return np.full((len(pixels), self.embed_dim), np.nan, np.float32)
 
-    monkeypatch.setattr(mmctr.clip_model, "load_clip", lambda model, *, device: Broken())
+    monkeypatch.setattr(mmctr.clip_model, "load_clip", lambda model, *, device, image_precision: Broken())
     world.titles, world.images = {1: "bad", 2: "good"}, {1: jpeg(1)}
     frame, report = world.embed(max_failure_share=1.0)
     assert not vectors(frame)[0].any()

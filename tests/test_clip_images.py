@@ -13,8 +13,9 @@ import torch
 from PIL import Image
 from tiny_clip import picture
 
-from mmctr.clip_images import UnreadableImage, preprocess_image
-from mmctr.clip_model import PIXEL_MEAN, PIXEL_STD, clip
+from mmctr.clip_images import UnreadableImage, View, preprocess_image
+from mmctr.clip_model import clip
+from mmctr.clip_towers import PIXEL_MEAN, PIXEL_STD
 
 R = 32
 
@@ -35,7 +36,7 @@ def clips_pixels(content: bytes, resolution: int = R) -> np.ndarray:
 
 
 def assert_like_clip(content: bytes, resolution: int = R) -> None:
-    found = preprocess_image(content, resolution)
+    found = preprocess_image(content, View(resolution))
     assert found.dtype == np.uint8
     assert found.shape == (3, resolution, resolution)
     assert found.flags["C_CONTIGUOUS"]
@@ -92,10 +93,10 @@ USED = {
 @pytest.mark.parametrize("name", USED)
 def test_kinds_that_are_used(name: str) -> None:
     if name.startswith("one pixel"):  # CLIP's own way would build an image of 32 x 640,000 first
-        assert (preprocess_image(USED[name], R) == 77).all()
+        assert (preprocess_image(USED[name], View(R)) == 77).all()
     elif name.endswith("with alpha"):  # the colour of a nearly transparent pixel is coarse, also within Pillow
         lower = slice(R // 2, None)
-        distance = preprocess_image(USED[name], R).astype(int) - clips_pixels(USED[name])
+        distance = preprocess_image(USED[name], View(R)).astype(int) - clips_pixels(USED[name])
         assert np.abs(distance[:, lower]).max() <= 2
         assert np.abs(distance).mean() < 0.3
     else:
@@ -103,15 +104,39 @@ def test_kinds_that_are_used(name: str) -> None:
 
 
 def test_the_orientation_of_exif_is_not_applied() -> None:
-    upright = preprocess_image(encoded(picture(3), "JPEG"), R)
-    np.testing.assert_array_equal(preprocess_image(exif_rotated(), R), upright)
+    upright = preprocess_image(encoded(picture(3), "JPEG"), View(R))
+    np.testing.assert_array_equal(preprocess_image(exif_rotated(), View(R)), upright)
+
+
+@pytest.mark.parametrize("size", [(640, 360), (361, 643), (1920, 1080)])
+def test_a_draft_of_a_large_jpeg_is_nearly_the_same(size: tuple[int, int]) -> None:
+    content = encoded(picture(2, width=size[0], height=size[1]), "JPEG")
+    exact, draft = (preprocess_image(content, View(R, jpeg_draft=wanted)).astype(int) for wanted in (False, True))
+    distance = np.abs(draft - exact)
+    assert 0 < distance.mean() < 1
+    assert distance.max() <= 8
+
+
+def test_a_draft_is_for_large_jpegs_only() -> None:
+    large = picture(2, width=640, height=360)
+    for content in (encoded(large, "PNG"), encoded(large, "WEBP"), USED["jpeg"], USED["CMYK jpeg"]):
+        draft = preprocess_image(content, View(R, jpeg_draft=True))
+        np.testing.assert_array_equal(draft, preprocess_image(content, View(R)))
+
+
+def test_a_draft_keeps_the_guards() -> None:
+    content = encoded(picture(2, width=640, height=360), "JPEG")
+    with pytest.raises(UnreadableImage, match="more than 230399 pixels"):
+        preprocess_image(content, View(R, max_pixels=640 * 360 - 1, jpeg_draft=True))
+    with pytest.raises(UnreadableImage, match="truncated"):
+        preprocess_image(content[: len(content) // 2], View(R, jpeg_draft=True))
 
 
 def test_16_bit_grey_is_scaled_where_clip_turns_it_white() -> None:
     levels = np.linspace(0, 65_535, 96 * 54).reshape(54, 96)
     deep = encoded(Image.fromarray(levels.astype(np.uint16)), "PNG")
     shallow = encoded(Image.fromarray((levels / 256).astype(np.uint8)), "PNG")
-    np.testing.assert_array_equal(preprocess_image(deep, R), preprocess_image(shallow, R))
+    np.testing.assert_array_equal(preprocess_image(deep, View(R)), preprocess_image(shallow, View(R)))
     assert clips_pixels(deep).mean() > 250
 
 
@@ -151,18 +176,18 @@ def test_what_is_refused(name: str, tmp_path: Path) -> None:
     path.write_bytes(content)
     for source in (content, path):
         with pytest.raises(UnreadableImage) as error:
-            preprocess_image(source, R)
+            preprocess_image(source, View(R))
         assert error.value.reason == reason
 
 
 def test_the_pixel_limit_is_the_callers_and_pillows_is_left_alone() -> None:
     before = Image.MAX_IMAGE_PIXELS
     content = encoded(picture(0, width=40, height=25), "PNG")
-    assert preprocess_image(content, R, max_pixels=1000).shape == (3, R, R)
+    assert preprocess_image(content, View(R, max_pixels=1000)).shape == (3, R, R)
     with pytest.raises(UnreadableImage, match="more than 999 pixels"):
-        preprocess_image(content, R, max_pixels=999)
+        preprocess_image(content, View(R, max_pixels=999))
     with pytest.raises(UnreadableImage, match="truncated"):  # the limit may also be above Pillow's own
-        preprocess_image(png_claiming(15_000, 15_000), R, max_pixels=300_000_000)
+        preprocess_image(png_claiming(15_000, 15_000), View(R, max_pixels=300_000_000))
     assert before == Image.MAX_IMAGE_PIXELS
 
 
@@ -174,10 +199,12 @@ def test_flipped_and_cut_bytes_never_do_worse_than_unreadable() -> None:
             for position in random.integers(0, len(content), 4):
                 content[position] = random.integers(256)
             with suppress(UnreadableImage):
-                found = preprocess_image(bytes(content[: random.integers(1, 2 * len(content))]), R, max_pixels=10**6)
+                found = preprocess_image(
+                    bytes(content[: random.integers(1, 2 * len(content))]), View(R, max_pixels=10**6)
+                )
                 assert found.shape == (3, R, R)
 
 
 def test_a_path_that_cannot_be_opened_is_not_called_unreadable(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        preprocess_image(tmp_path / "absent.jpg", R)
+        preprocess_image(tmp_path / "absent.jpg", View(R))

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from tiny_clip import picture, save_tiny_clip, tiny_network
 
-from mmctr.clip_images import preprocess_image
+from mmctr.clip_images import View, preprocess_image
 from mmctr.clip_model import ClipEncoder, clip, clip_width, load_clip
 from mmctr.errors import InputError
 
@@ -44,7 +44,7 @@ def test_the_encoder_tells_its_sizes(encoder: ClipEncoder) -> None:
 def test_titles_equal_clips_own_encoding_of_77_tokens(encoder: ClipEncoder) -> None:
     with torch.inference_mode():
         expected = unit_rows(encoder.network.encode_text(clip.tokenize(TITLES, truncate=True)))
-    found = encoder.encode_titles(TITLES, batch_size=3)
+    found = encoder.encode_titles(TITLES, token_batch=100)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected, atol=1e-5)
     assert len(np.unique(found.round(3), axis=0)) == len(TITLES) - 1  # to CLIP a text ends where its end token stands
@@ -61,7 +61,7 @@ def test_images_equal_clips_own_preprocessing_and_encoding(encoder: ClipEncoder)
     transform = clip.clip._transform(32)
     with torch.inference_mode():
         expected = unit_rows(encoder.network.encode_image(torch.stack([transform(image) for image in images])))
-    pixels = torch.stack([torch.from_numpy(preprocess_image(png(image), 32)) for image in images])
+    pixels = torch.stack([torch.from_numpy(preprocess_image(png(image), View(32))) for image in images])
     np.testing.assert_allclose(encoder.encode_images(pixels), expected, atol=3e-3)  # a pixel may differ by 1/255
     exact = torch.stack([transform(image) for image in images])
     levels = exact * torch.tensor([0.26862954, 0.26130258, 0.27577711]).view(3, 1, 1)
@@ -195,6 +195,14 @@ def test_the_width_is_told_without_building_the_network(tmp_path: Path) -> None:
 
 def test_a_foreign_vocabulary_is_refused(tmp_path: Path) -> None:
     assert "has 1000" in refused(save_tiny_clip(tmp_path / "foreign.pt", vocabulary=1000))
+
+
+def test_int8_is_refused_where_it_does_not_exist(tmp_path: Path, checkpoint: Path) -> None:
+    network = clip.model.CLIP(128, 32, (1, 1, 1, 1), 2, None, 77, 49408, 64, 1, 1)
+    torch.save(network.state_dict(), tmp_path / "resnet.pt")
+    assert load_clip(str(checkpoint), device="cpu", image_precision="int8").image_precision == "int8"
+    with pytest.raises(InputError, match=r"image_precision = int8 is for vision transformers on the CPU; .*\nUse"):
+        load_clip(str(tmp_path / "resnet.pt"), device="cpu", image_precision="int8")
 
 
 def test_an_absent_device_is_refused(checkpoint: Path) -> None:
