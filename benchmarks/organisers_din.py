@@ -33,7 +33,7 @@ INFINITY_BITS = 0x7F80_0000
 
 @dataclass(frozen=True)
 class ItemInfo:
-    """What is known of each item: (V + 1, 5) int64 tags with 0 as padding, (V + 1, 128) float32 content; row 0 is zero."""
+    """Of each item: (V + 1, 5) int64 tags with 0 as padding, and (V + 1, 128) float32 content. Row 0 is zero."""
 
     tags: Tensor
     content: Tensor

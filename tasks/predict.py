@@ -13,6 +13,7 @@ def predict(place: Place, *, config: PredictConfig, test: FileRef, checkpoint: F
     from mmctr.click_split import load_split
     from mmctr.device import resolve_device
     from mmctr.item_table import load_item_table
+    from mmctr.placement import placed
     from mmctr.prediction import predict_probabilities
     from mmctr.submission import check_submission, write_prediction, zip_prediction
     from mmctr.tables import read_table
@@ -23,8 +24,8 @@ def predict(place: Place, *, config: PredictConfig, test: FileRef, checkpoint: F
     trained = load_checkpoint(workspace.path(checkpoint))
     device = resolve_device(place.device)
     model = restore_model(trained, table=items).to(device)
-    split = load_split(workspace.path(test), table=items, max_len=trained.max_len, with_label=False).to(device)
-    probabilities = predict_probabilities(model, split, batch_size=config.batch_size)
+    split = load_split(workspace.path(test), table=items, max_len=trained.max_len, with_label=False)
+    probabilities = predict_probabilities(model, placed(split, model.device), batch_size=config.batch_size)
     ids = read_table(workspace.path(test), columns=["ID"])["ID"]
     write_prediction(ids, probabilities, folder / "prediction.csv")
     zip_prediction(folder / "prediction.csv", folder / "prediction.zip")
