@@ -50,7 +50,7 @@ class Linear:
 
 
 def din_layers(model: DIN, *, rows: int, items: int) -> list[Linear]:
-    """Of a step of the mission's DIN on B = `rows` and N = `items`. A frozen table needs no gradient of q, k and q * k."""
+    """Of a step of the mission's DIN on B = `rows` and N = `items`; items that are frozen need no gradient."""
     dim, trained = model.items.embedding_dim, model.items.weight.requires_grad
     hidden = [model.attention.first.out_features]
     hidden += [layer.out_features for layer in model.attention.rest if isinstance(layer, torch.nn.Linear)]

@@ -193,3 +193,23 @@ def test_the_checkpoints_keys_are_stable():
         "views_emb.weight",
     ]
     assert model.likes_emb.weight.shape == (20, LEVEL_DIM)
+
+
+@pytest.mark.parametrize(("training", "rows"), [(True, 30), (False, 30), (True, 1), (True, 0)])
+def test_dices_gradient_is_that_of_its_formula(training, rows):
+    torch.manual_seed(0)
+    dice = Dice(3).double().train(training)
+    with torch.no_grad():
+        dice.alpha.normal_()
+        dice.running_var.fill_(2.0)
+    x = torch.randn(rows, 3, dtype=torch.float64, requires_grad=True)
+    averages = dice.running_mean.clone(), dice.running_var.clone()
+    from_batch = training and rows > 1
+    mean, var = (x.mean(0), x.var(0, unbiased=False)) if from_batch else averages
+    p = torch.sigmoid((x - mean) / (var + dice.eps).sqrt())
+    expected = p * x + (1 - p) * dice.alpha * x
+    toward = torch.randn(rows, 3, dtype=torch.float64)
+    found = dice(x)
+    assert torch.allclose(found, expected)
+    for a, b in zip(*(torch.autograd.grad(y, (x, dice.alpha), toward) for y in (found, expected)), strict=True):
+        assert torch.allclose(a, b)
