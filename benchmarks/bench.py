@@ -17,7 +17,7 @@ from pathlib import Path
 import parts_data
 import parts_embed
 import parts_model
-from side_by_side import Row
+from side_by_side import MissingPeer, Row
 
 import flows  # noqa: F401  the settings that a run has
 
@@ -25,6 +25,8 @@ HERE = Path(__file__).resolve().parent
 PARTS: dict[str, Callable[[Path], list[Row]]] = {
     "load": parts_data.load,
     "train": parts_model.train,
+    "organisers": parts_model.organisers,
+    "share": parts_model.share,
     "predict": parts_model.predict,
     "auc": parts_model.evaluate,
     "extract": parts_data.extract,
@@ -50,15 +52,28 @@ def main() -> None:
     kept = _kept(HERE / "results.json")
     for name in chosen.only or PARTS:
         print(f"{name} ...", file=sys.stderr, flush=True)
-        rows = [row.as_dict() for row in PARTS[name](chosen.folder)]
+        try:
+            rows = [row.as_dict() for row in PARTS[name](chosen.folder)]
+        except MissingPeer as missing:
+            print(f"not measured: {missing}", file=sys.stderr, flush=True)
+            kept["missing"][name] = str(missing)
+            kept["parts"].pop(name, None)
+            _write(kept)
+            continue
+        kept["missing"].pop(name, None)
         kept["parts"][name] = {"date": date.today().isoformat(), "machine": _machine(), "rows": rows}
-        (HERE / "results.json").write_text(json.dumps(kept, indent=1) + "\n")
-        (HERE / "RESULTS.md").write_text(_page(kept))
+        _write(kept)
         print(_table(rows), flush=True)
 
 
 def _kept(path: Path) -> dict:
-    return json.loads(path.read_text()) if path.is_file() else {"parts": {}}
+    kept = json.loads(path.read_text()) if path.is_file() else {"parts": {}}
+    return {"missing": {}, **kept}
+
+
+def _write(kept: dict) -> None:
+    (HERE / "results.json").write_text(json.dumps(kept, indent=1) + "\n")
+    (HERE / "RESULTS.md").write_text(_page(kept))
 
 
 def _machine() -> str:
@@ -86,8 +101,9 @@ def _page(kept: dict) -> str:
         part = kept["parts"][name]
         sections.append(f"## {name}\n\n{_table(part['rows'])}\n\n{part['date']}, {part['machine']}")
     head = "# Side by side\n\nMedians of both sides, called in turn. `make bench` writes this page."
-    missing = [name for name in PARTS if name not in kept["parts"]]
-    return "\n\n".join([head, *sections, *([f"Not measured: {', '.join(missing)}."] if missing else [])]) + "\n"
+    without = [f"{name}, needs {peer}" for name, peer in kept["missing"].items()]
+    without += [name for name in PARTS if name not in kept["parts"] and name not in kept["missing"]]
+    return "\n\n".join([head, *sections, *([f"Not measured: {'; '.join(without)}."] if without else [])]) + "\n"
 
 
 if __name__ == "__main__":

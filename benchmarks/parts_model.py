@@ -1,10 +1,14 @@
-"""Training, prediction and evaluation beside the padded reference and scikit-learn."""
+"""Training, prediction and evaluation beside the padded reference, FuxiCTR, bare matrix products and scikit-learn."""
 
 import copy
+from collections.abc import Callable
 from pathlib import Path
 
+import fuxictr_peer
 import numpy as np
 import torch
+from matrix_work import Linear, bare, din_layers, operations, organisers_layers, square
+from organisers_din import OrganisersDIN, Trainer, item_info
 from padded_din import PaddedClicks, PaddedDIN, padded_loader
 from real_shape import item_table, write_clicks
 from side_by_side import Row, in_turn
@@ -13,11 +17,14 @@ from torch import nn
 
 from mmctr.click_split import load_split
 from mmctr.din import DIN
+from mmctr.item_table import ItemTable
+from mmctr.memory import kept_memory
 from mmctr.metrics import auc
 from mmctr.prediction import predict_logits
-from mmctr.training import Recipe, smoothed_loss, train_epoch
+from mmctr.training import Recipe, optimizer_and_schedule, smoothed_loss, train_epoch, train_step
 
 TRAIN_ROWS, TEST_ROWS, BATCH, PADDED_SHARE = 200_000, 379_142, 4096, 8
+ORGANISERS_BATCH = 8192
 
 
 def train(folder: Path) -> list[Row]:
@@ -28,9 +35,7 @@ def train(folder: Path) -> list[Row]:
     split, padded = load_split(path, table=table, with_label=True), PaddedClicks(few, table=table)
     rows, recipe = [], Recipe(batch_size=BATCH)
     for freeze in (False, True):
-        torch.manual_seed(0)
-        model = DIN(len(table.item_ids), 128, freeze=freeze)
-        model.set_item_table(torch.from_numpy(table.weights))
+        model = started(table, freeze=freeze)
         reference = PaddedDIN(copy.deepcopy(model))
         ours = torch.optim.AdamW([w for w in model.parameters() if w.requires_grad], weight_decay=1e-4, fused=True)
         peers = torch.optim.AdamW([w for w in reference.parameters() if w.requires_grad], weight_decay=1e-4)
@@ -44,6 +49,14 @@ def train(folder: Path) -> list[Row]:
     return rows
 
 
+def started(table: ItemTable, *, freeze: bool) -> DIN:
+    """The mission's DIN before its first step."""
+    torch.manual_seed(0)
+    model = DIN(len(table.item_ids), 128, freeze=freeze)
+    model.set_item_table(torch.from_numpy(table.weights))
+    return model
+
+
 def padded_epoch(model: PaddedDIN, clicks: PaddedClicks, optimizer: torch.optim.Optimizer) -> None:
     """An epoch as most code has it."""
     model.train()
@@ -53,6 +66,68 @@ def padded_epoch(model: PaddedDIN, clicks: PaddedClicks, optimizer: torch.optim.
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 5.0)
         optimizer.step()
+
+
+def organisers(folder: Path) -> list[Row]:
+    """Steps of the organisers' architecture on batches of 8,192 rows, beside FuxiCTR's step on the same rows.
+
+    Raises:
+        MissingPeer: FuxiCTR is not installed.
+    """
+    table = item_table()
+    info = item_info(table.weights)
+    peer = fuxictr_peer.peer(info, folder=folder).train()
+    split = load_split(write_clicks(folder / "train200k.parquet", TRAIN_ROWS), table=table, with_label=True)
+    batch = split.take(torch.randperm(TRAIN_ROWS, generator=torch.Generator().manual_seed(0))[:ORGANISERS_BATCH])
+    torch.manual_seed(0)
+    trainer = Trainer(OrganisersDIN(info).train())
+    with kept_memory():
+        seconds = in_turn(
+            lambda: trainer.step(batch), lambda: peer.train_step(fuxictr_peer.padded(batch, info)), repeats=3
+        )
+    speeds = [ORGANISERS_BATCH / each for each in seconds]
+    return [Row("train, the organisers' architecture", *speeds, "rows/s", "FuxiCTR 2.3.7, batch 8192", "20 x", 3)]
+
+
+def share(folder: Path) -> list[Row]:
+    """How much of the matrix products' rate a training step reaches, beside the same products run bare, and squares."""
+    table = item_table()
+    split = load_split(write_clicks(folder / "train200k.parquet", TRAIN_ROWS), table=table, with_label=True)
+    order = torch.randperm(TRAIN_ROWS, generator=torch.Generator().manual_seed(0))
+    rows, recipe = [], Recipe(batch_size=BATCH)
+    for freeze in (False, True):
+        model = started(table, freeze=freeze).train()
+        optimizer, _ = optimizer_and_schedule(model, recipe=recipe)
+        for group in optimizer.param_groups:
+            for weight in group["params"]:
+                weight.grad = torch.zeros_like(weight)
+        layers = din_layers(model, rows=BATCH, items=len(split.take(order[:BATCH]).history))
+        name = f"mission's DIN, {'frozen' if freeze else 'trained'} items"
+        rows += shares(
+            name, lambda m=model, o=optimizer: train_step(m, split.take(order[:BATCH]), o, recipe=recipe), layers
+        )
+    info = item_info(table.weights)
+    trainer = Trainer(OrganisersDIN(info).train())
+    batch = split.take(order[:ORGANISERS_BATCH])
+    different = len(torch.cat([batch.target, batch.history]).unique())
+    layers = organisers_layers(rows=ORGANISERS_BATCH, items=len(batch.history), different=different)
+    return rows + shares("the organisers' architecture", lambda: trainer.step(batch), layers)
+
+
+def shares(name: str, step: Callable[[], object], layers: list[Linear]) -> list[Row]:
+    """Two rows: GFLOP/s of the step by its products' operations, beside the bare rate and that of squares."""
+    needed = operations(layers)
+    squares, in_squares = square(needed)
+    rows = []
+    with kept_memory():
+        for beside, run, count in (
+            ("its products, bare", bare(layers), needed),
+            ("square products", squares, in_squares),
+        ):
+            seconds, bare_seconds = in_turn(step, run, repeats=7)
+            speeds = (needed / seconds / 1e9, count / bare_seconds / 1e9)
+            rows.append(Row(f"train step, {name}", *speeds, "GFLOP/s", beside, "0.5 x", 7))
+    return rows
 
 
 def predict(folder: Path) -> list[Row]:

@@ -10,6 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 
+class MissingPeer(Exception):  # noqa: N818
+    """A peer that is not installed, and what installs it."""
+
+
 @dataclass(frozen=True)
 class Row:
     """One line of the table: medians of both sides in `unit`, and how much better ours is."""

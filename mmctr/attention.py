@@ -26,9 +26,7 @@ class TargetAttention(nn.Module):
     """One weight for each history item from an MLP on `[q, k, q - k, q * k]`, and their weighted sum for each row.
 
     The weights are not normalised by a softmax, so that the interest keeps its intensity (Zhou et al., KDD 2018,
-    section 4.3). The first layer is linear in its four blocks, `W1 q + W2 k + W3 (q - k) + W4 (q * k)`, which equals
-    `(W1 + W3) q + (W2 - W3) k + W4 (q * k)`: the part of the target is computed once for each row, and nothing is
-    concatenated four wide. Parameters are those of the plain layer.
+    section 4.3). Parameters are those of the plain layers.
 
     Args:
         dim: D.
@@ -55,15 +53,28 @@ class TargetAttention(nn.Module):
         Returns:
             (B, D) interest; zero for a row without history.
         """
-        weights = self.weights(query, keys, row)  # (N, 1)
-        interest = torch.zeros_like(query)
-        return interest.index_add(0, row, (weights * keys).to(interest.dtype))  # (B, D)
+        return pool(self.weights(query, keys, row), keys, row, rows=len(query))
 
     def weights(self, query: Tensor, keys: Tensor, row: Tensor) -> Tensor:
         """(N, 1) attention weight of each history item; arguments as in `forward`."""
-        w_q, w_k, w_diff, w_prod = self.first.weight.chunk(4, dim=1)  # (H, D) each
-        of_query = torch.addmm(self.first.bias, query, (w_q + w_diff).T)  # (B, H)
-        of_keys = keys @ (w_k - w_diff).T  # (N, H)
-        of_product = (query.index_select(0, row) * keys) @ w_prod.T  # (N, H)
-        hidden = of_keys + of_product + of_query.index_select(0, row)  # (N, H)
+        hidden = first_layer(self.first, query, keys, row)  # (N, H)
         return self.last(self.rest(self.first_dropout(self.first_dice(hidden))))
+
+
+def first_layer(layer: nn.Linear, query: Tensor, keys: Tensor, row: Tensor) -> Tensor:
+    """`layer([q, k, q - k, q * k])` of each history item, (N, H), without that matrix of 4 D columns.
+
+    The layer is linear in its four blocks: `W1 q + W2 k + W3 (q - k) + W4 (q * k)` equals
+    `(W1 + W3) q + (W2 - W3) k + W4 (q * k)`. So the part of the target is computed once for each row, and nothing is
+    concatenated. Arguments as in `TargetAttention.forward`; `layer` is a plain one from 4 D to H.
+    """
+    w_q, w_k, w_diff, w_prod = layer.weight.chunk(4, dim=1)  # (H, D) each
+    of_query = torch.addmm(layer.bias, query, (w_q + w_diff).T)  # (B, H)
+    hidden = torch.addmm(of_query.index_select(0, row), keys, (w_k - w_diff).T)  # (N, H)
+    return torch.addmm(hidden, query.index_select(0, row) * keys, w_prod.T)
+
+
+def pool(weights: Tensor, keys: Tensor, row: Tensor, *, rows: int) -> Tensor:
+    """(rows, D) sum of (N, D) `keys` over each row, times their (N, 1) `weights`; zero for a row without history."""
+    interest = keys.new_zeros(rows, keys.shape[1])
+    return interest.index_add(0, row, (weights * keys).to(keys.dtype))

@@ -100,6 +100,7 @@ class ClickSplit:
     def batches(self, batch_size: int, *, order: Tensor | None = None) -> Iterator[Batch]:
         """All rows in batches of at most `batch_size`, in file order, or those of `order`, int64 row numbers."""
         rows = len(self) if order is None else len(order)
+        order = None if order is None else order.to(self.target.device)
         for start in range(0, rows, batch_size):
             stop = min(start + batch_size, rows)
             yield self.slice(start, stop) if order is None else self.take(order[start:stop])

@@ -21,6 +21,8 @@ LEVEL_STD = 0.05  # initial spread of the level embeddings, about that of the it
 class DIN(nn.Module):
     """Target attention over the history, then a tower on `[target, interest, likes, views]`; one logit a row.
 
+    The gradient of the item table is sparse, as a batch touches few of its rows; added to a dense one it stays dense.
+
     Args:
         num_items: V; the item table has V + 1 rows, row 0 is padding and stays zero.
         dim: D.
@@ -41,13 +43,18 @@ class DIN(nn.Module):
         freeze: bool = False,
     ) -> None:
         super().__init__()
-        self.items = nn.Embedding(num_items + 1, dim, padding_idx=PADDING_IDX)
+        self.items = nn.Embedding(num_items + 1, dim, padding_idx=PADDING_IDX, sparse=True)
         self.items.weight.requires_grad_(not freeze)
         self.likes_emb = level_embedding()
         self.views_emb = level_embedding()
         self.attention = TargetAttention(dim, hidden=attention_hidden, dropout=dropout)
         self.tower = mlp([2 * dim + 2 * LEVEL_DIM, *tower_hidden], dropout=dropout)
         self.logit = nn.Linear(tower_hidden[-1], 1)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model lies."""
+        return self.items.weight.device
 
     def set_item_table(self, weights: Tensor) -> None:
         """Start the item embeddings from `weights`, (V + 1, D) float32 with a zero row 0."""

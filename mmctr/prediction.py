@@ -8,7 +8,9 @@ from torch import nn
 from mmctr.click_split import ClickSplit
 from mmctr.errors import InputError
 from mmctr.item_table import PADDING_IDX
+from mmctr.memory import kept_memory
 from mmctr.numerics import autocast, deterministic
+from mmctr.placement import StreamedSplit
 
 
 def check_targets_known(split: ClickSplit, *, min_share: float) -> None:
@@ -27,17 +29,19 @@ def check_targets_known(split: ClickSplit, *, min_share: float) -> None:
 
 
 @torch.inference_mode()
-def predict_logits(model: nn.Module, split: ClickSplit, *, batch_size: int) -> npt.NDArray[np.float32]:
-    """(R,) float32 logits of every row of `split`, which lies on the model's device, in its order."""
+def predict_logits(model: nn.Module, split: ClickSplit | StreamedSplit, *, batch_size: int) -> npt.NDArray[np.float32]:
+    """(R,) float32 logits of every row of `split`, whose batches lie on the model's device, in its order."""
     model.eval()
-    device = split.target.device
+    device = next(model.parameters()).device
     parts = []
-    with deterministic(), autocast(device):
+    with kept_memory(), deterministic(), autocast(device):
         for batch in split.batches(batch_size):
             parts.append(model(batch))
     return torch.cat(parts).cpu().numpy() if parts else np.zeros(0, dtype=np.float32)
 
 
-def predict_probabilities(model: nn.Module, split: ClickSplit, *, batch_size: int) -> npt.NDArray[np.float32]:
+def predict_probabilities(
+    model: nn.Module, split: ClickSplit | StreamedSplit, *, batch_size: int
+) -> npt.NDArray[np.float32]:
     """(R,) float32 probabilities of a click, strictly as the sigmoid of the logits."""
     return torch.sigmoid(torch.from_numpy(predict_logits(model, split, batch_size=batch_size))).numpy()

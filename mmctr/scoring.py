@@ -6,6 +6,7 @@ from pathlib import Path
 from mmctr.checkpoint import Checkpoint, restore_model
 from mmctr.click_split import load_split
 from mmctr.metrics import auc, logloss
+from mmctr.placement import placed
 from mmctr.prediction import predict_logits
 
 
@@ -29,5 +30,5 @@ def score_checkpoint(checkpoint: Checkpoint, clicks: Path, *, device: str, batch
     assert split.label is not None
     labels = split.label.numpy()
     model = restore_model(checkpoint).to(device)
-    logits = predict_logits(model, split.to(device), batch_size=batch_size)
+    logits = predict_logits(model, placed(split, model.device), batch_size=batch_size)
     return Score(auc=auc(labels, logits), logloss=logloss(labels, logits))

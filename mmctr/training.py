@@ -12,14 +12,18 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.optim import AdamW, Optimizer
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 from tqdm import tqdm
 
 from mmctr.checkpoint import Architecture, Checkpoint
-from mmctr.click_split import ClickSplit
+from mmctr.click_split import Batch, ClickSplit
 from mmctr.din import DIN
 from mmctr.item_table import ItemTable
+from mmctr.memory import kept_memory
 from mmctr.metrics import auc, logloss
 from mmctr.numerics import autocast, deterministic
+from mmctr.placement import StreamedSplit, placed
 from mmctr.prediction import predict_logits
 from mmctr.training_state import Begun, Epoch, Progress, generators, restore_state, save_state, set_generators
 from mmctr.warm_start import start_from
@@ -107,7 +111,7 @@ def fit(
 
     Args:
         model: on the device to train on; its weights are those of the last epoch afterwards.
-        train: packed split with labels; it is moved to the model's device, as `valid` is.
+        train: packed split with labels; it lies on the model's device meanwhile if it fits there, as `valid` does.
         valid: packed split with labels, both classes among them.
         recipe: how to train.
         state: file that holds the training meanwhile. Where it exists, training goes on from it.
@@ -118,13 +122,8 @@ def fit(
     Returns:
         The epochs, those of an earlier process included, with the best epoch's weights on the CPU.
     """
-    device = model.items.weight.device
-    train, valid = train.to(device), valid.to(device)
-    weights = [weight for weight in model.parameters() if weight.requires_grad]
-    optimizer = torch.optim.AdamW(weights, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True)
-    schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(
-        optimizer, mode="max", factor=recipe.plateau_factor, patience=recipe.plateau_patience, threshold=0.0
-    )
+    train_rows, valid_rows = placed(train, model.device), placed(valid, model.device)
+    optimizer, schedule = optimizer_and_schedule(model, recipe=recipe)
     done = Progress()
     if state is not None and state.exists():
         done = restore_state(state, model, optimizer, schedule)
@@ -134,38 +133,51 @@ def fit(
         if state is not None:
             save_state(state, model, optimizer, schedule, done)
 
+    def one_epoch(number: int) -> Epoch:
+        rate, trained = optimizer.param_groups[0]["lr"], done.begun.rows if done.begun else 0
+        started = time.perf_counter()
+        loss = train_epoch(
+            model,
+            train_rows,
+            optimizer,
+            recipe=recipe,
+            number=number,
+            begun=done.begun,
+            save=save,
+            save_seconds=save_seconds,
+            progress=progress,
+        )
+        speed = (len(train) - trained) / (time.perf_counter() - started)
+        return Epoch(number, loss, *evaluate(model, valid_rows, recipe=recipe), rate, speed)
+
     for epoch in done.history:
         on_epoch(epoch)
     with deterministic():
         while len(done.history) < recipe.epochs and len(done.history) - done.best_epoch < recipe.patience:
-            number, rate = len(done.history) + 1, optimizer.param_groups[0]["lr"]
-            trained = done.begun.rows if done.begun else 0
-            started = time.perf_counter()
-            loss = train_epoch(
-                model,
-                train,
-                optimizer,
-                recipe=recipe,
-                number=number,
-                begun=done.begun,
-                save=save,
-                save_seconds=save_seconds,
-                progress=progress,
-            )
-            speed = (len(train) - trained) / (time.perf_counter() - started)
-            epoch = Epoch(number, loss, *evaluate(model, valid, recipe=recipe), rate, speed)
+            epoch = one_epoch(len(done.history) + 1)
             schedule.step(epoch.valid_auc)
-            done.history.append(epoch)
-            if done.best_epoch == 0 or epoch.valid_auc > done.best.valid_auc:
-                done.best_epoch = number
-                done.best_weights = {name: value.cpu().clone() for name, value in model.state_dict().items()}
+            done.add(epoch, model)
             save(None)
             on_epoch(epoch)
     return done
 
 
-def evaluate(model: DIN, valid: ClickSplit, *, recipe: Recipe) -> tuple[float, float]:
-    """AUC and logloss of `valid`, which lies on the model's device."""
+def optimizer_and_schedule(model: DIN, *, recipe: Recipe) -> tuple[AdamW, ReduceLROnPlateau]:
+    """AdamW on the weights that are trained, and the schedule that lowers its rate."""
+    optimizer = AdamW(trained(model), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True)
+    schedule = ReduceLROnPlateau(
+        optimizer, mode="max", factor=recipe.plateau_factor, patience=recipe.plateau_patience, threshold=0.0
+    )
+    return optimizer, schedule
+
+
+def trained(model: nn.Module) -> list[nn.Parameter]:
+    """The weights that are not frozen."""
+    return [weight for weight in model.parameters() if weight.requires_grad]
+
+
+def evaluate(model: DIN, valid: ClickSplit | StreamedSplit, *, recipe: Recipe) -> tuple[float, float]:
+    """AUC and logloss of `valid`."""
     assert valid.label is not None
     logits = predict_logits(model, valid, batch_size=recipe.batch_size)
     labels = valid.label.cpu().numpy()
@@ -174,8 +186,8 @@ def evaluate(model: DIN, valid: ClickSplit, *, recipe: Recipe) -> tuple[float, f
 
 def train_epoch(
     model: DIN,
-    train: ClickSplit,
-    optimizer: torch.optim.Optimizer,
+    train: ClickSplit | StreamedSplit,
+    optimizer: Optimizer,
     *,
     recipe: Recipe,
     number: int,
@@ -189,34 +201,40 @@ def train_epoch(
     The order of rows and dropout are drawn from the seed and the epoch's `number`. `save` is called every
     `save_seconds` with how far the epoch has come. Returns the mean loss of all its rows.
     """
-    device = model.items.weight.device
-    seed = recipe.seed * SEED_STRIDE + number
-    order = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed)).to(device)
+    device, seed = model.device, recipe.seed * SEED_STRIDE + number
+    order = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))
     rows = begun.rows if begun else 0
     loss_sum = torch.full((), begun.loss_sum if begun else 0.0, dtype=torch.float64, device=device)
-    weights = [weight for weight in model.parameters() if weight.requires_grad]
+    for weight in trained(model):
+        weight.grad = torch.zeros_like(weight)  # the sparse gradient of the items is added to it in place
     hide = None if progress is None else not progress
     bar = tqdm(total=len(train), initial=rows, desc=f"epoch {number}", unit="row", unit_scale=True, disable=hide)
     model.train()
-    with bar, torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    with kept_memory(), bar, torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         if begun:
             set_generators(begun.generators, device)
         saved = time.perf_counter()
         for batch in train.batches(recipe.batch_size, order=order[rows:]):
-            with autocast(device):
-                loss = smoothed_loss(model(batch), batch.label, smoothing=recipe.label_smoothing)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            nn.utils.clip_grad_norm_(weights, recipe.clip_norm, foreach=True)
-            optimizer.step()
-            loss_sum += loss.detach().double() * len(batch.target)
+            loss = train_step(model, batch, optimizer, recipe=recipe)
+            loss_sum += loss.double() * len(batch.target)
             rows += len(batch.target)
             bar.update(len(batch.target))
             if time.perf_counter() - saved > save_seconds and rows < len(train):
                 save(Begun(rows, float(loss_sum), generators(device)))
                 saved = time.perf_counter()
     return float(loss_sum) / len(train)
+
+
+def train_step(model: DIN, batch: Batch, optimizer: Optimizer, *, recipe: Recipe) -> Tensor:
+    """One step of the optimizer on weights that have dense gradients already; gives the batch's mean loss."""
+    with autocast(model.device):
+        loss = smoothed_loss(model(batch), batch.label, smoothing=recipe.label_smoothing)
+    optimizer.zero_grad(set_to_none=False)
+    loss.backward()
+    nn.utils.clip_grad_norm_(trained(model), recipe.clip_norm, foreach=True)
+    optimizer.step()
+    return loss.detach()
 
 
 def smoothed_loss(logits: Tensor, label: Tensor | None, *, smoothing: float) -> Tensor:

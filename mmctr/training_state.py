@@ -56,6 +56,13 @@ class Progress:
         """The epoch with the highest validation AUC, the first of equals."""
         return self.history[self.best_epoch - 1]
 
+    def add(self, epoch: Epoch, model: DIN) -> None:
+        """Note an epoch that `model` has just finished, and its weights if it is the best so far."""
+        self.history.append(epoch)
+        if self.best_epoch == 0 or epoch.valid_auc > self.best.valid_auc:
+            self.best_epoch = epoch.epoch
+            self.best_weights = {name: value.cpu().clone() for name, value in model.state_dict().items()}
+
 
 def save_state(path: Path, model: DIN, optimizer: Optimizer, schedule: ReduceLROnPlateau, done: Progress) -> None:
     """Write everything that `restore_state` needs, whole or not at all."""

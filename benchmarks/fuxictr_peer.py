@@ -1,0 +1,167 @@
+"""The organisers' DIN on FuxiCTR 2.3.7's own layers: the peer of `organisers_din`.
+
+FuxiCTR comes from PyPI and nothing of it is copied: embedding, attention, tower, loss, regulariser and training step
+are the package's. This module joins them as the organisers' published configuration says, and feeds padded batches.
+Their loader looks each item up in a pandas frame; here an item is one row of a tensor, which is faster. FuxiCTR's `fit`
+and `evaluate` do not run on NumPy 2 (`np.Inf`) and today's scikit-learn (`eps` of `log_loss`); `train_step` does, and
+is what is measured.
+"""
+
+from collections import OrderedDict
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from organisers_din import (
+    ATTENTION,
+    CLIP_NORM,
+    CONTENT_DIM,
+    DROPOUT,
+    EMBEDDING_L2,
+    ID_DIM,
+    ITEM_DIM,
+    LEARNING_RATE,
+    LEVEL_VOCABULARY,
+    TAG_VOCABULARY,
+    TAGS,
+    TOWER,
+    ItemInfo,
+    OrganisersDIN,
+)
+from side_by_side import MissingPeer
+from torch import Tensor, nn
+
+from mmctr.click_split import Batch
+
+LENGTH = 64
+
+
+def packages() -> tuple[ModuleType, ModuleType, ModuleType]:
+    """FuxiCTR's feature map, layers and models.
+
+    Raises:
+        MissingPeer: FuxiCTR is not installed.
+    """
+    try:
+        from fuxictr import features
+        from fuxictr.pytorch import layers, models
+    except ImportError as error:
+        raise MissingPeer(f"FuxiCTR 2.3.7 (pip install '.[bench]'): {error}") from None
+    return features, layers, models
+
+
+def peer(info: ItemInfo, *, dropout: float = DROPOUT, folder: Path) -> Any:
+    """The organisers' model, a FuxiCTR `BaseModel`, with an optimizer. It writes nothing to `folder`.
+
+    Raises:
+        MissingPeer: FuxiCTR is not installed.
+    """
+    features, layers, models = packages()
+
+    class PeerDIN(models.BaseModel):
+        def __init__(self) -> None:
+            super().__init__(
+                feature_map(features, items=len(info.tags)),
+                model_id="DIN",
+                gpu=-1,
+                embedding_regularizer=EMBEDDING_L2,
+                net_regularizer=0,
+                verbose=0,
+                model_root=str(folder),
+                metrics=["AUC"],
+            )
+            self.embedding_layer = layers.FeatureEmbedding(self.feature_map, ID_DIM)
+            self.attention_layers = layers.DIN_Attention(
+                ITEM_DIM, attention_units=list(ATTENTION), hidden_activations="ReLU", dropout_rate=dropout
+            )
+            self.dnn = layers.MLP_Block(
+                input_dim=2 * ID_DIM + 2 * ITEM_DIM,
+                output_dim=1,
+                hidden_units=list(TOWER),
+                hidden_activations="ReLU",
+                output_activation=self.output_activation,
+                dropout_rates=dropout,
+                batch_norm=True,
+            )
+            self.compile("adam", "binary_crossentropy", LEARNING_RATE)
+            self.reset_parameters()
+            self._max_gradient_norm = CLIP_NORM  # the default of `fit`
+
+        def features(self, inputs: dict[str, Any]) -> Tensor:
+            """(B, 640): levels, target, interest."""
+            rows = len(inputs["mask"])
+            levels = self.embedding_layer(inputs["levels"], flatten_emb=True)
+            items = self.embedding_layer(inputs["items"], flatten_emb=True).view(rows, -1, ITEM_DIM)
+            target, history = items[:, -1], items[:, :-1]
+            return torch.cat([levels, target, self.attention_layers(target, history, inputs["mask"])], dim=1)
+
+        def forward(self, inputs: dict[str, Any]) -> dict[str, Tensor]:
+            return {"y_pred": self.dnn(self.features(inputs))}
+
+        def logits(self, inputs: dict[str, Any]) -> Tensor:
+            """(B,) what the sigmoid sees."""
+            return self.dnn.mlp[:-1](self.features(inputs)).squeeze(1)
+
+    return PeerDIN()
+
+
+def feature_map(features: ModuleType, *, items: int) -> Any:
+    """The published features, as FuxiCTR's preprocessing would describe them."""
+    level = {"source": "", "type": "categorical", "padding_idx": 0, "vocab_size": LEVEL_VOCABULARY}
+    made = features.FeatureMap("MicroLens_1M_x1", "")
+    made.labels = ["label"]
+    made.default_emb_dim = ID_DIM
+    made.features = OrderedDict(
+        likes_level=level,
+        views_level=level,
+        item_id={"source": "item", "type": "categorical", "padding_idx": 0, "vocab_size": items},
+        item_tags={
+            "source": "item",
+            "type": "sequence",
+            "feature_encoder": "layers.MaskedAveragePooling()",
+            "padding_idx": 0,
+            "max_len": TAGS,
+            "vocab_size": TAG_VOCABULARY,
+        },
+        item_emb_d128={"source": "item", "type": "embedding", "embedding_dim": CONTENT_DIM},
+    )
+    return made
+
+
+def padded(batch: Batch, info: ItemInfo) -> dict[str, Any]:
+    """The same rows for `peer`: histories left-padded to 64, and the features of all 65 items of each row."""
+    rows = len(batch.target)
+    lengths = torch.bincount(batch.row, minlength=rows)
+    ends = lengths.cumsum(0)
+    ids = torch.zeros(rows, LENGTH + 1, dtype=torch.int64)
+    ids[batch.row, torch.arange(len(batch.row)) - ends[batch.row] + LENGTH] = batch.history.long()
+    ids[:, -1] = batch.target
+    flat = ids.flatten()
+    return {
+        "levels": {"likes_level": batch.likes, "views_level": batch.views},
+        "items": {"item_id": flat, "item_tags": info.tags[flat], "item_emb_d128": info.content[flat]},
+        "mask": ids[:, :-1] > 0,
+        "label": batch.label,
+    }
+
+
+def hand_over(theirs: Any, ours: OrganisersDIN) -> list[tuple[nn.Module, nn.Module]]:
+    """Give the peer's weights and buffers to the packed model; returns the layers that belong together."""
+    tables = theirs.embedding_layer.embedding_layer
+    pairs = [
+        (tables.embedding_layers["likes_level"], ours.likes_emb),
+        (tables.embedding_layers["views_level"], ours.views_emb),
+        (tables.embedding_layers["item_id"], ours.id_emb),
+        (tables.embedding_layers["item_tags"], ours.tag_emb),
+        (tables.feature_encoders["item_emb_d128"], ours.project),
+        *zip(_trained(theirs.attention_layers.attention_layer.mlp), (ours.first, ours.second, ours.last), strict=True),
+        *zip(_trained(theirs.dnn.mlp), _trained(ours.tower), strict=True),
+    ]
+    for source, target in pairs:
+        target.load_state_dict(source.state_dict())
+    return pairs
+
+
+def _trained(layers: nn.Sequential) -> list[nn.Module]:
+    return [layer for layer in layers if isinstance(layer, nn.Linear | nn.BatchNorm1d)]

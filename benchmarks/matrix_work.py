@@ -1,0 +1,105 @@
+"""The matrix products that a training step needs, their operations, and how fast they run with nothing between them.
+
+A linear layer from k to m on n rows needs three products of 2 n k m operations each: the output, the gradient of its
+weights, and the gradient of its input where one is wanted. Everything else (lookups, activations, pooling, the
+optimizer) counts as nothing here, so the share that a step reaches of the bare rate is what its other work costs.
+
+Legend: B rows, N history items of all rows together, U different items among them, D item width.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from organisers_din import ATTENTION, CHUNK_ROWS, CONTENT_DIM, ID_DIM, ITEM_DIM, TOWER
+
+from mmctr.din import DIN, LEVEL_DIM
+
+SQUARE = 2048
+
+
+@dataclass(frozen=True)
+class Linear:
+    """`times` linear layers from `fan_in` to `fan_out` on `rows` rows each, forward and backward."""
+
+    rows: int
+    fan_in: int
+    fan_out: int
+    input_gradient: bool = True
+    times: int = 1
+
+    @property
+    def operations(self) -> int:
+        """Multiplications and additions of the two or three products."""
+        return 2 * self.rows * self.fan_in * self.fan_out * self.times * (3 if self.input_gradient else 2)
+
+    def bare(self) -> Callable[[], None]:
+        """The products alone, on random matrices."""
+        x, weight = torch.randn(self.rows, self.fan_in), torch.randn(self.fan_out, self.fan_in)
+        y, grad_weight, grad_x = torch.randn(self.rows, self.fan_out), torch.empty_like(weight), torch.empty_like(x)
+
+        def run() -> None:
+            for _ in range(self.times):
+                torch.mm(x, weight.T, out=y)
+                torch.mm(y.T, x, out=grad_weight)
+                if self.input_gradient:
+                    torch.mm(y, weight, out=grad_x)
+
+        return run
+
+
+def din_layers(model: DIN, *, rows: int, items: int) -> list[Linear]:
+    """Of a step of the mission's DIN on B = `rows` and N = `items`; items that are frozen need no gradient."""
+    dim, trained = model.items.embedding_dim, model.items.weight.requires_grad
+    hidden = [model.attention.first.out_features]
+    hidden += [layer.out_features for layer in model.attention.rest if isinstance(layer, torch.nn.Linear)]
+    tower = [layer for layer in model.tower if isinstance(layer, torch.nn.Linear)]
+    widths = [2 * dim + 2 * LEVEL_DIM, *(layer.out_features for layer in tower), 1]
+    return [
+        Linear(rows, dim, hidden[0], input_gradient=trained),
+        *[Linear(items, dim, hidden[0], input_gradient=trained)] * 2,  # k and q * k
+        *(Linear(items, *pair) for pair in pairwise([*hidden, 1])),
+        *(Linear(rows, *pair) for pair in pairwise(widths)),
+    ]
+
+
+def organisers_layers(*, rows: int, items: int, different: int) -> list[Linear]:
+    """Of a step of the organisers' architecture; attention in pieces of `CHUNK_ROWS` rows, as it is run."""
+    pieces = rows // CHUNK_ROWS
+    piece = items // pieces
+    return [
+        Linear(different, CONTENT_DIM, CONTENT_DIM, input_gradient=False),
+        Linear(CHUNK_ROWS, ITEM_DIM, ATTENTION[0], times=pieces),
+        Linear(piece, ITEM_DIM, ATTENTION[0], times=2 * pieces),  # k and q * k
+        *(Linear(piece, *pair, times=pieces) for pair in pairwise([*ATTENTION, 1])),
+        *(Linear(rows, *pair) for pair in pairwise([2 * ID_DIM + 2 * ITEM_DIM, *TOWER, 1])),
+    ]
+
+
+def operations(layers: Sequence[Linear]) -> int:
+    """All multiplications and additions."""
+    return sum(layer.operations for layer in layers)
+
+
+def bare(layers: Sequence[Linear]) -> Callable[[], None]:
+    """All products one after the other."""
+    runs = [layer.bare() for layer in layers]
+
+    def run() -> None:
+        for one in runs:
+            one()
+
+    return run
+
+
+def square(least: int) -> tuple[Callable[[], None], int]:
+    """Products of two square matrices with at least this many operations, and how many they have."""
+    a, b, out = torch.randn(SQUARE, SQUARE), torch.randn(SQUARE, SQUARE), torch.empty(SQUARE, SQUARE)
+    times = -(-least // (2 * SQUARE**3))
+
+    def run() -> None:
+        for _ in range(times):
+            torch.mm(a, b, out=out)
+
+    return run, 2 * SQUARE**3 * times
