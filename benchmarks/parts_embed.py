@@ -173,6 +173,7 @@ def embed(folder: Path) -> list[Row]:
             max_pixels=10**8,
             jpeg_draft=False,
             hide=True,
+            advance=lambda _: None,
         )
 
     pair = in_turn(stage, lambda: [vit_b_32().encode_images(batch) for batch in pixels.split(256)], repeats=REPEATS)

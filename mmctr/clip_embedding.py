@@ -8,6 +8,7 @@ are embedded once, an interrupted run goes on after its last shard, and a run wi
 """
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -68,13 +69,15 @@ def embed_items(
     image_precision: str = "float32",
     max_failure_share: float = 0.2,
     progress: bool | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> tuple[pl.DataFrame, EmbedReport]:
     """Embed every item of `items` with CLIP `model` (an official name or a checkpoint file).
 
     `items`: item_id i64 (unique), item_title str (null or blank: no title). `images`: item_id i64 (unique), file_name
     str in `images_folder`, sha256 str of the file; images of other items are counted and not read. Returns item_id i64
     and embedding array[f32, E], sorted by item_id, and the report. The rows do not depend on the order of the inputs.
-    `progress` None shows bars on a terminal only. Raises InputError where the model or an image file cannot be
+    `progress` None shows bars on a terminal only; `on_progress` is given how many titles and images are done and how
+    many there are to do. Raises InputError where the model or an image file cannot be
     opened, or where more than `max_failure_share` of the items' images are unreadable; what was computed is kept.
     """
     table = _join_images(items, images)
@@ -89,8 +92,16 @@ def embed_items(
     hide = None if progress is None else not progress
     view = f"{max_pixels}-{'draft' if jpeg_draft else 'exact'}-{image_precision}"
     texts, pictures = _open_stores(shards, _vector_space(model, device), encoder, view=view)
+    to_do = len(texts.missing(contents.titles)) + len(pictures.missing(contents.image_paths))
+    steps: list[int] = []
+
+    def advance(count: int) -> None:
+        steps.append(count)
+        if on_progress is not None:
+            on_progress(sum(steps), to_do)
+
     embedded_titles = embed_titles(
-        texts, contents.titles, encoder, shard_size=shard_size, token_batch=token_batch, hide=hide
+        texts, contents.titles, encoder, shard_size=shard_size, token_batch=token_batch, hide=hide, advance=advance
     )
     embedded_images = embed_images(
         pictures,
@@ -102,6 +113,7 @@ def embed_items(
         max_pixels=max_pixels,
         jpeg_draft=jpeg_draft,
         hide=hide,
+        advance=advance,
     )
 
     text, image = texts.lookup(contents.title_keys), pictures.lookup(contents.image_keys)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 NOT_FINITE = "the encoder gave no finite vector"
 
 LoadEncoder = Callable[[], "ClipEncoder"]
+Advance = Callable[[int], None]  # is told of each number of titles or images that are done
 
 
 def embed_titles(
@@ -34,6 +35,7 @@ def embed_titles(
     shard_size: int,
     token_batch: int,
     hide: bool | None,
+    advance: Advance,
 ) -> int:
     """Embed the titles that `store` lacks, a shard at a time; returns how many that were."""
     new = store.missing(titles)
@@ -43,6 +45,7 @@ def embed_titles(
             vectors = encoder().encode_titles([titles[key] for key in keys], token_batch=token_batch)
             store.append(keys, vectors, reasons=_reasons(vectors))
             bar.update(len(keys))
+            advance(len(keys))
     return len(new)
 
 
@@ -57,6 +60,7 @@ def embed_images(
     max_pixels: int,
     jpeg_draft: bool,
     hide: bool | None,
+    advance: Advance,
 ) -> int:
     """Embed the images that `store` lacks; a shard holds the whole batches that fit in `shard_size`.
 
@@ -80,6 +84,7 @@ def embed_images(
             begin = len(reasons)
             reasons += _encode_batch(encoder(), batch, vectors, begin)
             bar.update(len(reasons) - begin)
+            advance(len(reasons) - begin)
             if len(reasons) - stored == shard_rows or len(reasons) == len(new):
                 rows = slice(stored, len(reasons))
                 store.append(new[rows], vectors[rows], reasons=reasons[rows])

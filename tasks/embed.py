@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 from tasks.code import code_digest
 from tasks.config import EmbedConfig
+from tasks.progress import ProgressArtifact
 from tasks.references import FileRef, FolderRef
 from tasks.results import Embedded
 from tasks.stage import Place, current_key, logger, stage
@@ -53,6 +54,7 @@ def embed(
         jpeg_draft=config.jpeg_draft,
         image_precision=config.image_precision,
         max_failure_share=config.max_failure_share,
+        on_progress=ProgressArtifact("embedding, titles and images of those that are new"),
     )
     figures = asdict(report)
     logger().info(

@@ -166,6 +166,8 @@ def test_setting(name, words, original, planned, tmp_path):
         holder[field] = str(shutil.copy(original.base / "tiny_clip.pt", tmp_path / "elsewhere.pt"))
     if name == "run.timeout":
         holder[field] = {"train": 1e6}
+    if name == "embed.image_precision":
+        holder[field] = "int8"
     if name in ("reduce.pca", "train.warm_start"):
         values["reduce"]["pca"] = "reuse"
     assert_planned(planned(PipelineConfig.model_validate(values)), words)

@@ -355,6 +355,18 @@ def test_progress_is_shown_when_asked_for(world: World, capsys: pytest.CaptureFi
     assert "images: 100%" in shown
 
 
+def test_progress_counts_what_is_new_up_to_all_of_it(world: World) -> None:
+    told: list[tuple[int, int]] = []
+    _, report = world.embed(on_progress=lambda done, total: told.append((done, total)))
+    new = report.embedded_titles + report.embedded_images
+    assert told[-1] == (new, new)
+    assert [done for done, _ in told] == sorted({done for done, _ in told})
+    assert {total for _, total in told} == {new}
+    told.clear()
+    world.embed(on_progress=lambda done, total: told.append((done, total)))
+    assert told == []
+
+
 HOSTILE_TITLES = {
     "emoji": "\U0001f600\U0001f468\u200d\U0001f469\u200d\U0001f467",
     "right to left": "שלום \u202eabc\u202c مرحبا",

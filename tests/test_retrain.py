@@ -83,7 +83,7 @@ def test_a_change_is_announced_once_and_again_after_a_while(look, events, demo, 
 def test_a_change_that_a_run_has_dealt_with_is_none(look, events, demo, digests, monkeypatch):
     champion_of(monkeypatch, digests())
     change(demo, "test")
-    write_manifest(Workspace(demo), stages={}, inputs=digests(), vectors="v", mlflow_run="r")
+    write_manifest(Workspace(demo), stages={}, inputs=digests(), vectors="v", mlflow_run="r", ancestor="")
     assert look() == ("Unchanged", "a finished run has dealt with the change of test")
     assert events == []
 
