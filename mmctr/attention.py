@@ -70,8 +70,8 @@ def first_layer(layer: nn.Linear, query: Tensor, keys: Tensor, row: Tensor) -> T
     """
     w_q, w_k, w_diff, w_prod = layer.weight.chunk(4, dim=1)  # (H, D) each
     of_query = torch.addmm(layer.bias, query, (w_q + w_diff).T)  # (B, H)
-    hidden = torch.addmm(of_query.index_select(0, row), keys, (w_k - w_diff).T)  # (N, H)
-    return torch.addmm(hidden, query.index_select(0, row) * keys, w_prod.T)
+    hidden = of_query.index_select(0, row)  # (N, H), to which the other parts are added in place
+    return hidden.addmm_(keys, (w_k - w_diff).T).addmm_(query.index_select(0, row) * keys, w_prod.T)
 
 
 def pool(weights: Tensor, keys: Tensor, row: Tensor, *, rows: int) -> Tensor:
