@@ -67,7 +67,7 @@ def parser() -> argparse.ArgumentParser:
     )
     _add_base_path(run)
     _add_settings(run)
-    run.add_argument("--device", help="auto, cpu, cuda or cuda:N (default: auto, which takes CUDA when there is one)")
+    _add_device(run)
     run.set_defaults(command=run_pipeline)
 
     predict = commands.add_parser(
@@ -84,7 +84,7 @@ def parser() -> argparse.ArgumentParser:
         help="champion, challenger or another alias in MLflow's registry, the id of an MLflow run, or the path of a "
         "checkpoint (default %(default)s)",
     )
-    predict.add_argument("--device", help="auto, cpu, cuda or cuda:N (default: auto)")
+    _add_device(predict)
     predict.set_defaults(command=run_predict)
 
     gc = commands.add_parser(
@@ -136,6 +136,12 @@ def _add_settings(command: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_device(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--device", help="auto, cpu, cuda or cuda:N (default: auto, which takes CUDA when there is one)"
+    )
+
+
 def run_demo(options: argparse.Namespace) -> int:
     """`mmctr demo`."""
     from mmctr.demo.write import is_demo, write_demo
@@ -181,9 +187,10 @@ def run_predict(options: argparse.Namespace) -> int:
     from tasks.config_file import load_config
 
     config = load_config(options.base_path, config_file=options.config, overrides=options.set, device=options.device)
-    from mmctr.schema import check_split
+    from mmctr.schema import CLICKS, check_split
 
-    check_split(config.base_path, "test")
+    if not (config.base_path / CLICKS / "test.parquet").is_file():
+        check_split(config.base_path, "test")  # says so at once, where starting Prefect takes ten seconds and more
     from flows.submission import predict_with
 
     return _run_flow(lambda: predict_with(config, model=options.model, return_state=True))
@@ -208,16 +215,15 @@ def _run_flow(run: Callable[[], Any]) -> int:
 def run_gc(options: argparse.Namespace) -> int:
     """`mmctr gc`."""
     from flows.gc_report import as_json, as_text
-    from flows.hooks import PROJECT
+    from flows.place import tracking_uri
     from tasks.config import home_expanded
     from tasks.housekeeping import known_runs, plan_collection, remove
     from tasks.references import Workspace
     from tasks.registry import runs_with_alias
-    from tasks.tracking import default_tracking_uri
 
     workspace = Workspace(home_expanded(options.base_path))
     known = known_runs(workspace)  # before the lock, which makes the folder where there is none
-    protected = runs_with_alias(default_tracking_uri(PROJECT), [run.mlflow_run for run in known])
+    protected = runs_with_alias(tracking_uri(), [run.mlflow_run for run in known])
     with workspace.locked():
         collection = plan_collection(workspace, keep=options.keep, protected_runs=protected)
         if options.delete:

@@ -1,17 +1,16 @@
 """What happens when a flow run ends badly without having said so itself: its MLflow run must not stay RUNNING."""
 
 import logging
-from pathlib import Path
 from typing import Any
 
 from prefect import Flow
 from prefect.client.schemas.objects import FlowRun, State
 
+from flows.place import tracking_uri
 from mmctr.errors import first_line
 from tasks.config import PipelineConfig
-from tasks.tracking import Tracker, default_tracking_uri
+from tasks.tracking import Tracker
 
-PROJECT = Path(__file__).resolve().parents[1]
 logger = logging.getLogger(__name__)
 
 
@@ -23,9 +22,7 @@ def end_mlflow_runs(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) 
     experiment = (flow_run.parameters.get("config") or {}).get("experiment")
     status = "FAILED" if state.is_failed() else "KILLED"
     try:
-        tracker = Tracker(
-            default_tracking_uri(PROJECT), experiment or PipelineConfig.model_fields["experiment"].default
-        )
+        tracker = Tracker(tracking_uri(), experiment or PipelineConfig.model_fields["experiment"].default)
         tracker.end_runs_of(str(flow_run.id), status=status, note=f"Prefect: {state.name}: {state.message}")
     except Exception as problem:  # the flow run has ended, and its own message must be the one that is read
         logger.warning("MLflow runs of flow run %s could not be marked as ended: %s", flow_run.id, first_line(problem))

@@ -12,8 +12,9 @@ from typing import Any
 from prefect import flow
 
 from flows.artifacts import show_on_page
-from flows.hooks import PROJECT, end_mlflow_runs
+from flows.hooks import end_mlflow_runs
 from flows.inputs import Inputs, open_inputs
+from flows.place import place_of, registry_of
 from flows.summary import Summary
 from tasks.ancestor import Ancestor, find_ancestor
 from tasks.build_weights import build_weights
@@ -25,12 +26,11 @@ from tasks.promote import promote
 from tasks.reduce import reduce
 from tasks.references import Workspace
 from tasks.refusal import outcome, refusing
-from tasks.registry import Registry
 from tasks.results import Embedded, Extracted, Reduced, Result, Trained
 from tasks.retry import retries
 from tasks.run_manifest import write_manifest
-from tasks.stage import Lineage, Place, StageRunner
-from tasks.tracking import Tracker, default_tracking_uri
+from tasks.stage import Lineage, StageRunner
+from tasks.tracking import Tracker
 from tasks.train import train
 
 PUBLIC = {  # names under BASE_PATH that the challenge and its users know
@@ -67,14 +67,8 @@ def run_stages(config: PipelineConfig, workspace: Workspace, *, reason: str = "b
     """All stages one after the other; each runs only when its inputs, its settings or its code have changed."""
     started = time.perf_counter()
     inputs = open_inputs(config, workspace)
-    place = Place(
-        base_path=config.base_path,
-        device=config.device,
-        tracking_uri=default_tracking_uri(PROJECT),
-        experiment=config.experiment,
-    )
-    tracker = Tracker(place.tracking_uri, place.experiment)
-    registry = Registry(tracker, config.promote.registered_model)
+    place, registry = place_of(config), registry_of(config)
+    tracker = registry.tracker
     ancestor = find_ancestor(config, registry, digests=inputs.digests(), workspace=workspace)
     run = StageRunner(place, config=config.run, intact=lambda result: run_is_kept(result, tracker))
 

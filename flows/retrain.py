@@ -18,17 +18,16 @@ from prefect.events import emit_event
 from prefect.states import Completed
 from pydantic import Field
 
-from flows.hooks import PROJECT
 from flows.inputs import look_before, name_inputs
+from flows.place import registry_of
 from mmctr.errors import InputError
 from mmctr.files import write_bytes
 from mmctr.schema import find_inputs
 from tasks.config import PipelineConfig
 from tasks.references import Workspace
 from tasks.refusal import refusing
-from tasks.registry import CHAMPION, Registry
+from tasks.registry import CHAMPION
 from tasks.run_manifest import read_manifests
-from tasks.tracking import Tracker, default_tracking_uri
 
 EVENT = "dataset.changed"
 ANNOUNCEMENTS_KEPT = 100
@@ -112,8 +111,7 @@ def _age_seconds(stamp: tuple[int, int, int]) -> float:
 
 def _champions_digests(config: PipelineConfig) -> dict[str, str]:
     """Digests of the inputs that the champion was trained on; none where there is no champion."""
-    registry = Registry(Tracker(default_tracking_uri(PROJECT), config.experiment), config.promote.registered_model)
-    champion = registry.at(CHAMPION)
+    champion = registry_of(config).at(CHAMPION)
     tags = {} if champion is None else champion.tags
     return {name.removeprefix("digest."): value for name, value in tags.items() if name.startswith("digest.")}
 

@@ -8,8 +8,8 @@ from typing import Any
 from mlflow.exceptions import MlflowException
 from prefect import flow
 
-from flows.hooks import PROJECT
 from flows.pipeline import PUBLIC
+from flows.place import place_of, registry_of
 from mmctr.errors import InputError, first_line, shown_value
 from mmctr.files import is_file
 from mmctr.schema import check_split
@@ -18,8 +18,7 @@ from tasks.predict import predict
 from tasks.references import FileRef, Workspace
 from tasks.refusal import refusing
 from tasks.registry import Registry, fetch
-from tasks.stage import Place, StageRunner
-from tasks.tracking import Tracker, default_tracking_uri
+from tasks.stage import StageRunner
 from tasks.training_run import CHECKPOINT
 
 RUN_ID = re.compile(r"[0-9a-f]{32}")
@@ -52,13 +51,8 @@ def predict_with(config: PipelineConfig, model: str = "champion") -> Any:
     workspace = Workspace(config.base_path)
     with workspace.locked():
         test = workspace.file_ref(check_split(config.base_path, "test"))
-        tracker = Tracker(default_tracking_uri(PROJECT), config.experiment)
-        registry = Registry(tracker, config.promote.registered_model)
-        checkpoint, name = find_model(model, registry, workspace)
-        place = Place(
-            base_path=config.base_path, device=config.device, tracking_uri=tracker.uri, experiment=config.experiment
-        )
-        run = StageRunner(place, config=config.run)
+        checkpoint, name = find_model(model, registry_of(config), workspace)
+        run = StageRunner(place_of(config), config=config.run)
         predicted = run(predict, config=config.predict, test=test, checkpoint=checkpoint)
         outputs = {role: workspace.publish(getattr(predicted, role), PUBLIC[role]) for role in ("csv", "archive")}
         return Submission(model=name, rows=predicted.rows, cached=run.reports[0].cached, outputs=outputs)

@@ -81,10 +81,6 @@ class Registry:
             if other != alias and other in (CHAMPION, CHALLENGER):
                 self.client.delete_registered_model_alias(self.name, other)
 
-    def page(self, version: Version) -> str:
-        """Path of the version's page below the address of the MLflow user interface."""
-        return f"/#/models/{self.name}/versions/{version.number}"
-
     def _aliases(self) -> dict[str, list[str]]:
         """Aliases by version; a search does not give them."""
         try:
