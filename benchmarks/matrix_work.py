@@ -58,7 +58,7 @@ def din_layers(model: DIN, *, rows: int, items: int) -> list[Linear]:
     widths = [2 * dim + 2 * LEVEL_DIM, *(layer.out_features for layer in tower), 1]
     return [
         Linear(rows, dim, hidden[0], input_gradient=trained),
-        *[Linear(items, dim, hidden[0], input_gradient=trained)] * 2,  # k and q * k
+        Linear(items, 2 * dim, hidden[0], input_gradient=trained),  # k and q * k
         *(Linear(items, *pair) for pair in pairwise([*hidden, 1])),
         *(Linear(rows, *pair) for pair in pairwise(widths)),
     ]
@@ -71,7 +71,7 @@ def organisers_layers(*, rows: int, items: int, different: int) -> list[Linear]:
     return [
         Linear(different, CONTENT_DIM, CONTENT_DIM, input_gradient=False),
         Linear(CHUNK_ROWS, ITEM_DIM, ATTENTION[0], times=pieces),
-        Linear(piece, ITEM_DIM, ATTENTION[0], times=2 * pieces),  # k and q * k
+        Linear(piece, 2 * ITEM_DIM, ATTENTION[0], times=pieces),  # k and q * k
         *(Linear(piece, *pair, times=pieces) for pair in pairwise([*ATTENTION, 1])),
         *(Linear(rows, *pair) for pair in pairwise([2 * ID_DIM + 2 * ITEM_DIM, *TOWER, 1])),
     ]

@@ -92,8 +92,8 @@ class OrganisersDIN(nn.Module):
 
     def attend(self, query: Tensor, keys: Tensor, row: Tensor) -> Tensor:
         """As `TargetAttention.forward`, with ReLU and dropout for Dice."""
-        hidden = self.relu(first_layer(self.first, query, keys, row))  # (n, 512)
-        hidden = self.relu(self.second(hidden))  # (n, 256)
+        hidden, keys = first_layer(self.first, query, keys, row)  # (n, 512)
+        hidden = self.relu(self.second(self.relu(hidden)))  # (n, 256)
         return pool(self.last(hidden), keys, row, rows=len(query))
 
 

@@ -5,11 +5,15 @@ Legend: B rows, N history items of all rows together, D embedding width, H width
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmctr.dice import Dice
+
+PIECE = 2048  # history items that are computed together on the CPU: 2 MB of `[k, q * k]` at D = 128
 
 
 def mlp(widths: Sequence[int], *, dropout: float) -> nn.Sequential:
@@ -53,28 +57,104 @@ class TargetAttention(nn.Module):
         Returns:
             (B, D) interest; zero for a row without history.
         """
-        return pool(self.weights(query, keys, row), keys, row, rows=len(query))
+        hidden, keys = first_layer(self.first, query, keys, row)  # (N, H)
+        return pool(self._weights(hidden), keys, row, rows=len(query))
 
     def weights(self, query: Tensor, keys: Tensor, row: Tensor) -> Tensor:
         """(N, 1) attention weight of each history item; arguments as in `forward`."""
-        hidden = first_layer(self.first, query, keys, row)  # (N, H)
+        return self._weights(first_layer(self.first, query, keys, row)[0])
+
+    def _weights(self, hidden: Tensor) -> Tensor:
         return self.last(self.rest(self.first_dropout(self.first_dice(hidden))))
 
 
-def first_layer(layer: nn.Linear, query: Tensor, keys: Tensor, row: Tensor) -> Tensor:
-    """`layer([q, k, q - k, q * k])` of each history item, (N, H), without that matrix of 4 D columns.
+def first_layer(layer: nn.Linear, query: Tensor, keys: Tensor, row: Tensor) -> tuple[Tensor, Tensor]:
+    """`layer([q, k, q - k, q * k])` of each history item, (N, H), without that matrix of 4 D columns; and `keys` again.
 
     The layer is linear in its four blocks: `W1 q + W2 k + W3 (q - k) + W4 (q * k)` equals
-    `(W1 + W3) q + (W2 - W3) k + W4 (q * k)`. So the part of the target is computed once for each row, and nothing is
-    concatenated. Arguments as in `TargetAttention.forward`; `layer` is a plain one from 4 D to H.
+    `(W1 + W3) q + (W2 - W3) k + W4 (q * k)`. So the part of the target is computed once for each row, and the rest is
+    one product with `[k, q * k]`. What else is made of the keys is to be made of those that are given back: their
+    gradients then meet in one tensor. Arguments as in `TargetAttention.forward`; `layer` is a plain one from 4 D to H.
     """
     w_q, w_k, w_diff, w_prod = layer.weight.chunk(4, dim=1)  # (H, D) each
-    of_query = torch.addmm(layer.bias, query, (w_q + w_diff).T)  # (B, H)
-    hidden = of_query.index_select(0, row)  # (N, H), to which the other parts are added in place
-    return hidden.addmm_(keys, (w_k - w_diff).T).addmm_(query.index_select(0, row) * keys, w_prod.T)
+    of_query = F.linear(query, w_q + w_diff, layer.bias)  # (B, H)
+    return _FirstLayer.apply(query, keys, row, of_query, torch.cat([w_k - w_diff, w_prod], dim=1))
 
 
 def pool(weights: Tensor, keys: Tensor, row: Tensor, *, rows: int) -> Tensor:
     """(rows, D) sum of (N, D) `keys` over each row, times their (N, 1) `weights`; zero for a row without history."""
-    interest = keys.new_zeros(rows, keys.shape[1])
-    return interest.index_add(0, row, (weights * keys).to(keys.dtype))
+    return _Pool.apply(weights.to(keys.dtype), keys, row, rows)
+
+
+class _FirstLayer(torch.autograd.Function):
+    """`of_query[row] + weight [k, q * k]` piece by piece, so that what is computed on the way stays in the cache.
+
+    Products are in the precision of `of_query`, which autocast chose; sums of their gradients are float32.
+    """
+
+    @staticmethod
+    def forward(  # the signature is PyTorch's
+        ctx: Any, query: Tensor, keys: Tensor, row: Tensor, of_query: Tensor, weight: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        weight = weight.to(of_query.dtype)  # (H, 2 D)
+        hidden = of_query.new_empty(len(keys), len(weight))
+        for piece in _pieces(keys):
+            _, inputs = _inputs(query, keys[piece], row[piece], weight.dtype)
+            torch.addmm(of_query.index_select(0, row[piece]), inputs, weight.T, out=hidden[piece])
+        ctx.save_for_backward(query, keys, row, weight)
+        return hidden, keys.view_as(keys)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor, of_keys: Tensor) -> tuple[Tensor | None, ...]:
+        query, keys, row, weight = ctx.saved_tensors
+        of_items = ctx.needs_input_grad[1]
+        of_query, of_weight = query.new_zeros(len(query), len(weight)), torch.zeros_like(weight, dtype=torch.float32)
+        through_product = torch.zeros_like(query)
+        for piece in _pieces(keys):
+            q, inputs = _inputs(query, keys[piece], row[piece], weight.dtype)
+            of_query.index_add_(0, row[piece], grad[piece].float())
+            of_weight += grad[piece].T @ inputs
+            if of_items:
+                of_k, of_qk = torch.mm(grad[piece], weight, out=inputs).chunk(2, dim=1)  # (n, D) each
+                of_keys[piece].add_(of_k).addcmul_(of_qk, q)
+                through_product.index_add_(0, row[piece], of_qk * keys[piece])
+        items = (through_product, of_keys, None) if of_items else (None, None, None)
+        return *items, of_query.to(weight.dtype), of_weight
+
+
+class _Pool(torch.autograd.Function):
+    """`interest[row] += weights * keys`, piece by piece."""
+
+    @staticmethod
+    def forward(ctx: Any, weights: Tensor, keys: Tensor, row: Tensor, rows: int) -> Tensor:
+        interest = keys.new_zeros(rows, keys.shape[1])
+        for piece in _pieces(keys):
+            interest.index_add_(0, row[piece], weights[piece] * keys[piece])
+        ctx.save_for_backward(weights, keys, row)
+        return interest
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        weights, keys, row = ctx.saved_tensors
+        of_weights = torch.empty_like(weights)
+        of_keys = torch.empty_like(keys)
+        for piece in _pieces(keys):
+            of_row = grad.index_select(0, row[piece])  # (n, D)
+            torch.mul(of_row, weights[piece], out=of_keys[piece])
+            torch.sum(of_row.mul_(keys[piece]), dim=1, keepdim=True, out=of_weights[piece])
+        return of_weights, of_keys, None, None
+
+
+def _pieces(keys: Tensor) -> list[slice]:
+    """The N history items in pieces; a device that is no CPU takes them at once."""
+    size = PIECE if keys.device.type == "cpu" else max(1, len(keys))
+    return [slice(start, start + size) for start in range(0, len(keys), size)]
+
+
+def _inputs(query: Tensor, keys: Tensor, row: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """The target of each of n history items, (n, D), and `[k, q * k]` as (n, 2 D) of `dtype`."""
+    q, dim = query.index_select(0, row), keys.shape[1]
+    inputs = keys.new_empty(len(keys), 2 * dim, dtype=dtype)
+    inputs[:, :dim] = keys
+    torch.mul(q, keys, out=inputs[:, dim:])
+    return q, inputs

@@ -4,7 +4,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.amp import custom_bwd, custom_fwd
 
 
 class Dice(nn.Module):
@@ -32,7 +31,9 @@ class Dice(nn.Module):
         if len(x) == 0:  # PyTorch's kernel divides by the number of rows
             return x * self.alpha
         from_batch = self.training and len(x) > 1
-        return _Dice.apply(x, self.alpha, self.running_mean, self.running_var, from_batch, self.momentum, self.eps)
+        return _Dice.apply(
+            x.to(self.alpha.dtype), self.alpha, self.running_mean, self.running_var, from_batch, self.momentum, self.eps
+        )
 
 
 class _Dice(torch.autograd.Function):
@@ -43,7 +44,6 @@ class _Dice(torch.autograd.Function):
     """
 
     @staticmethod
-    @custom_fwd(device_type="cuda", cast_inputs=torch.float32)
     def forward(  # the signature is PyTorch's
         ctx: Any,
         x: Tensor,
@@ -63,7 +63,6 @@ class _Dice(torch.autograd.Function):
         return torch.addcmul(alpha, p, 1 - alpha).mul_(x)  # (B, features)
 
     @staticmethod
-    @custom_bwd(device_type="cuda")
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, alpha, running_mean, running_var, p, *statistics = ctx.saved_tensors
         rest = grad * x

@@ -9,6 +9,7 @@ import pytest
 import torch
 from generated import click_split, din, item_table
 
+import mmctr.training
 from mmctr.training import Recipe, fit, smoothed_loss
 from mmctr.training_state import save_state
 
@@ -200,3 +201,42 @@ def test_dropout_and_order_leave_the_global_generator_alone():
     before = torch.get_rng_state()
     run(Recipe(epochs=1, batch_size=64))
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.fixture
+def bfloat16_products(monkeypatch):
+    """Products in bfloat16, as on CUDA, on the CPU."""
+
+    def autocast(device, *, enabled=True):
+        return torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled)
+
+    for module in ("din", "training", "prediction"):
+        monkeypatch.setattr(f"mmctr.{module}.autocast", autocast)
+
+
+def test_a_training_with_products_in_bfloat16_stays_near_that_in_float32(bfloat16_products, monkeypatch):
+    rounded = run(SHORT, dropout=0.0)
+    monkeypatch.undo()
+    exact = run(SHORT, dropout=0.0)
+    for name in ("train_loss", "valid_logloss"):
+        values = [[epoch[name] for epoch in figures(done)] for done in (rounded, exact)]
+        assert values[0] == pytest.approx(values[1], rel=5e-3), name
+        assert values[0] != values[1], "the products were not rounded"
+    assert all(weight.dtype == torch.float32 for weight in rounded.best_weights.values() if weight.is_floating_point())
+
+
+@pytest.mark.parametrize("freeze", [False, True])
+def test_gradients_of_products_in_bfloat16_point_the_same_way(bfloat16_products, monkeypatch, freeze):
+    model, train, _ = setting(dropout=0.0)
+    model.items.weight.requires_grad_(not freeze)
+    found = {}
+    for kind in ("rounded", "exact"):
+        model.zero_grad()
+        with mmctr.training.autocast(model.device):
+            loss = smoothed_loss(model(train.slice(0, 128)), train.slice(0, 128).label, smoothing=0.01)
+        loss.backward()
+        found[kind] = {name: w.grad.to_dense().flatten() for name, w in model.named_parameters() if w.requires_grad}
+        monkeypatch.undo()
+    for name, exact in found["exact"].items():
+        if exact.norm() > 1e-6:
+            assert torch.cosine_similarity(found["rounded"][name], exact, dim=0) > 0.99, name
