@@ -17,7 +17,8 @@ from zlib import crc32
 from mmctr.rar_member import Member
 
 SIGNATURE = b"Rar!\x1a\x07\x01\x00"
-WINDOW_BYTES = 1024  # read of each header; a longer one is not ordinary
+PIECE_BYTES = 1 << 15  # read at a time, as small members lie close together; a longer header is not ordinary
+HEADER_BYTES = 1024  # of a piece must be left for the next header, or else a new piece begins there
 SERVICE = b"\x03"
 COMMENT = b"CMT"  # the one service record that rarfile reads on; others, as for recovery, say nothing of the members
 HASH_BYTES = 32
@@ -67,22 +68,26 @@ def ordinary_members(archive: Path) -> list[Member] | None:
 
 def _members(descriptor: int) -> list[Member]:
     file_bytes = os.fstat(descriptor).st_size
-    window = os.pread(descriptor, WINDOW_BYTES, 0)
-    found = MAIN_HEADER.match(window, len(SIGNATURE))
-    if not window.startswith(SIGNATURE) or found is None:
+    piece, piece_at = os.pread(descriptor, PIECE_BYTES, 0), 0
+    found = MAIN_HEADER.match(piece, len(SIGNATURE))
+    if not piece.startswith(SIGNATURE) or found is None:
         raise _NotOrdinaryError
     members = []
-    at = _header_end(window, found)
+    at = _header_end(piece, found)
     while at < file_bytes:
-        window = os.pread(descriptor, WINDOW_BYTES, at)
-        found = FILE_HEADER.match(window)
+        if at - piece_at + HEADER_BYTES > len(piece):
+            piece, piece_at = os.pread(descriptor, PIECE_BYTES, at), at
+        found = FILE_HEADER.match(piece, at - piece_at)
         if found is None:
-            break
+            end = END_HEADER.match(piece, at - piece_at)
+            if end is None or _header_end(piece, end) != end.end():
+                raise _NotOrdinaryError
+            return members
         _, _, kind, _, _, extra, packed, folder, _, _, size, checksum, name_size = found.groups()
-        header_end, name_end = _header_end(window, found), found.end() + _number(name_size)
+        header_end, name_end = _header_end(piece, found), found.end() + _number(name_size)
         if name_end + (0 if extra is None else _number(extra)) != header_end:
             raise _NotOrdinaryError
-        name, blake2sp = window[found.end() : name_end], _blake2sp(window[name_end:header_end])
+        name, blake2sp = piece[found.end() : name_end], _blake2sp(piece[name_end:header_end])
         if kind == SERVICE:
             if name == COMMENT or not name.isalnum():
                 raise _NotOrdinaryError
@@ -90,22 +95,20 @@ def _members(descriptor: int) -> list[Member]:
             raise _NotOrdinaryError
         elif folder is not None:
             members.append(Member(name.decode() + "/", 0, None, None, True, False, False))
+        elif checksum is not None:
+            crc = int.from_bytes(checksum, "little")
+            members.append(Member(name.decode(), _number(size), crc, None, False, False, False))
         else:
-            listed = None if checksum is None else int.from_bytes(checksum, "little")
-            blake2sp = blake2sp if checksum is None else None
-            members.append(Member(name.decode(), _number(size), listed, blake2sp, False, False, False))
-        at += header_end + (0 if packed is None else _number(packed))
-    end = END_HEADER.match(window)
-    if end is None or _header_end(window, end) != end.end():
-        raise _NotOrdinaryError
-    return members
+            members.append(Member(name.decode(), _number(size), None, blake2sp, False, False, False))
+        at = piece_at + header_end + (0 if packed is None else _number(packed))
+    raise _NotOrdinaryError
 
 
-def _header_end(window: bytes, found: "re.Match[bytes]") -> int:
-    """Where the header in `window` ends, all of which has the right checksum."""
+def _header_end(piece: bytes, found: "re.Match[bytes]") -> int:
+    """Where the header in `piece` ends, all of which has the right checksum."""
     start = found.end(1)
     end = found.end(2) + _number(found[2])
-    if end > len(window) or crc32(window[start:end]) != int.from_bytes(found[1], "little"):
+    if end > len(piece) or crc32(piece[start:end]) != int.from_bytes(found[1], "little"):
         raise _NotOrdinaryError
     return end
 

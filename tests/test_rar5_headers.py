@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmctr.errors import InputError
-from mmctr.rar5_headers import WINDOW_BYTES, ordinary_members
+from mmctr.rar5_headers import HEADER_BYTES, PIECE_BYTES, ordinary_members
 from mmctr.rar_listing import list_members
 from mmctr.rar_member import Member
 
@@ -132,7 +132,8 @@ UNIX, WHOLE, TOO_MANY_NS = b"abcd", struct.pack("<I", 999_999_999), struct.pack(
         header(flags=1, records=record(3, b"\x01")),
         header(flags=1, records=record(7, b"\x01\x02")),
         header(b"QO", kind=3, flags=7, records=record(7, b"\x01")) + header(),
-        header(b"n" * (WINDOW_BYTES - 40)),
+        header(b"n" * HEADER_BYTES),
+        b"".join(header(f"{number}.jpg".encode(), flags=2) for number in range(2 * PIECE_BYTES // 40)),
         header() + END + b"whatever follows",
         b"",
     ],
@@ -151,7 +152,7 @@ def test_ordinary_headers(blocks: bytes, tmp_path: Path, by_rarfile: Callable[[P
         header(b"1.jpg/"),
         header(b"d/", file_flags=1),
         header(b"\xff.jpg"),
-        header(b"n" * WINDOW_BYTES),
+        header(b"n" * PIECE_BYTES),
         header(file_flags=12),
         header(file_flags=20),
         *(header(flags=flags) for flags in (8, 16, 32, 64, 128)),
