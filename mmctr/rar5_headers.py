@@ -72,7 +72,7 @@ def _members(descriptor: int) -> list[Member]:
     found = MAIN_HEADER.match(piece, len(SIGNATURE))
     if not piece.startswith(SIGNATURE) or found is None:
         raise _NotOrdinaryError
-    members = []
+    members: list[Member] = []
     at = _header_end(piece, found)
     while at < file_bytes:
         if at - piece_at + HEADER_BYTES > len(piece):
@@ -113,7 +113,7 @@ def _header_end(piece: bytes, found: "re.Match[bytes]") -> int:
     return end
 
 
-@lru_cache(maxsize=1 << 14)  # most sizes come again, and a call costs as much as all else that is done with them
+@lru_cache(maxsize=1 << 14)  # most sizes come again
 def _number(field: bytes) -> int:
     number = shift = 0
     for byte in field:
