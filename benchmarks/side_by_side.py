@@ -44,11 +44,22 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def in_turn(ours: Callable[[], object], peer: Callable[[], object], *, repeats: int = 5) -> tuple[float, float]:
-    """Median seconds of both, called A B A B ..., after one call of each that does not count."""
-    ours(), peer()
-    pairs = [(seconds(ours), seconds(peer)) for _ in range(repeats)]
-    return statistics.median(a for a, _ in pairs), statistics.median(b for _, b in pairs)
+def in_turn(
+    *works: Callable[[], object], repeats: int = 5, before: Callable[[], object] | None = None
+) -> tuple[float, ...]:
+    """Median seconds of each, called A B A B ..., after one call of each that does not count.
+
+    `before` is called before each of them, and not timed.
+    """
+    rounds = []
+    for _ in range(repeats + 1):
+        times = []
+        for work in works:
+            if before is not None:
+                before()
+            times.append(seconds(work))
+        rounds.append(times)
+    return tuple(statistics.median(times) for times in zip(*rounds[1:], strict=True))
 
 
 def in_child(code: str, arguments: Sequence[str]) -> dict[str, float]:

@@ -15,8 +15,9 @@ from tqdm import tqdm
 
 from mmctr.errors import InputError
 from mmctr.files import replacing_folder
-from mmctr.image_manifest import write_manifest
-from mmctr.rar_listing import Member, list_members, shown
+from mmctr.image_manifest import ImageRow, write_manifest
+from mmctr.rar_listing import list_members, shown
+from mmctr.rar_member import Member
 from mmctr.rar_stream import unpacking
 
 LISTED_AT_MOST = 100
@@ -119,22 +120,25 @@ def _check_plan(
         )
 
 
-def _write_image(folder: Path, item_id: int, file_name: str, content: bytes) -> tuple[int, str, int, int, str]:
-    """Write a new file; gives its row of the manifest, without the times."""
+def _write_image(folder: Path, item_id: int, file_name: str, content: bytes, crc32: int) -> ImageRow:
+    """Write a new file; gives its row of the manifest."""
     # Plain calls, as a Path and a file object per image cost more than its bytes. O_EXCL follows no link.
-    descriptor = os.open(f"{folder}/{file_name}", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    path = f"{folder}/{file_name}"
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
         left = memoryview(content)
         while left:
             left = left[os.write(descriptor, left) :]
     finally:
         os.close(descriptor)
-    return item_id, file_name, len(content), zlib.crc32(content), hashlib.sha256(content).hexdigest()
+    state = os.lstat(path)  # after the close, with which some network file systems set the times
+    sha256 = hashlib.sha256(content).hexdigest()
+    return item_id, file_name, len(content), crc32, sha256, state.st_mtime_ns, state.st_ctime_ns
 
 
 def _unpack(
     archive: Path, *, folder: Path, members: list[Member], plan: _Plan, password: str | None, progress: bool | None
-) -> list[tuple[int, str, int, int, str]]:
+) -> list[ImageRow]:
     """Write the images of the plan to the empty `folder`; gives their rows of the manifest."""
     rows = []
     disable = None if progress is None else not progress
@@ -147,7 +151,9 @@ def _unpack(
             if image is None:
                 stream.skip(member)
             else:
-                rows.append(_write_image(folder, *image, stream.read(member)))
+                content = stream.read(member)
+                crc32 = zlib.crc32(content) if member.crc32 is None else member.crc32
+                rows.append(_write_image(folder, *image, content, crc32))
             bar.update(member.size)
         stream.finish()
     return rows

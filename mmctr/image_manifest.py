@@ -11,7 +11,6 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
@@ -30,14 +29,12 @@ MANIFEST_SCHEMA = {
     "mtime_ns": pl.Int64,
     "ctime_ns": pl.Int64,  # the change time is not a program's to set
 }
+ImageRow = tuple[int, str, int, int, str, int, int]  # in the order of the schema
 
 
-def write_manifest(folder: Path, images: Sequence[tuple[int, str, int, int, str]]) -> None:
-    """List the images in `folder`: item id, file name, size, CRC32 and SHA-256 of each, and the times it has now."""
-    with os.scandir(folder) as entries:
-        states = {entry.name: entry.stat(follow_symlinks=False) for entry in entries}
-    whole: list[tuple[Any, ...]] = [(*row, states[row[1]].st_mtime_ns, states[row[1]].st_ctime_ns) for row in images]
-    table = pl.DataFrame(whole, schema=MANIFEST_SCHEMA, orient="row").sort("item_id")
+def write_manifest(folder: Path, images: Sequence[ImageRow]) -> None:
+    """List the images in `folder`, which have not changed since their rows were made."""
+    table = pl.DataFrame(images, schema=MANIFEST_SCHEMA, orient="row").sort("item_id")
     table.write_parquet(folder / MANIFEST_NAME)
 
 

