@@ -16,6 +16,7 @@ from pathlib import Path
 
 import parts_data
 import parts_embed
+import parts_flow
 import parts_model
 from side_by_side import MissingPeer, Row
 
@@ -36,6 +37,7 @@ PARTS: dict[str, Callable[[Path], list[Row]]] = {
     "embed": parts_embed.embed,
     "reduce": parts_data.reduce,
     "start": parts_data.start,
+    "rerun": parts_flow.rerun,
 }
 PACKAGES = ("torch", "numpy", "polars", "pyarrow", "scikit-learn", "pillow", "rarfile", "clip-anytorch")
 
