@@ -17,6 +17,7 @@ from pathlib import Path
 import gpu_estimate
 import parts_data
 import parts_embed
+import parts_flow
 import parts_model
 from side_by_side import MissingPeer, Row
 
@@ -37,6 +38,7 @@ PARTS: dict[str, Callable[[Path], list[Row]]] = {
     "embed": parts_embed.embed,
     "reduce": parts_data.reduce,
     "start": parts_data.start,
+    "rerun": parts_flow.rerun,
 }
 ESTIMATE = "gpu"  # no part: nothing of it is measured
 PACKAGES = ("torch", "numpy", "polars", "pyarrow", "scikit-learn", "pillow", "rarfile", "clip-anytorch")

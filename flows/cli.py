@@ -6,6 +6,7 @@ Nothing heavy is imported before a command needs it, so that `--help` answers at
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -177,9 +178,13 @@ def run_pipeline(options: argparse.Namespace) -> int:
     from flows.inputs import look_before
 
     look_before(config)  # at once, where starting Prefect takes ten seconds and more
-    from flows.pipeline import pipeline
 
-    return _run_flow(lambda: pipeline(config, return_state=True))
+    def load() -> Callable[[], Any]:
+        from flows.pipeline import pipeline
+
+        return partial(pipeline, config, return_state=True)
+
+    return _run_flow(load)
 
 
 def run_predict(options: argparse.Namespace) -> int:
@@ -191,18 +196,28 @@ def run_predict(options: argparse.Namespace) -> int:
 
     if not (config.base_path / CLICKS / "test.parquet").is_file():
         check_split(config.base_path, "test")  # says so at once, where starting Prefect takes ten seconds and more
-    from flows.submission import predict_with
 
-    return _run_flow(lambda: predict_with(config, model=options.model, return_state=True))
+    def load() -> Callable[[], Any]:
+        from flows.submission import predict_with
+
+        return partial(predict_with, config, model=options.model, return_state=True)
+
+    return _run_flow(load)
 
 
-def _run_flow(run: Callable[[], Any]) -> int:
-    """Run a flow and print the text of its result, or the message that it was refused with."""
-    from flows.console import refusals_said_once
+def _run_flow(load: Callable[[], Callable[[], Any]]) -> int:
+    """Run a flow and print the text of its result, or the message that it was refused with.
+
+    `load` imports the flow, while Prefect's server starts.
+    """
     from flows.interrupts import start_prefect
+
+    server_answers = start_prefect()
+    run = load()
+    from flows.console import refusals_said_once
     from tasks.refusal import REFUSED
 
-    start_prefect()
+    server_answers()
     with refusals_said_once():
         state = run()
     if state.name == REFUSED:

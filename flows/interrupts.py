@@ -5,7 +5,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -59,18 +59,26 @@ def _end_in_time(reader: int) -> None:
                 os._exit(128 + number[0])
 
 
-def start_prefect() -> None:
+def start_prefect() -> Callable[[], None]:
     """Start Prefect's temporary server, where no other is configured, out of reach of the terminal's Ctrl-C.
 
     Ctrl-C goes to all processes of the terminal, and with its server gone the run could tell nobody that it stops: it
     would try for minutes. A child inherits the signals that the thread which starts it blocks.
+
+    Returns:
+        A function that waits until the server answers, and raises what kept it from starting. Other modules can be
+        imported until then: the server takes five seconds in a process of its own.
     """
+    from prefect.client.orchestration import get_client
+    from prefect.settings import PREFECT_API_URL
+
+    if not PREFECT_API_URL.value():
+        import prefect.server.api.server  # noqa: F401  here, as two threads that import Prefect at once may deadlock
+
     errors: list[Exception] = []
 
     def start() -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        from prefect.client.orchestration import get_client
-
         try:
             get_client(sync_client=True)
         except Exception as error:
@@ -78,6 +86,10 @@ def start_prefect() -> None:
 
     thread = threading.Thread(target=start, name="start-prefect", daemon=True)  # daemon: Ctrl-C need not wait for it
     thread.start()
-    thread.join()
-    if errors:
-        raise errors[0]
+
+    def wait() -> None:
+        thread.join()
+        if errors:
+            raise errors[0]
+
+    return wait

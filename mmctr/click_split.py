@@ -120,17 +120,16 @@ def pack_histories(
     Returns:
         (N,) int32 rows of the table, and (R,) int64 lengths that are left.
     """
-    row = np.repeat(np.arange(len(lengths)), lengths)
-    real = values != 0
-    values, row = values[real], row[real]
-    kept = np.bincount(row, minlength=len(lengths))
+    real = np.flatnonzero(values)  # (N,) ascending, so bisection counts what stands before the end of a row
+    ends = np.searchsorted(real, np.cumsum(lengths))  # (R,)
+    kept = np.diff(ends, prepend=0)
     if kept.max(initial=0) > max_len:
-        from_end = np.repeat(np.cumsum(kept), kept) - np.arange(len(row))  # 1 for the most recent item of a row
-        recent = from_end <= max_len
-        values, row = values[recent], row[recent]
-    history = table.lookup(values)
-    known = history != PADDING_IDX
-    return history[known], np.bincount(row[known], minlength=len(lengths))
+        from_end = np.repeat(ends, kept) - np.arange(len(real))  # 1 for the most recent item of a row
+        recent = np.flatnonzero(from_end <= max_len)
+        real, ends = real[recent], np.searchsorted(recent, ends)
+    history = table.lookup(values[real])
+    known = np.flatnonzero(history != PADDING_IDX)
+    return history[known], np.diff(np.searchsorted(known, ends), prepend=0)
 
 
 class _Growing:

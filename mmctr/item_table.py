@@ -8,12 +8,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 
 from mmctr.files import replacing
+
+if TYPE_CHECKING:  # looking items up needs no Polars, which takes 24 MB
+    import polars as pl
 
 PADDING_IDX = 0
 DENSE_LOOKUP_LIMIT = 50_000_000  # ids up to here are looked up in one array of 4 bytes an id
@@ -73,7 +76,7 @@ class ItemTable:
         return np.where(keys[position] == ids, rows[position], np.int32(PADDING_IDX))
 
 
-def build_item_table(embeddings: pl.DataFrame, *, column: str) -> ItemTable:
+def build_item_table(embeddings: "pl.DataFrame", *, column: str) -> ItemTable:
     """Put a zero padding row before the item embeddings.
 
     Args:
@@ -83,6 +86,8 @@ def build_item_table(embeddings: pl.DataFrame, *, column: str) -> ItemTable:
     Raises:
         ValueError: an item stands twice, or the embeddings are not all of one width.
     """
+    import polars as pl
+
     item_ids = embeddings["item_id"].to_numpy()
     if len(np.unique(item_ids)) != len(item_ids):
         raise ValueError("item_id must be unique in the embeddings, as a row is found by its id")

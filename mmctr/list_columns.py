@@ -15,22 +15,24 @@ from mmctr.errors import InputError, first_line, raise_if_of_the_machine
 
 READ_VALUES = 524_288  # values that are unpacked at a time, padding included: 4 MB of int64
 READ_ROWS_AT_LEAST = 256  # whatever number of values a footer claims
+READ_BYTES = 1 << 20  # of the compressed column that are fetched at a time
 
 
 def read_chunks(path: Path, *, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
     """The columns of a parquet file, a few rows at a time: as many as give about READ_VALUES values.
 
-    So the memory that reading takes depends on neither the number of rows nor the length of the lists. Arrow
-    holds the compressed column of one row group besides.
+    So the memory that reading takes depends on neither the number of rows nor the length of the lists nor the size of
+    the row groups. Arrow would else fetch the compressed columns of the whole file ahead (`pre_buffer`), and keep
+    memory for each of its threads, which gain nothing as nearly all of the work is one column.
 
     Raises:
         InputError: the file cannot be read to its end.
     """
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, buffer_size=READ_BYTES, pre_buffer=False) as file:
             _check_row_counts(path, file.metadata)
             rows = max(READ_ROWS_AT_LEAST, READ_VALUES // _values_a_row(file.metadata, columns=columns))
-            yield from file.iter_batches(batch_size=rows, columns=list(columns))
+            yield from file.iter_batches(batch_size=rows, columns=list(columns), use_threads=False)
     except (pa.ArrowException, OSError) as error:
         raise_if_of_the_machine(error, path=path)
         raise InputError(
