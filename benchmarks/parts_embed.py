@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from side_by_side import Row, in_turn
+from threadpoolctl import threadpool_limits
 
 from mmctr.clip_images import View, preprocess_image
 from mmctr.clip_model import ClipEncoder, clip
@@ -134,11 +135,12 @@ def images(_: Path) -> list[Row]:
     ):
         content, peer, view = _jpeg(width, height, seed=0), clip.clip._transform(224), View(224, jpeg_draft=draft)
         count = 40 if width < 1000 else 15
-        pair = in_turn(
-            lambda c=content, n=count, view=view: [preprocess_image(c, view) for _ in range(n)],
-            lambda c=content, n=count, peer=peer: [peer(Image.open(io.BytesIO(c))) for _ in range(n)],
-            repeats=REPEATS,
-        )
+        with threadpool_limits(1):
+            pair = in_turn(
+                lambda c=content, n=count, view=view: [preprocess_image(c, view) for _ in range(n)],
+                lambda c=content, n=count, peer=peer: [peer(Image.open(io.BytesIO(c))) for _ in range(n)],
+                repeats=REPEATS,
+            )
         part = f"preprocess {width}x{height}{', draft' if draft else ''}"
         rows.append(Row(part, *(count / each for each in pair), "images/s", "CLIP's preprocess", target, REPEATS))
     return rows

@@ -17,9 +17,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from mmctr.image_shrinking import shrink
+
 # No format whose reader starts another program (EPS does) or that only a camera or a game writes.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 MAX_PIXELS = 100_000_000
+MUCH = 3  # where an image shrinks so many times, `shrink` is quicker than Pillow
+TALL = 2  # Pillow begins with the rows of taller images, `shrink` always with the columns
 DRAFT_MARGIN = 2  # a draft is at least this many times as large as the size it is resized to
 
 
@@ -72,11 +76,11 @@ def preprocess_image(source: Path | bytes, view: View) -> np.ndarray:
         raise UnreadableImage(reason) from error
     finally:
         Image.MAX_IMAGE_PIXELS = allowed
-    return np.ascontiguousarray(square.transpose(2, 0, 1))  # (3, R, R)
+    return np.ascontiguousarray(square)
 
 
 def _middle(image: Image.Image, view: View) -> np.ndarray:
-    """The middle square of the resized image, uint8 (R, R, 3): torchvision's Resize and CenterCrop in one step."""
+    """The middle square of the resized image, uint8 (3, R, R): torchvision's Resize and CenterCrop in one step."""
     resolution, (width, height) = view.resolution, image.size
     shorter = min(width, height)
     columns, rows = (int(resolution * side / shorter) for side in (width, height))  # the size Resize would give
@@ -94,5 +98,8 @@ def _middle(image: Image.Image, view: View) -> np.ndarray:
     image.load()
     if image.mode.startswith("I;16"):
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    much = min(box[2] - box[0], box[3] - box[1]) >= MUCH * resolution
+    if image.mode == "RGB" and much and image.height <= TALL * image.width:
+        return shrink(image, box, resolution)
     square = image.resize((resolution, resolution), Image.Resampling.BICUBIC, box=box)
-    return np.asarray(square.convert("RGB"))
+    return np.asarray(square.convert("RGB")).transpose(2, 0, 1)

@@ -143,6 +143,7 @@ class _Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.complaints,
+            env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},  # NumPy's threads; there are as many workers instead
         )
 
     def read(self, paths: Sequence[Path], pixels: np.ndarray) -> Failures:
