@@ -15,7 +15,7 @@ import flows  # noqa: F401  sets what Prefect and MLflow read when they are impo
 settings.register_profile("project", deadline=None, max_examples=50)  # two shared cores: no deadline on a single case
 settings.load_profile("project")
 
-DEMO_ITEMS, DEMO_USERS = 200, 1500
+DEMO_ITEMS, DEMO_USERS, DEMO_SEED = 200, 1500, 3
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +24,7 @@ def demo_original(tmp_path_factory) -> Path:
     from mmctr.demo.write import write_demo
 
     folder = tmp_path_factory.mktemp("original") / "demo"
-    write_demo(folder, items=DEMO_ITEMS, users=DEMO_USERS, seed=3, progress=False)
+    write_demo(folder, items=DEMO_ITEMS, users=DEMO_USERS, seed=DEMO_SEED, progress=False)
     return folder
 
 

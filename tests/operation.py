@@ -55,9 +55,9 @@ class Operation:
             self._start("server", "server", "start", "--host", "127.0.0.1", "--port", self.api.split(":")[2][:-4])
             wait_for("server", lambda: self._answers() or None)
             self.prefect("work-pool", "create", "gpu-pool", "--type", "process")
+            self._start("worker", "worker", "start", "--pool", "gpu-pool")  # takes seconds: beside the deployment
             self.prefect("--no-prompt", "deploy", "--all")
             self.schedules = {name: self._pause(name) for name in ("pipeline/train", "retrain/retrain")}
-            self._start("worker", "worker", "start", "--pool", "gpu-pool")
         except BaseException:
             self.__exit__()
             raise

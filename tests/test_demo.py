@@ -12,6 +12,7 @@ import pytest
 import rarfile
 import rars
 import torch
+from conftest import DEMO_ITEMS, DEMO_SEED, DEMO_USERS
 from PIL import Image
 
 from mmctr.demo.clicks import draw_rows, history_lengths
@@ -21,7 +22,7 @@ from mmctr.demo.world import make_world
 from mmctr.demo.write import FILES, is_demo, write_demo
 from mmctr.errors import InputError
 
-ITEMS, USERS, EVALUATION_USERS = 300, 600, 200
+ITEMS, USERS, EVALUATION_USERS = DEMO_ITEMS, DEMO_USERS, 200
 CLICK_SCHEMA = {
     "user_id": pl.Int64,
     "item_seq": pl.Array(pl.Int64, 64),
@@ -33,10 +34,9 @@ CLICK_SCHEMA = {
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("first") / "demo"
-    write_demo(folder, items=ITEMS, users=USERS, seed=0, progress=False)
-    return folder
+def demo(demo_original: Path) -> Path:
+    """The one that all tests share, as nothing here changes it."""
+    return demo_original
 
 
 @pytest.fixture(scope="module")
@@ -259,7 +259,7 @@ def test_the_signal_is_in_the_content(test_rows: pl.DataFrame, embedding: np.nda
 
 def test_same_seed_same_bytes(demo: Path, tmp_path: Path) -> None:
     random_state = torch.get_rng_state()
-    write_demo(tmp_path / "again", items=ITEMS, users=USERS, seed=0, progress=False)
+    write_demo(tmp_path / "again", items=ITEMS, users=USERS, seed=DEMO_SEED, progress=False)
     assert torch.equal(torch.get_rng_state(), random_state)
 
     def digests(folder: Path) -> dict[str, str]:

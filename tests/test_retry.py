@@ -104,7 +104,7 @@ def test_a_stage_ends_in_the_time_it_is_given(prefect_server, demo, tracking_uri
             time.sleep(0.05)
 
     monkeypatch.setattr("mmctr.checkpoint.save_checkpoint", endless)
-    state = pipeline(load_config(demo, overrides=[*SHORT, "run.timeout={train = 8}"]), return_state=True)
+    state = pipeline(load_config(demo, overrides=[*SHORT, "run.timeout={train = 5}"]), return_state=True)
     assert state.name == "Refused"
     assert "train must end in the time that run.timeout allows" in state.message
     client = MlflowClient(tracking_uri)
