@@ -145,7 +145,7 @@ class _Growing:
     def append(self, values: npt.NDArray[np.integer]) -> None:
         stop = self._used + len(values)
         if stop > len(self._array):
-            self._array.resize(stop + stop // 8, refcheck=False)
+            self._array.resize(stop + stop // 32, refcheck=False)
         self._array[self._used : stop] = values
         self._used = stop
 

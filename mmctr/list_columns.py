@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from mmctr.errors import InputError, first_line, raise_if_of_the_machine
 
-READ_VALUES = 524_288  # values that are unpacked at a time, padding included: 4 MB of int64
+READ_VALUES = 262_144  # values that are unpacked at a time, padding included: 2 MB of int64
 READ_ROWS_AT_LEAST = 256  # whatever number of values a footer claims
 READ_BYTES = 1 << 20  # of the compressed column that are fetched at a time
 
