@@ -13,15 +13,15 @@ from typing import Any
 from unittest import mock
 
 import torch
-from parts_embed import vit_b_32
-from parts_model import BATCH, TRAIN_ROWS, started
+from parts_embed import untrained
+from parts_model import BATCH, TRAIN_ROWS, stepping
 from real_shape import item_table, write_clicks
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmctr.click_split import load_split
-from mmctr.training import Recipe, optimizer_and_schedule, train_step
+from mmctr.training import Recipe, train_step
 
 LAUNCH_SECONDS = 5e-6  # of one kernel from Python, the usual order of magnitude
 IMAGES, TITLES, TOKENS = 256, 256, 22
@@ -128,7 +128,7 @@ def _bfloat16(device: torch.device, *, enabled: bool = True) -> AbstractContextM
 
 def estimates(folder: Path) -> list[Estimate]:
     """A training step, a batch of predictions, and CLIP's own towers as a GPU runs them."""
-    table = item_table()
+    table, recipe = item_table(), Recipe(batch_size=BATCH)
     split = load_split(write_clicks(folder / "train200k.parquet", TRAIN_ROWS), table=table, with_label=True)
     batch, found = split.take(torch.randperm(TRAIN_ROWS, generator=torch.Generator().manual_seed(0))[:BATCH]), []
     with (
@@ -137,24 +137,20 @@ def estimates(folder: Path) -> list[Estimate]:
         mock.patch("mmctr.attention.PIECE", len(batch.history)),
     ):
         for freeze in (False, True):
-            model = started(table, freeze=freeze).train()
-            optimizer, _ = optimizer_and_schedule(model, recipe=Recipe(batch_size=BATCH))
-            for weight in optimizer.param_groups[0]["params"]:
-                weight.grad = torch.zeros_like(weight)
+            model, optimizer = stepping(table, recipe=recipe, freeze=freeze)
 
             def step(model: Any = model, optimizer: Any = optimizer) -> Tensor:
-                return train_step(model, batch, optimizer, recipe=Recipe(batch_size=BATCH))
+                return train_step(model, batch, optimizer, recipe=recipe)
 
             name = f"train step, {'frozen' if freeze else 'trained'} items"
             found.append(counted(name, step, count=BATCH, unit="rows/s"))
         model.eval()
         with torch.inference_mode(), _bfloat16(model.device):
             found.append(counted("predict", lambda: model(batch), count=BATCH, unit="rows/s"))
-    network = vit_b_32().network
     pixels = torch.zeros(IMAGES, 3, 224, 224, dtype=torch.float16, device="meta")
     tokens = torch.zeros(TITLES, TOKENS, dtype=torch.int64, device="meta")
     with torch.device("meta"):
-        half = type(network)(512, 224, 12, 768, 32, 77, 49408, 512, 8, 12).half().eval()
+        half = untrained().half()
     with torch.inference_mode():
         found.append(counted("image tower, ViT-B/32", lambda: half.encode_image(pixels), count=IMAGES, unit="images/s"))
         name = f"text tower, titles of {TOKENS} tokens"

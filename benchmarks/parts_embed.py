@@ -26,11 +26,16 @@ TITLES, IMAGES, FILES = 256, 64, 416
 LAYERS, TEXT_WIDTH, IMAGE_WIDTH, PATCHES = 12, 512, 768, 49
 
 
+def untrained() -> "clip.model.CLIP":
+    """CLIP's own network of ViT-B/32's size, on PyTorch's default device."""
+    return clip.model.CLIP(512, 224, LAYERS, IMAGE_WIDTH, 32, 77, 49408, TEXT_WIDTH, 8, LAYERS).eval()
+
+
 @cache
 def vit_b_32() -> ClipEncoder:
     """CLIP ViT-B/32 on the CPU, untrained."""
     torch.manual_seed(0)
-    network = clip.model.CLIP(512, 224, LAYERS, IMAGE_WIDTH, 32, 77, 49408, TEXT_WIDTH, 8, LAYERS).eval()
+    network = untrained()
     return ClipEncoder(network=network, embed_dim=512, resolution=224, device=torch.device("cpu"))
 
 

@@ -21,7 +21,7 @@ from mmctr.item_table import ItemTable
 from mmctr.memory import kept_memory
 from mmctr.metrics import auc
 from mmctr.prediction import predict_logits
-from mmctr.training import Recipe, optimizer_and_schedule, smoothed_loss, train_epoch, train_step
+from mmctr.training import Recipe, optimizer_and_schedule, smoothed_loss, train_epoch, train_step, trained
 
 TRAIN_ROWS, TEST_ROWS, BATCH, PADDED_SHARE = 200_000, 379_142, 4096, 8
 ORGANISERS_BATCH, OUR_STEPS = 8192, 8
@@ -55,6 +55,15 @@ def started(table: ItemTable, *, freeze: bool) -> DIN:
     model = DIN(len(table.item_ids), 128, freeze=freeze)
     model.set_item_table(torch.from_numpy(table.weights))
     return model
+
+
+def stepping(table: ItemTable, *, recipe: Recipe, freeze: bool) -> tuple[DIN, torch.optim.Optimizer]:
+    """The same with its optimizer, ready for `train_step`."""
+    model = started(table, freeze=freeze).train()
+    optimizer, _ = optimizer_and_schedule(model, recipe=recipe)
+    for weight in trained(model):
+        weight.grad = torch.zeros_like(weight)
+    return model, optimizer
 
 
 def padded_epoch(model: PaddedDIN, clicks: PaddedClicks, optimizer: torch.optim.Optimizer) -> None:
@@ -99,11 +108,7 @@ def share(folder: Path) -> list[Row]:
     order = torch.randperm(TRAIN_ROWS, generator=torch.Generator().manual_seed(0))
     rows, recipe = [], Recipe(batch_size=BATCH)
     for freeze in (False, True):
-        model = started(table, freeze=freeze).train()
-        optimizer, _ = optimizer_and_schedule(model, recipe=recipe)
-        for group in optimizer.param_groups:
-            for weight in group["params"]:
-                weight.grad = torch.zeros_like(weight)
+        model, optimizer = stepping(table, recipe=recipe, freeze=freeze)
         layers = din_layers(model, rows=BATCH, items=len(split.take(order[:BATCH]).history))
         name = f"mission's DIN, {'frozen' if freeze else 'trained'} items"
         rows += shares(

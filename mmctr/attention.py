@@ -116,7 +116,7 @@ class _FirstLayer(torch.autograd.Function):
             of_weight += grad[piece].T @ inputs
             if of_items:
                 of_k, of_qk = torch.mm(grad[piece], weight, out=inputs).chunk(2, dim=1)  # (n, D) each
-                of_keys[piece].add_(of_k).addcmul_(of_qk, q)
+                of_keys[piece].add_(of_k).addcmul_(of_qk, q)  # in place: `pool` makes it for nobody else
                 through_product.index_add_(0, row[piece], of_qk * keys[piece])
         items = (through_product, of_keys, None) if of_items else (None, None, None)
         return *items, of_query.to(weight.dtype), of_weight
