@@ -252,20 +252,16 @@ def run_gc(options: argparse.Namespace) -> int:
 
 def run_check_submission(options: argparse.Namespace) -> int:
     """`mmctr check-submission`."""
-    from mmctr.errors import InputError, first_line, raise_if_of_the_machine
-    from mmctr.schema import CLICKS, UNREADABLE
+    from mmctr.errors import InputError
+    from mmctr.list_columns import read_ids
+    from mmctr.schema import CLICKS
     from mmctr.submission import check_submission
-    from mmctr.tables import read_table
 
     test = options.base_path / CLICKS / "test.parquet"
     try:
-        ids = read_table(test, columns=["ID"])["ID"]
-    except UNREADABLE as error:
-        raise_if_of_the_machine(error, path=test)
-        raise InputError(
-            f"the IDs are read from {test}, which cannot be used: {first_line(error)}; "
-            "give the folder of the data with --base-path"
-        ) from error
+        ids = read_ids(test)
+    except InputError as error:
+        raise InputError(f"{error}; or give the folder of the data with --base-path") from error
     rows = check_submission(options.zip, test_ids=ids)
     print(f"{options.zip} is a valid submission of {rows:,} rows")
     return OK

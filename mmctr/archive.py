@@ -13,10 +13,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from mmctr.errors import InputError
+from mmctr.errors import InputError, shown
 from mmctr.files import replacing_folder
 from mmctr.image_manifest import ImageRow, write_manifest
-from mmctr.rar_listing import list_members, shown
+from mmctr.rar_listing import list_members
 from mmctr.rar_member import Member
 from mmctr.rar_stream import unpacking
 

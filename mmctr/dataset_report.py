@@ -11,14 +11,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+import pyarrow as pa
 
 from mmctr.archive import image_name
+from mmctr.errors import InputError
 from mmctr.item_table import PADDING_IDX, ItemTable
-from mmctr.list_columns import flat_lists, plain_numbers, read_chunks
+from mmctr.list_columns import flat_lists, is_number, plain_numbers, read_chunks, read_items
 from mmctr.rar_listing import list_members
 from mmctr.row_hash import count_distinct, hash_column, hash_lists, is_among, mixed
 from mmctr.schema import SPLITS, check_inputs
-from mmctr.tables import read_table, scan_table, table_schema
 
 USUAL_LEVELS = (1, 10)  # what this release uses; 0..19 can be used, but is worth a look
 LEVEL_COLUMNS = ("likes_level", "views_level")
@@ -101,12 +102,14 @@ def report_dataset(base_path: Path, *, min_items: int = 1, password: str | None 
     members = list_members(inputs.archive, password=password or None)
     files = {"items": inputs.items, "archive": inputs.archive, **{name: getattr(inputs, name) for name in SPLITS}}
     rows = {**inputs.rows, "archive": len(members)}
-    items = read_table(inputs.items, columns=["item_id", "item_title"])
-    item_ids = items["item_id"].cast(pl.Int64).to_numpy()
+    items = read_items(inputs.items)
+    item_ids = items["item_id"].to_numpy()
     table = ItemTable(item_ids=item_ids, weights=np.zeros((len(items) + 1, 0), dtype=np.float32))
     named = [image_name(member.name) for member in members if not member.is_folder and not member.is_link]
-    columns = {name: _read_split(files[name], role=name, table=table) for name in SPLITS}
     users = {name: _users(files[name]) for name in SPLITS}
+    columns = {
+        name: _read_split(files[name], role=name, table=table, with_user=users[name] is not None) for name in SPLITS
+    }
     return DatasetReport(
         files={role: FileReport(path, path.stat().st_size, rows[role]) for role, path in files.items()},
         coverage=_coverage(items, [image[0] for image in named if image], others=named.count(None)),
@@ -117,7 +120,7 @@ def report_dataset(base_path: Path, *, min_items: int = 1, password: str | None 
 def _coverage(items: pl.DataFrame, image_ids: Collection[int], *, others: int) -> Coverage:
     """`others` members are no images of an item."""
     images = set(image_ids)
-    title = items["item_title"].cast(pl.String).fill_null("").str.strip_chars() != ""
+    title = items["item_title"].fill_null("").str.strip_chars() != ""
     image = pl.Series([item_id in images for item_id in items["item_id"]], dtype=pl.Boolean)
     return Coverage(
         items=len(items),
@@ -144,9 +147,9 @@ class _Columns:
     unusual_levels: dict[str, int]
 
 
-def _read_split(path: Path, *, role: str, table: ItemTable) -> _Columns:
+def _read_split(path: Path, *, role: str, table: ItemTable, with_user: bool) -> _Columns:
     read = ["item_seq", "item_id", *LEVEL_COLUMNS, *([] if role == "test" else ["label"])]
-    read += ["user_id"] if _user_kind(path) is not None else []
+    read += ["user_id"] if with_user else []
     parts: dict[str, list[np.ndarray]] = {name: [] for name in ("length", "target", "impression", "whole")}
     unknown_history = unknown_targets = positives = 0
     unusual = dict.fromkeys(LEVEL_COLUMNS, 0)
@@ -190,21 +193,20 @@ def _without_padding(
     return values[real].astype(np.int64), kept
 
 
-def _user_kind(path: Path) -> type[pl.DataType] | None:
-    """How the users of a split are compared, or None where there is no `user_id` that can be."""
-    dtype = table_schema(path).get("user_id")
-    if dtype is None:
-        return None
-    return pl.Int64 if dtype.is_integer() else pl.String if dtype == pl.String else None
-
-
 def _users(path: Path) -> pl.Series | None:
-    """The distinct users of a split."""
-    kind = _user_kind(path)
-    if kind is None:
+    """The distinct users of a split; None where there is no `user_id` that can be read and compared."""
+    found = []
+    try:
+        for chunk in read_chunks(path, columns=["user_id"]):
+            column = chunk.column("user_id")
+            kind = pl.Int64 if is_number(column.type) else pl.String if pa.types.is_string(column.type) else None
+            if kind is None:
+                return None
+            column = column.cast(pa.float64()) if pa.types.is_decimal(column.type) else column
+            found.append(pl.Series(column).cast(kind, strict=False).drop_nulls().unique())
+    except InputError:  # it is not there, or damaged, and is not needed
         return None
-    user = pl.col("user_id").cast(kind, strict=False)
-    return scan_table(path).select(user.drop_nulls().unique()).collect()["user_id"]
+    return pl.concat(found).unique()
 
 
 def _report_split(

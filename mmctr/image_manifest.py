@@ -14,9 +14,8 @@ from pathlib import Path
 
 import polars as pl
 
-from mmctr.errors import raise_if_of_the_machine
+from mmctr.errors import raise_if_of_the_machine, shown
 from mmctr.files import SETTLED_NS, file_sha256, write_bytes
-from mmctr.rar_listing import shown
 from mmctr.tables import read_table
 
 MANIFEST_NAME = "manifest.parquet"

@@ -9,18 +9,12 @@ from pathlib import Path
 
 import rarfile
 
-from mmctr.errors import InputError, raise_if_of_the_machine
+from mmctr.errors import InputError, raise_if_of_the_machine, shown
 from mmctr.rar5_headers import ordinary_members
 from mmctr.rar_member import Member
 
 DAMAGED_REMEDY = "Download or copy the archive again."
 PASSWORD_REMEDY = "Set `extract.password_env` to the name of the environment variable that holds the password."  # noqa: S105
-
-
-def shown(text: str, *, limit: int = 200) -> str:
-    """`text` without control characters or lone surrogates, cut to `limit` characters: a name may hold anything."""
-    safe = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text[:limit])
-    return safe if len(text) <= limit else safe + "..."
 
 
 def _member(entry: rarfile.RarInfo) -> Member:

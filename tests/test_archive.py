@@ -23,10 +23,9 @@ from PIL import Image
 import mmctr.image_manifest
 import mmctr.rar_stream
 from mmctr.archive import ExtractReport, extract_images, image_name
-from mmctr.errors import InputError
+from mmctr.errors import InputError, shown
 from mmctr.files import file_sha256
 from mmctr.image_manifest import MANIFEST_NAME, MANIFEST_SCHEMA, manifest_digest
-from mmctr.rar_listing import shown
 from mmctr.rar_stream import unpacking_tool
 
 FIXTURES = Path(__file__).parent / "fixtures" / "rar"
