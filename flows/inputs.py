@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mmctr.device import resolve_device
 from mmctr.errors import InputError, shown_value
-from mmctr.files import is_file, write_bytes
+from mmctr.files import is_file, read_json, remember_json
 from mmctr.schema import check_inputs, find_inputs
 from tasks.code import code_digest
 from tasks.config import PipelineConfig, home_expanded
@@ -64,7 +64,7 @@ def open_inputs(config: PipelineConfig, workspace: Workspace) -> Inputs:
         check_inputs(base_path, min_items=min_items)
         _check_width(config)
         good = {"inputs": fingerprint, "clip_model": config.embed.model}
-        write_bytes(_memory(base_path), json.dumps(good).encode())
+        remember_json(_memory(base_path), good)
     return inputs
 
 
@@ -83,10 +83,7 @@ def _memory(base_path: Path) -> Path:
 
 
 def _remembered(base_path: Path) -> dict[str, str]:
-    try:
-        found = json.loads(_memory(base_path).read_bytes())
-    except (OSError, ValueError):
-        return {}
+    found = read_json(_memory(base_path))
     return found if isinstance(found, dict) else {}
 
 

@@ -21,7 +21,7 @@ from pydantic import Field
 from flows.inputs import look_before, name_inputs
 from flows.place import registry_of
 from mmctr.errors import InputError
-from mmctr.files import write_bytes
+from mmctr.files import read_json, remember_json
 from mmctr.schema import find_inputs
 from tasks.config import PipelineConfig
 from tasks.references import Workspace
@@ -118,14 +118,16 @@ def _champions_digests(config: PipelineConfig) -> dict[str, str]:
 
 def _announcements(workspace: Workspace) -> dict[str, datetime]:
     """When each change was announced, by its digest; nothing where the file is absent or garbage."""
+    known = read_json(workspace.root / "announced.json")
+    if not isinstance(known, dict):
+        return {}
     try:
-        known = json.loads((workspace.root / "announced.json").read_bytes())
-        return {str(digest): datetime.fromisoformat(at) for digest, at in known.items()}
-    except (OSError, ValueError, AttributeError, TypeError):
+        return {digest: datetime.fromisoformat(at) for digest, at in known.items()}
+    except (ValueError, TypeError):
         return {}
 
 
 def _remember(workspace: Workspace, announced: dict[str, datetime]) -> None:
     latest = sorted(announced.items(), key=lambda item: item[1])[-ANNOUNCEMENTS_KEPT:]
     content = {digest: at.isoformat() for digest, at in latest}
-    write_bytes(workspace.root / "announced.json", json.dumps(content, indent=1).encode())
+    remember_json(workspace.root / "announced.json", content)

@@ -12,7 +12,6 @@ BASE_PATH/.mmctr/
 """
 
 import fcntl
-import json
 import os
 import shutil
 import time
@@ -24,7 +23,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from mmctr.errors import InputError
-from mmctr.files import SETTLED_NS, file_sha256, is_file, partial_path, replacing, write_bytes
+from mmctr.files import SETTLED_NS, file_sha256, is_file, partial_path, read_json, remember_json, replacing
 
 
 class FileRef(BaseModel):
@@ -107,7 +106,7 @@ class Workspace:
         if time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) > SETTLED_NS:
             self._digests = {**self._stored_digests(), name: [*stamp, digest]}  # others may have added to it
             self.root.mkdir(parents=True, exist_ok=True)
-            write_bytes(self.root / "digests.json", json.dumps(self._digests, indent=0).encode())
+            remember_json(self.root / "digests.json", self._digests)
         return digest
 
     def gone_digests(self, *, besides: Sequence[Path]) -> list[str]:
@@ -123,18 +122,16 @@ class Workspace:
         """Remember these digests no longer."""
         if names:
             self._digests = {name: entry for name, entry in self._stored_digests().items() if name not in names}
-            write_bytes(self.root / "digests.json", json.dumps(self._digests, indent=0).encode())
+            remember_json(self.root / "digests.json", self._digests)
 
     @cached_property
     def _digests(self) -> dict[str, list[int | str]]:
         return self._stored_digests()
 
     def _stored_digests(self) -> dict[str, list[int | str]]:
-        try:
-            memory = json.loads((self.root / "digests.json").read_bytes())
-            return {name: entry for name, entry in memory.items() if isinstance(entry, list) and len(entry) == 5}
-        except (OSError, ValueError, AttributeError):
-            return {}
+        memory = read_json(self.root / "digests.json")
+        entries = memory.items() if isinstance(memory, dict) else ()
+        return {name: entry for name, entry in entries if isinstance(entry, list) and len(entry) == 5}
 
     @contextmanager
     def locked(self) -> Iterator[None]:
