@@ -63,8 +63,10 @@ class VectorShards:
     def append(self, keys: Sequence[str], vectors: np.ndarray, *, reasons: Sequence[str] | None = None) -> None:
         """Write one new shard: `vectors` float32 (n, D) and `reasons` (n,) of the distinct new `keys`.
 
-        A row that is not finite needs a reason and is kept as NaN.
+        A row that is not finite needs a reason and is kept as NaN. No keys make no shard.
         """
+        if not keys:
+            return
         reasons = [""] * len(keys) if reasons is None else list(reasons)
         if vectors.dtype != np.float32 or vectors.shape != (len(keys), self.dim) or len(reasons) != len(keys):
             raise ValueError(f"{len(keys)} keys need float32 vectors ({len(keys)}, {self.dim}), not {vectors.shape}")
