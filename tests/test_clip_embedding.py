@@ -89,7 +89,7 @@ def world(tmp_path: Path, checkpoint: Path, encoder: ClipEncoder, monkeypatch: p
             world.asked_images += len(pixels)
             return encoder.encode_images(pixels)
 
-    monkeypatch.setattr(mmctr.clip_model, "load_clip", lambda model, *, device, image_precision: Counting())
+    monkeypatch.setattr(mmctr.clip_model, "load_clip", lambda model, **_: Counting())
     return world
 
 
@@ -282,7 +282,7 @@ def test_too_many_unreadable_images_are_an_input_error_and_the_work_is_kept(worl
     with pytest.raises(InputError) as error:
         world.embed()
     message = str(error.value)
-    for part in ("At most 20%", "6 of 23 are", "3.jpg of item 3: not an image", "embed.max_failure_share"):
+    for part in ("At most 20%", "6 of 23 are", "3.jpg of item 3: not an image", "raise max_failure_share"):
         assert part in message
     _, report = world.embed(max_failure_share=0.3)
     assert report.reused_images == 18  # 17 readable ones and the page, which has one content
@@ -306,7 +306,7 @@ def test_vectors_that_are_not_finite_count_as_unusable(
             return rows
 
     bad = torch.from_numpy(preprocess_image(jpeg(1), View(encoder.resolution)))
-    monkeypatch.setattr(mmctr.clip_model, "load_clip", lambda model, *, device, image_precision: Broken())
+    monkeypatch.setattr(mmctr.clip_model, "load_clip", lambda model, **_: Broken())
     world.titles, world.images = {1: "bad", 2: "good"}, {1: jpeg(1)}
     frame, report = world.embed(max_failure_share=1.0)
     assert not vectors(frame)[0].any()
