@@ -198,7 +198,7 @@ def named_as_settings(section: str) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        pattern = rf"(?<![\w./])({'|'.join(names)}|workers(?==))(?![\w./])"
+        pattern = rf"(?<![\w./])({'|'.join(names)}|workers(?==))(?!\.?\w|/)"
         raise InputError(re.sub(pattern, rf"{section}.\1", str(error))) from error
 
 
