@@ -6,7 +6,7 @@ the user has decided otherwise. They read these settings when they are imported.
 
 import os
 
-from mmctr.device import bound_cores, usable_cores
+from mmctr.cores import bound_cores, usable_cores
 
 SETTINGS = {
     "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # the same bits in every run on CUDA (PyTorch, notes on reproducibility)

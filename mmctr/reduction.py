@@ -15,7 +15,7 @@ import polars as pl
 from sklearn.decomposition import PCA
 from threadpoolctl import threadpool_limits
 
-from mmctr.device import usable_cores
+from mmctr.cores import usable_cores
 from mmctr.errors import InputError
 from mmctr.files import replacing
 
