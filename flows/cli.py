@@ -92,13 +92,16 @@ def parser() -> argparse.ArgumentParser:
         "gc",
         help="remove cached results that no kept run refers to",
         description="Say what of BASE_PATH/.mmctr no kept run refers to, and with --delete remove it. Kept are the "
-        "newest runs, runs whose model has an alias in the MLflow registry, and what is younger than an hour. MLflow's "
-        "runs stay as they are, as they hold copies. To run settings again whose results were removed computes them "
-        "anew, and opens a new MLflow run.",
+        "newest runs, runs whose model has an alias in the MLflow registry, runs that have not finished (until one of "
+        "the same settings finishes), and what is younger than an hour. MLflow's runs stay as they are, as they hold "
+        "copies. To run settings again whose results were removed computes them anew, and opens a new MLflow run.",
     )
     _add_base_path(gc)
     gc.add_argument("--keep", type=int, default=3, metavar="N", help="newest runs to keep (default %(default)s)")
     gc.add_argument("--delete", action="store_true", help="remove it; without this, nothing is removed")
+    gc.add_argument(
+        "--drop-unfinished", action="store_true", help="do not keep the work of runs that have not finished"
+    )
     gc.add_argument("--json", action="store_true", help="print the report as JSON, for a program to read")
     gc.set_defaults(command=run_gc)
 
@@ -240,7 +243,9 @@ def run_gc(options: argparse.Namespace) -> int:
     known = known_runs(workspace)  # before the lock, which makes the folder where there is none
     protected = runs_with_alias(tracking_uri(), [run.mlflow_run for run in known])
     with workspace.locked():
-        collection = plan_collection(workspace, keep=options.keep, protected_runs=protected)
+        collection = plan_collection(
+            workspace, keep=options.keep, protected_runs=protected, drop_unfinished=options.drop_unfinished
+        )
         if options.delete:
             remove(workspace, collection)
     if options.json:

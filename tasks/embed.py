@@ -2,6 +2,7 @@
 
 import json
 import os
+from contextlib import nullcontext
 from dataclasses import asdict
 
 from tasks.code import code_digest
@@ -37,25 +38,27 @@ def embed(
     workspace = place.workspace
     folder = workspace.store("embed", current_key())
     device = resolve_device(place.device)
-    model = clip_model if isinstance(clip_model, str) else str(workspace.path(clip_model))
     images_folder = workspace.path(images)
-    embeddings, report = embed_items(
-        read_table(workspace.path(items), columns=["item_id", "item_title"]),
-        read_table(images_folder / "manifest.parquet"),
-        images_folder=images_folder,
-        model=model,
-        device=device,
-        shards=workspace.vectors / vectors_in_force(),
-        shard_size=config.shard_size,
-        batch_size=config.image_batch,
-        token_batch=config.token_batch,
-        workers=config.workers if config.workers is not None else max(1, (os.cpu_count() or 2) - 1),
-        max_pixels=config.max_pixels,
-        jpeg_draft=config.jpeg_draft,
-        image_precision=config.image_precision,
-        max_failure_share=config.max_failure_share,
-        on_progress=ProgressArtifact("embedding, titles and images of those that are new"),
-    )
+    with workspace.reading(items) as items_file:
+        titles = read_table(items_file, columns=["item_id", "item_title"])
+    with nullcontext(clip_model) if isinstance(clip_model, str) else workspace.reading(clip_model) as model:
+        embeddings, report = embed_items(
+            titles,
+            read_table(images_folder / "manifest.parquet"),
+            images_folder=images_folder,
+            model=str(model),
+            device=device,
+            shards=workspace.vectors / vectors_in_force(),
+            shard_size=config.shard_size,
+            batch_size=config.image_batch,
+            token_batch=config.token_batch,
+            workers=config.workers if config.workers is not None else max(1, (os.cpu_count() or 2) - 1),
+            max_pixels=config.max_pixels,
+            jpeg_draft=config.jpeg_draft,
+            image_precision=config.image_precision,
+            max_failure_share=config.max_failure_share,
+            on_progress=ProgressArtifact("embedding, titles and images of those that are new"),
+        )
     figures = asdict(report)
     logger().info(
         "%d items embedded on %s: %d with title and image, %d unreadable images, %d images of unknown items",

@@ -104,6 +104,8 @@ def runs_with_alias(uri: str, run_ids: Sequence[str]) -> set[str]:
     database = local_database(uri)
     if database is not None and not database.exists():
         return set()
+    if not run_ids:
+        return set()
     client, quoted = MlflowClient(uri), ", ".join(f"'{run_id}'" for run_id in run_ids)
     try:
         versions = client.search_model_versions(f"run_id IN ({quoted})", max_results=10_000)
