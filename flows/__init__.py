@@ -6,6 +6,8 @@ the user has decided otherwise. They read these settings when they are imported.
 
 import os
 
+from mmctr.device import bound_cores, usable_cores
+
 SETTINGS = {
     "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # the same bits in every run on CUDA (PyTorch, notes on reproducibility)
     "DO_NOT_TRACK": "1",
@@ -18,5 +20,8 @@ SETTINGS = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
 }
+if usable_cores() < bound_cores():  # a quota, as containers have: threads are counted by cores and would wait for it
+    for _name in ("MKL_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS"):
+        SETTINGS[_name] = str(usable_cores())
 for _name, _value in SETTINGS.items():
     os.environ.setdefault(_name, _value)

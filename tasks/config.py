@@ -4,6 +4,9 @@ A field marked with `RunsOnly` says how a stage does its work and not what comes
 """
 
 import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -48,6 +51,9 @@ class EmbedConfig(Section):
     model: Annotated[str, RunsOnly()] = Field(  # the model itself counts, as an input of its own, not where it lies
         "ViT-B/32", description="an OpenAI CLIP model's name, or the path of a checkpoint"
     )
+    allow_torchscript: Annotated[bool, RunsOnly()] = Field(  # whether it may run does not change what comes out
+        False, description="take a TorchScript checkpoint, which is a program, also if it is none of OpenAI's"
+    )
     # Batches may decide a vector's last digits, as the device may: docs/decisions/0009-batching-is-no-part-of-a-key.md
     image_batch: Annotated[int, RunsOnly()] = Field(256, ge=1, le=8192, description="images a step of the encoder")
     token_batch: Annotated[int, RunsOnly()] = Field(
@@ -68,7 +74,7 @@ class EmbedConfig(Section):
         0.2, ge=0, le=1, description="share of unreadable images above which the stage stops"
     )
     workers: Annotated[int | None, RunsOnly()] = Field(
-        None, ge=0, le=256, description="processes that decode images; by default one less than the cores"
+        None, ge=0, le=256, description="processes that decode images; by default one less than the cores it may use"
     )
 
 
@@ -182,6 +188,18 @@ class PipelineConfig(Section):
                 "the weights they would meet"
             )
         return self
+
+
+@contextmanager
+def named_as_settings(section: str) -> Iterator[None]:
+    """Let an InputError of the library speak of `section.field` where it names a parameter by the field's name."""
+    kind: Any = PipelineConfig.model_fields[section].annotation
+    names = [name for name in kind.model_fields if "_" in name]  # others are words of every message
+    try:
+        yield
+    except InputError as error:
+        pattern = rf"(?<![\w./])({'|'.join(names)}|workers(?==))(?![\w./])"
+        raise InputError(re.sub(pattern, rf"{section}.\1", str(error))) from error
 
 
 def archive_password(config: ExtractConfig) -> str | None:
