@@ -10,28 +10,33 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from flows.environment import import_nothing_from_here
+
 OK, MISTAKE = 0, 2  # exit codes: all well, the user's mistake
-SIGNALLED = 128  # and the signal's number: 130 for Ctrl-C, 143 for SIGTERM
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code. A fault of ours is raised: Python shows its trace and exits with 1."""
     options = parser().parse_args(arguments)
     from flows.interrupts import signal_number, stoppable, stopped
+    from flows.say import say
     from mmctr.errors import as_input_error
 
+    import_nothing_from_here()
     try:
         with stoppable():
+            if options.doing is not None:  # at once, where imports alone take seconds
+                say(options.doing.format_map(vars(options)))
             return int(options.command(options))
     except KeyboardInterrupt as stop:
-        number = signal_number(stop)
-        print(stopped(number), file=sys.stderr)
-        return SIGNALLED + number
+        message, code = stopped(signal_number(stop))
+        say(message)
+        return code
     except Exception as error:
         mistake = as_input_error(error)
         if mistake is None:
             raise
-        print(f"mmctr: {mistake}", file=sys.stderr)
+        say(str(mistake))
         return MISTAKE
 
 
@@ -50,7 +55,7 @@ def parser() -> argparse.ArgumentParser:
     demo.add_argument("--users", type=int, default=12000, help="users with four train rows each (default %(default)s)")
     demo.add_argument("--seed", type=int, default=0, help="seed of the world (default %(default)s)")
     demo.add_argument("--if-missing", action="store_true", help="do nothing when OUT is a whole demo data set already")
-    demo.set_defaults(command=run_demo)
+    demo.set_defaults(command=run_demo, doing="writing a demo data set to {out}")
 
     check = commands.add_parser(
         "check",
@@ -61,7 +66,7 @@ def parser() -> argparse.ArgumentParser:
     _add_base_path(check)
     _add_settings(check)
     check.add_argument("--json", action="store_true", help="print the report as JSON, for a program to read")
-    check.set_defaults(command=run_check)
+    check.set_defaults(command=run_check, doing="looking through the inputs in {base_path}")
 
     run = commands.add_parser(
         "run", help="run the pipeline", description="Run the pipeline; what has not changed is taken from the cache."
@@ -69,7 +74,7 @@ def parser() -> argparse.ArgumentParser:
     _add_base_path(run)
     _add_settings(run)
     _add_device(run)
-    run.set_defaults(command=run_pipeline)
+    run.set_defaults(command=run_pipeline, doing="running the pipeline on {base_path}")
 
     predict = commands.add_parser(
         "predict",
@@ -86,7 +91,7 @@ def parser() -> argparse.ArgumentParser:
         "checkpoint (default %(default)s)",
     )
     _add_device(predict)
-    predict.set_defaults(command=run_predict)
+    predict.set_defaults(command=run_predict, doing="predicting the test split of {base_path} with {model}")
 
     gc = commands.add_parser(
         "gc",
@@ -103,7 +108,7 @@ def parser() -> argparse.ArgumentParser:
         "--drop-unfinished", action="store_true", help="do not keep the work of runs that have not finished"
     )
     gc.add_argument("--json", action="store_true", help="print the report as JSON, for a program to read")
-    gc.set_defaults(command=run_gc)
+    gc.set_defaults(command=run_gc, doing="looking what {base_path}/.mmctr holds")
 
     submission = commands.add_parser(
         "check-submission",
@@ -114,7 +119,7 @@ def parser() -> argparse.ArgumentParser:
     submission.add_argument(
         "--base-path", type=Path, required=True, metavar="BASE_PATH", help="folder with MicroLens_1M_x1/test.parquet"
     )
-    submission.set_defaults(command=run_check_submission)
+    submission.set_defaults(command=run_check_submission, doing="checking {zip}")
     return top
 
 
@@ -213,9 +218,11 @@ def _run_flow(load: Callable[[], Callable[[], Any]]) -> int:
 
     `load` imports the flow, while Prefect's server starts.
     """
-    from flows.interrupts import start_prefect
+    from flows.interrupts import stop_because
+    from flows.prefect_server import connect
+    from flows.say import say
 
-    server_answers = start_prefect()
+    server_answers = connect(on_loss=stop_because)
     run = load()
     from flows.console import refusals_said_once
     from tasks.refusal import REFUSED
@@ -224,7 +231,7 @@ def _run_flow(load: Callable[[], Callable[[], Any]]) -> int:
     with refusals_said_once():
         state = run()
     if state.name == REFUSED:
-        print(f"mmctr: {state.message}", file=sys.stderr)
+        say(str(state.message))
         return MISTAKE
     print(state.result().text())
     return OK
