@@ -218,13 +218,14 @@ def _run_flow(load: Callable[[], Callable[[], Any]]) -> int:
     server_answers = start_prefect()
     run = load()
     from flows.console import refusals_said_once
-    from tasks.refusal import REFUSED
+    from tasks.refusal import refusal
 
     server_answers()
     with refusals_said_once():
         state = run()
-    if state.name == REFUSED:
-        print(f"mmctr: {state.message}", file=sys.stderr)
+    message = refusal(state)
+    if message is not None:
+        print(f"mmctr: {message}", file=sys.stderr)
         return MISTAKE
     print(state.result().text())
     return OK
