@@ -225,13 +225,14 @@ def _run_flow(load: Callable[[], Callable[[], Any]]) -> int:
     server_answers = connect(on_loss=stop_because)
     run = load()
     from flows.console import refusals_said_once
-    from tasks.refusal import REFUSED
+    from tasks.refusal import refusal
 
     server_answers()
     with refusals_said_once():
         state = run()
-    if state.name == REFUSED:
-        say(str(state.message))
+    message = refusal(state)
+    if message is not None:
+        say(message)
         return MISTAKE
     print(state.result().text())
     return OK

@@ -15,6 +15,7 @@ from flows.artifacts import show_on_page
 from flows.hooks import end_mlflow_runs
 from flows.inputs import Inputs, open_inputs
 from flows.place import place_of, registry_of
+from flows.settings import whole_settings
 from flows.summary import Summary
 from tasks.ancestor import Ancestor, find_ancestor
 from tasks.build_weights import build_weights
@@ -55,9 +56,10 @@ def pipeline(config: PipelineConfig, reason: str = "by hand") -> Any:
     """Make the embeddings, the model and the submission of the data in `config.base_path`.
 
     Args:
-        config: the data folder and all settings.
+        config: the data folder, and settings that go over those of its mmctr.toml.
         reason: why the run was started; it is kept with the training in MLflow.
     """
+    config = whole_settings(config)
     workspace = Workspace(config.base_path)
     with workspace.locked():
         return run_stages(config, workspace, reason=reason)
