@@ -18,6 +18,7 @@ from mmctr.files import write_bytes
 from tasks.config import Section
 from tasks.references import Workspace
 from tasks.stage import Lineage
+from tasks.store_calls import call, hurried
 from tasks.tracking import FLOW_RUN_TAG, Tracker
 
 if TYPE_CHECKING:  # PyTorch and Matplotlib are loaded when there is something to log
@@ -107,8 +108,11 @@ class TrainingRun:
     def log_models(self, *, checkpoint: Path, pca: Path) -> None:
         """The model that scores clicks and the PCA model, as models that MLflow can load; each once for a run.
 
-        A model that a killed process left unfinished is no output of the run; it is deleted and logged anew.
+        A model that was left unfinished is no output of the run; it is deleted and logged anew.
         """
+        call(lambda: self._log_models(checkpoint=checkpoint, pca=pca), uri=self.tracker.uri, pauses=self.tracker.pauses)
+
+    def _log_models(self, *, checkpoint: Path, pca: Path) -> None:
         from tasks.model_logging import log_din_model, log_pca_model
 
         run = self.client.get_run(self.run_id)
@@ -133,8 +137,9 @@ class TrainingRun:
         out_of_time = isinstance(error, CancelledError)  # as Prefect ends a task at its time limit
         note = "run.timeout was over" if out_of_time else f"{type(error).__name__}: {error}"[:5000]
         try:
-            self.end("FAILED" if out_of_time or isinstance(error, Exception) else "KILLED")
-            self.client.set_tag(self.run_id, MLFLOW_RUN_NOTE, note)
+            with hurried():
+                self.end("FAILED" if out_of_time or isinstance(error, Exception) else "KILLED")
+                self.client.set_tag(self.run_id, MLFLOW_RUN_NOTE, note)
         except Exception as problem:  # the store may be on the very disk that is full
             logger.warning("MLflow run %s could not be marked as ended: %s", self.run_id, first_line(problem))
 
