@@ -4,8 +4,10 @@ Everything that this project asks of a store goes through here, so that a store 
 a call is repeated as often and as late as `run.retries` and `run.retry_delay` say, then it is the user's to mend.
 """
 
+import errno
 import logging
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -29,6 +31,7 @@ ANSWERS = (  # of a store that is well; whoever asked knows what they mean
     *("INVALID_PARAMETER_VALUE", "INVALID_STATE", "NOT_FOUND"),
 )
 _in_a_hurry = ContextVar("_in_a_hurry", default=False)
+NOT_KEPT = (errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EINVAL, errno.ENOSYS)
 HURRIED = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 logger = logging.getLogger(__name__)
 
@@ -68,7 +71,8 @@ def call(function: Callable[[], R], *, uri: str, pauses: Sequence[float] = (), o
     waits = list(pauses)
     while True:
         try:
-            return function()
+            with _any_file_system():
+                return function()
         except Exception as error:
             if waits and not _in_a_hurry.get() and not isinstance(error, StoreError) and is_passing(error):
                 logger.warning("MLflow does not answer (%s); asked again in %g s", reason(error), waits[0])
@@ -78,6 +82,25 @@ def call(function: Callable[[], R], *, uri: str, pauses: Sequence[float] = (), o
             if unusable is None:
                 raise
             raise unusable from error
+
+
+@contextmanager
+def _any_file_system() -> Iterator[None]:
+    """Let MLflow copy files to disks that keep no modes or times; it copies them too, and fails where it may not."""
+    original = shutil.copystat
+
+    def copystat(*places: Any, **options: Any) -> None:
+        try:
+            original(*places, **options)
+        except OSError as error:
+            if error.errno not in NOT_KEPT:
+                raise
+
+    shutil.copystat = copystat
+    try:
+        yield
+    finally:
+        shutil.copystat = original
 
 
 def as_unusable(error: Exception, *, uri: str, opening: bool = False) -> StoreError | None:
