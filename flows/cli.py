@@ -201,9 +201,12 @@ def run_predict(options: argparse.Namespace) -> int:
 
     config = load_config(options.base_path, config_file=options.config, overrides=options.set, device=options.device)
     from mmctr.schema import CLICKS, check_split
+    from tasks.store_address import tracking_uri
+    from tasks.store_check import check_store
 
     if not (config.base_path / CLICKS / "test.parquet").is_file():
         check_split(config.base_path, "test")  # says so at once, where starting Prefect takes ten seconds and more
+    check_store(tracking_uri(), config.experiment)
 
     def load() -> Callable[[], Any]:
         from flows.submission import predict_with
@@ -241,10 +244,13 @@ def _run_flow(load: Callable[[], Callable[[], Any]]) -> int:
 def run_gc(options: argparse.Namespace) -> int:
     """`mmctr gc`."""
     from flows.gc_report import as_json, as_text
-    from flows.place import tracking_uri
-    from tasks.config import home_expanded
+    from tasks.config import PipelineConfig, home_expanded
     from tasks.housekeeping import known_runs, plan_collection, remove
     from tasks.references import Workspace
+    from tasks.store_address import tracking_uri
+    from tasks.store_check import check_store
+
+    check_store(tracking_uri(), PipelineConfig.model_fields["experiment"].default, writes=False)
     from tasks.registry import runs_with_alias
 
     workspace = Workspace(home_expanded(options.base_path))

@@ -14,6 +14,7 @@ SETTINGS = {
     "GOMP_SPINCOUNT": "1000",  # PyTorch's threads; docs/decisions/0006-threads-that-do-not-spin.md
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",  # 12 s for a server that is gone, not 4 minutes; run.retries comes on top
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "PREFECT_LOGGING_EXTRA_LOGGERS": "mmctr",
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",  # the library may speak outside a flow
