@@ -12,6 +12,8 @@ from mmctr.schema import check_inputs, find_inputs
 from tasks.code import code_digest
 from tasks.config import PipelineConfig, home_expanded, named_as_settings
 from tasks.references import FileRef, Workspace
+from tasks.store_address import tracking_uri
+from tasks.store_check import check_store
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Inputs:
 
 
 def look_before(config: PipelineConfig) -> None:
-    """Refuse at once what is cheap to see: absent files, an absent device, a CLIP model that is none.
+    """Refuse at once what is cheap to see: absent files, an absent device, no CLIP model, an MLflow store of no use.
 
     Raises:
         InputError: with everything that is wrong where files are absent.
@@ -46,6 +48,7 @@ def look_before(config: PipelineConfig) -> None:
         _check_model_name(model)
     if config.device not in ("auto", "cpu"):
         resolve_device(config.device)
+    check_store(tracking_uri(), config.experiment)
 
 
 def open_inputs(config: PipelineConfig, workspace: Workspace) -> Inputs:

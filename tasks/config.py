@@ -10,7 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, field_validator, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from mmctr.errors import InputError, shown_value
 
@@ -27,6 +29,16 @@ class Section(BaseModel):
     """Base of all sections: frozen, and unknown names are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """The schema of Prefect's form, without defaults: sent back, they would go over the data folder's own."""
+        made = handler(schema)
+        for field in handler.resolve_ref_schema(made).get("properties", {}).values():
+            default = field.pop("default", None)
+            if default is not None and "description" in field:
+                field["description"] += f"; default {default}"
+        return made
 
     def keyed(self) -> dict[str, Any]:
         """The fields that a stage's result depends on, as JSON values."""
@@ -182,7 +194,8 @@ class PipelineConfig(Section):
 
     @model_validator(mode="after")
     def _check_warm_start(self) -> Self:
-        if self.train.warm_start and self.reduce.pca != "reuse":
+        pca_is_set = "pca" in self.reduce.model_fields_set  # else BASE_PATH/mmctr.toml may set it
+        if self.train.warm_start and pca_is_set and self.reduce.pca != "reuse":
             raise ValueError(
                 'train.warm_start needs reduce.pca = "reuse": after another fit the item vectors have other axes than '
                 "the weights they would meet"

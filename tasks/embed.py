@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -42,15 +42,17 @@ def embed(
     workspace = place.workspace
     folder = workspace.store("embed", current_key())
     device = resolve_device(place.device)
-    model = clip_model if isinstance(clip_model, str) else str(workspace.path(clip_model))
     images_folder = workspace.path(images)
-    with named_as_settings("embed"):
+    with workspace.reading(items) as items_file:
+        table = read_table(items_file, columns=["item_id", "item_title"])
+    with ExitStack() as inputs, named_as_settings("embed"):
+        model = clip_model if isinstance(clip_model, str) else inputs.enter_context(workspace.reading(clip_model))
         try:
             embeddings, report = embed_items(
-                read_table(workspace.path(items), columns=["item_id", "item_title"]),
+                table,
                 read_table(images_folder / "manifest.parquet"),
                 images_folder=images_folder,
-                model=model,
+                model=str(model),
                 device=device,
                 shards=workspace.vectors / vectors_in_force(),
                 shard_size=config.shard_size,

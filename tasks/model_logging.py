@@ -38,7 +38,7 @@ def log_din_model(uri: str, run_id: str, *, checkpoint: Path) -> None:
         mlflow.pyfunc.log_model(
             model_id=model_id,
             python_model=str(SCORER),
-            artifacts={"checkpoint": str(checkpoint)},
+            artifacts={"checkpoint": checkpoint.absolute().as_uri()},  # a path would be read as an address, too
             code_paths=[str(Path(library).parent)],
             signature=ModelSignature(inputs=inputs, outputs=outputs),
             pip_requirements=_pinned(SCORER_PACKAGES),

@@ -16,6 +16,7 @@ from tasks.refusal import refusing
 from tasks.registry import CHALLENGER, CHAMPION, Registry, Version, fetch
 from tasks.results import Trained
 from tasks.stage import Place, logger
+from tasks.store_calls import StoreError
 from tasks.tracking import Tracker
 from tasks.training_run import CHECKPOINT
 
@@ -38,7 +39,7 @@ def promote(
     place: Place, *, config: PromoteConfig, trained: Trained, valid: FileRef, digests: dict[str, str]
 ) -> Decision:
     """Register the training's model and move `champion` to it where it is better than the champion by the margin."""
-    registry = Registry(Tracker(place.tracking_uri, place.experiment), config.registered_model)
+    registry = Registry(Tracker(place.tracking_uri, place.experiment, pauses=place.pauses), config.registered_model)
     tags = {f"digest.{name}": digest for name, digest in digests.items()}
     tags |= {"valid_auc": repr(trained.valid_auc), "valid_logloss": repr(trained.valid_logloss)}
     version = registry.register(trained.run_id, tags={**tags, "base_path": str(place.base_path)})
@@ -105,6 +106,8 @@ def _decide(
     try:
         ref = fetch(registry.tracker, champion.run_id, CHECKPOINT, workspace=workspace)
         champion_auc = score_checkpoint(load_checkpoint(workspace.path(ref)), clicks, device=device).auc
+    except StoreError:
+        raise
     except (InputError, MlflowException, OSError) as error:
         reason = (
             f"challenger with AUC {auc:.4f}: the champion, version {champion.number}, cannot be scored "

@@ -14,7 +14,9 @@ from mlflow.exceptions import MlflowException
 
 from mmctr.files import partial_path, replacing
 from tasks.references import FileRef, Workspace
-from tasks.tracking import UNKNOWN_RUN, Tracker, local_database, unanswered
+from tasks.store_address import local_database
+from tasks.store_calls import StoreClient
+from tasks.tracking import UNKNOWN_RUN, Tracker
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 
@@ -96,21 +98,16 @@ class Registry:
 
 
 def runs_with_alias(uri: str, run_ids: Sequence[str]) -> set[str]:
-    """Those of `run_ids` of which a version of a registered model has an alias, such as champion.
-
-    Raises:
-        InputError: the store does not answer, so nobody knows.
-    """
+    """Those of `run_ids` of which a version of a registered model has an alias, such as champion."""
     database = local_database(uri)
     if database is not None and not database.exists():
         return set()
-    client, quoted = MlflowClient(uri), ", ".join(f"'{run_id}'" for run_id in run_ids)
-    try:
-        versions = client.search_model_versions(f"run_id IN ({quoted})", max_results=10_000)
-        # A search leaves `aliases` of a version empty (MLflow 3.17); the model itself knows them.
-        aliases = {name: client.get_registered_model(name).aliases for name in {found.name for found in versions}}
-    except MlflowException as error:
-        raise unanswered(uri, error) from error
+    if not run_ids:
+        return set()
+    client, quoted = StoreClient(uri), ", ".join(f"'{run_id}'" for run_id in run_ids)
+    versions = client.search_model_versions(f"run_id IN ({quoted})", max_results=10_000)
+    # A search leaves `aliases` of a version empty (MLflow 3.17); the model itself knows them.
+    aliases = {name: client.get_registered_model(name).aliases for name in {found.name for found in versions}}
     numbers = {name: {int(number) for number in known.values()} for name, known in aliases.items()}
     return {str(found.run_id) for found in versions if int(found.version) in numbers[found.name]}
 

@@ -4,17 +4,20 @@ Only run ids and the client are used, as MLflow's notion of an active run is bou
 """
 
 import logging
-import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 from mlflow import MlflowClient
 from mlflow.entities import LifecycleStage, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
-from mmctr.errors import InputError, first_line
 from tasks.config import Section
 from tasks.mlflow_database import make_database
+from tasks.store_address import local_database
+from tasks.store_calls import StoreClient
+from tasks.store_move import artifact_folder, follow_moves
 
 UI_ADDRESS = "http://127.0.0.1:5000"  # of `make ui`
 SUBMISSION_TAG = "mmctr.submission_sha256"
@@ -25,27 +28,28 @@ logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it rais
 
 
 class Tracker:
-    """The MLflow store at `uri` and one experiment in it."""
+    """The MLflow store at `uri` and one experiment in it.
 
-    def __init__(self, uri: str, experiment: str) -> None:
-        self.uri, self.experiment = uri, experiment
+    Its client, and whoever uses it, asks again after each of `pauses` (seconds) where the store does not answer, and
+    raises `StoreError` where it still does not (tasks/store_calls.py).
+    """
+
+    def __init__(self, uri: str, experiment: str, *, pauses: Sequence[float] = ()) -> None:
+        self.uri, self.experiment, self.pauses = uri, experiment, tuple(pauses)
         database = local_database(uri)
         if database is not None:
             make_database(database)
-        self.client = MlflowClient(uri)
+            follow_moves(database)
+        self.client = cast(MlflowClient, StoreClient(uri, pauses=self.pauses))
 
     def is_finished(self, run_id: str) -> bool:
-        """Whether the run is there, not deleted, and ended well.
-
-        Raises:
-            InputError: the store does not answer, so nobody knows.
-        """
+        """Whether the run is there, not deleted, and ended well."""
         try:
             run = self.client.get_run(run_id)
         except MlflowException as error:
             if error.error_code in UNKNOWN_RUN:
                 return False
-            raise unanswered(self.uri, error) from error
+            raise
         return run.info.lifecycle_stage == LifecycleStage.ACTIVE and run.info.status == "FINISHED"
 
     def experiment_id(self) -> str:
@@ -53,7 +57,7 @@ class Tracker:
         found = self.client.get_experiment_by_name(self.experiment)
         if found is None:
             database = local_database(self.uri)
-            location = None if database is None else (database.parent / "artifacts" / self.experiment).as_uri()
+            location = None if database is None else (artifact_folder(database) / self.experiment).as_uri()
             return self.client.create_experiment(self.experiment, artifact_location=location)
         if found.lifecycle_stage == LifecycleStage.DELETED:
             self.client.restore_experiment(found.experiment_id)
@@ -79,22 +83,3 @@ class Tracker:
         for run in self.client.search_runs([self.experiment_id()], running):
             self.client.set_terminated(run.info.run_id, status)
             self.client.set_tag(run.info.run_id, MLFLOW_RUN_NOTE, note[:5000])
-
-
-def default_tracking_uri(project: Path) -> str:
-    """`MLFLOW_TRACKING_URI` where it is set, else the SQLite store `mlruns/mlflow.db` of the project."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{project / 'mlruns' / 'mlflow.db'}"
-
-
-def unanswered(uri: str, error: MlflowException) -> InputError:
-    """What a user is told of a store that does not answer."""
-    return InputError(
-        f"the MLflow store at {uri} must answer, and does not ({first_line(error)}); "
-        "start it, or set MLFLOW_TRACKING_URI to another one"
-    )
-
-
-def local_database(uri: str) -> Path | None:
-    """File of a local SQLite store, None for any other store."""
-    prefix = "sqlite:///"
-    return Path(uri.removeprefix(prefix).partition("?")[0]).absolute() if uri.startswith(prefix) else None
