@@ -14,6 +14,7 @@ from prefect import flow
 from flows.artifacts import show_on_page
 from flows.hooks import end_mlflow_runs
 from flows.inputs import Inputs, open_inputs
+from flows.outputs import PUBLIC
 from flows.place import place_of, registry_of
 from flows.summary import Summary
 from tasks.ancestor import Ancestor, find_ancestor
@@ -32,13 +33,6 @@ from tasks.run_manifest import write_manifest
 from tasks.stage import Lineage, StageRunner
 from tasks.tracking import Tracker
 from tasks.train import train
-
-PUBLIC = {  # names under BASE_PATH that the challenge and its users know
-    "item_embeddings": "item_emb_task1_clip.parquet",
-    "checkpoint": "models_task1and2/task1and2_best.pt",
-    "csv": "predictions_task1and2/prediction.csv",
-    "archive": "predictions_task1and2/prediction.zip",
-}
 
 
 @flow(
