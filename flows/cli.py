@@ -10,28 +10,33 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from flows.environment import import_nothing_from_here
+
 OK, MISTAKE = 0, 2  # exit codes: all well, the user's mistake
-SIGNALLED = 128  # and the signal's number: 130 for Ctrl-C, 143 for SIGTERM
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code. A fault of ours is raised: Python shows its trace and exits with 1."""
     options = parser().parse_args(arguments)
     from flows.interrupts import signal_number, stoppable, stopped
+    from flows.say import say
     from mmctr.errors import as_input_error
 
+    import_nothing_from_here()
     try:
         with stoppable():
+            if options.doing is not None:  # at once, where imports alone take seconds
+                say(options.doing.format_map(vars(options)))
             return int(options.command(options))
     except KeyboardInterrupt as stop:
-        number = signal_number(stop)
-        print(stopped(number), file=sys.stderr)
-        return SIGNALLED + number
+        message, code = stopped(signal_number(stop))
+        say(message)
+        return code
     except Exception as error:
         mistake = as_input_error(error)
         if mistake is None:
             raise
-        print(f"mmctr: {mistake}", file=sys.stderr)
+        say(str(mistake))
         return MISTAKE
 
 
@@ -50,7 +55,7 @@ def parser() -> argparse.ArgumentParser:
     demo.add_argument("--users", type=int, default=12000, help="users with four train rows each (default %(default)s)")
     demo.add_argument("--seed", type=int, default=0, help="seed of the world (default %(default)s)")
     demo.add_argument("--if-missing", action="store_true", help="do nothing when OUT is a whole demo data set already")
-    demo.set_defaults(command=run_demo)
+    demo.set_defaults(command=run_demo, doing="writing a demo data set to {out}")
 
     check = commands.add_parser(
         "check",
@@ -61,7 +66,7 @@ def parser() -> argparse.ArgumentParser:
     _add_base_path(check)
     _add_settings(check)
     check.add_argument("--json", action="store_true", help="print the report as JSON, for a program to read")
-    check.set_defaults(command=run_check)
+    check.set_defaults(command=run_check, doing="looking through the inputs in {base_path}")
 
     run = commands.add_parser(
         "run", help="run the pipeline", description="Run the pipeline; what has not changed is taken from the cache."
@@ -69,7 +74,7 @@ def parser() -> argparse.ArgumentParser:
     _add_base_path(run)
     _add_settings(run)
     _add_device(run)
-    run.set_defaults(command=run_pipeline)
+    run.set_defaults(command=run_pipeline, doing="running the pipeline on {base_path}")
 
     predict = commands.add_parser(
         "predict",
@@ -86,21 +91,24 @@ def parser() -> argparse.ArgumentParser:
         "checkpoint (default %(default)s)",
     )
     _add_device(predict)
-    predict.set_defaults(command=run_predict)
+    predict.set_defaults(command=run_predict, doing="predicting the test split of {base_path} with {model}")
 
     gc = commands.add_parser(
         "gc",
         help="remove cached results that no kept run refers to",
         description="Say what of BASE_PATH/.mmctr no kept run refers to, and with --delete remove it. Kept are the "
-        "newest runs, runs whose model has an alias in the MLflow registry, and what is younger than an hour. MLflow's "
-        "runs stay as they are, as they hold copies. To run settings again whose results were removed computes them "
-        "anew, and opens a new MLflow run.",
+        "newest runs, runs whose model has an alias in the MLflow registry, runs that have not finished (until one of "
+        "the same settings finishes), and what is younger than an hour. MLflow's runs stay as they are, as they hold "
+        "copies. To run settings again whose results were removed computes them anew, and opens a new MLflow run.",
     )
     _add_base_path(gc)
     gc.add_argument("--keep", type=int, default=3, metavar="N", help="newest runs to keep (default %(default)s)")
     gc.add_argument("--delete", action="store_true", help="remove it; without this, nothing is removed")
+    gc.add_argument(
+        "--drop-unfinished", action="store_true", help="do not keep the work of runs that have not finished"
+    )
     gc.add_argument("--json", action="store_true", help="print the report as JSON, for a program to read")
-    gc.set_defaults(command=run_gc)
+    gc.set_defaults(command=run_gc, doing="looking what {base_path}/.mmctr holds")
 
     submission = commands.add_parser(
         "check-submission",
@@ -111,7 +119,7 @@ def parser() -> argparse.ArgumentParser:
     submission.add_argument(
         "--base-path", type=Path, required=True, metavar="BASE_PATH", help="folder with MicroLens_1M_x1/test.parquet"
     )
-    submission.set_defaults(command=run_check_submission)
+    submission.set_defaults(command=run_check_submission, doing="checking {zip}")
     return top
 
 
@@ -217,18 +225,21 @@ def _run_flow(load: Callable[[], Callable[[], Any]]) -> int:
 
     `load` imports the flow, while Prefect's server starts.
     """
-    from flows.interrupts import start_prefect
+    from flows.interrupts import stop_because
+    from flows.prefect_server import connect
+    from flows.say import say
 
-    server_answers = start_prefect()
+    server_answers = connect(on_loss=stop_because)
     run = load()
     from flows.console import refusals_said_once
-    from tasks.refusal import REFUSED
+    from tasks.refusal import refusal
 
     server_answers()
     with refusals_said_once():
         state = run()
-    if state.name == REFUSED:
-        print(f"mmctr: {state.message}", file=sys.stderr)
+    message = refusal(state)
+    if message is not None:
+        say(message)
         return MISTAKE
     print(state.result().text())
     return OK
@@ -250,7 +261,9 @@ def run_gc(options: argparse.Namespace) -> int:
     known = known_runs(workspace)  # before the lock, which makes the folder where there is none
     protected = runs_with_alias(tracking_uri(), [run.mlflow_run for run in known])
     with workspace.locked():
-        collection = plan_collection(workspace, keep=options.keep, protected_runs=protected)
+        collection = plan_collection(
+            workspace, keep=options.keep, protected_runs=protected, drop_unfinished=options.drop_unfinished
+        )
         if options.delete:
             remove(workspace, collection)
     if options.json:

@@ -6,8 +6,8 @@ from typing import Any
 from prefect import Flow
 from prefect.client.schemas.objects import FlowRun, State
 
+from flows.settings import settings_of
 from mmctr.errors import first_line
-from tasks.config import PipelineConfig
 from tasks.store_address import tracking_uri
 from tasks.store_calls import hurried
 from tasks.store_check import check_store
@@ -21,10 +21,9 @@ def end_mlflow_runs(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) 
 
     A worker calls this for a process that died, on its own machine.
     """
-    given = (flow_run.parameters.get("config") or {}).get("experiment")
-    uri, experiment = tracking_uri(), given or PipelineConfig.model_fields["experiment"].default
     status = "FAILED" if state.is_failed() else "KILLED"
     try:
+        uri, experiment = tracking_uri(), settings_of(flow_run).experiment
         check_store(uri, experiment)  # a flow that ended as its store is dead must not wait for it minutes more
         with hurried():
             tracker = Tracker(uri, experiment)

@@ -11,7 +11,7 @@ from mmctr.errors import InputError, shown_value
 from mmctr.files import is_file, write_bytes
 from mmctr.schema import check_inputs, find_inputs
 from tasks.code import code_digest
-from tasks.config import PipelineConfig, home_expanded
+from tasks.config import PipelineConfig, home_expanded, named_as_settings
 from tasks.references import FileRef, Workspace
 from tasks.store_address import tracking_uri
 from tasks.store_check import check_store
@@ -105,7 +105,8 @@ def _check_width(config: PipelineConfig) -> None:
     from mmctr.clip_model import clip_width
 
     model, needed = str(home_expanded(Path(config.embed.model))), config.reduce.n_components
-    width = clip_width(model)
+    with named_as_settings("embed"):
+        width = clip_width(model, allow_torchscript=config.embed.allow_torchscript)
     if width is not None and width < needed:
         raise InputError(
             f"PCA to {needed} components needs embeddings at least that wide, {model} gives {width}; "

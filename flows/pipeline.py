@@ -16,6 +16,7 @@ from flows.hooks import end_mlflow_runs
 from flows.inputs import Inputs, open_inputs
 from flows.outputs import PUBLIC
 from flows.place import place_of, registry_of
+from flows.settings import whole_settings
 from flows.summary import Summary
 from tasks.ancestor import Ancestor, find_ancestor
 from tasks.build_weights import build_weights
@@ -29,7 +30,7 @@ from tasks.references import Workspace
 from tasks.refusal import outcome, refusing
 from tasks.results import Embedded, Extracted, Reduced, Result, Trained
 from tasks.retry import retries
-from tasks.run_manifest import write_manifest
+from tasks.run_manifest import ManifestWriter, settings_digest
 from tasks.stage import Lineage, StageRunner
 from tasks.tracking import Tracker
 from tasks.train import train
@@ -49,9 +50,10 @@ def pipeline(config: PipelineConfig, reason: str = "by hand") -> Any:
     """Make the embeddings, the model and the submission of the data in `config.base_path`.
 
     Args:
-        config: the data folder and all settings.
+        config: the data folder, and settings that go over those of its mmctr.toml.
         reason: why the run was started; it is kept with the training in MLflow.
     """
+    config = whole_settings(config)
     workspace = Workspace(config.base_path)
     with workspace.locked():
         return run_stages(config, workspace, reason=reason)
@@ -64,7 +66,19 @@ def run_stages(config: PipelineConfig, workspace: Workspace, *, reason: str = "b
     place, registry = place_of(config), registry_of(config)
     tracker = registry.tracker
     ancestor = find_ancestor(config, registry, digests=inputs.digests(), workspace=workspace)
-    run = StageRunner(place, config=config.run, intact=lambda result: run_is_kept(result, tracker))
+    manifest = ManifestWriter(
+        workspace,
+        settings=settings_digest(config),
+        inputs=inputs.digests(),
+        vectors=vectors_in_force(),
+        ancestor=ancestor.run_id,
+    )
+    run = StageRunner(
+        place,
+        config=config.run,
+        intact=lambda result: run_is_kept(result, tracker),
+        begin=lambda stage, key, runs: manifest.begin_stage(stage, key, runs=runs),
+    )
 
     images = run(extract, config=config.extract, archive=inputs.archive)
     embedded = run(embed, config=config.embed, clip_model=inputs.clip_model, items=inputs.items, images=images.images)
@@ -97,14 +111,7 @@ def run_stages(config: PipelineConfig, workspace: Workspace, *, reason: str = "b
         ),
         of="promote",
     )
-    write_manifest(
-        workspace,
-        stages=run.keys,
-        inputs=inputs.digests(),
-        vectors=vectors_in_force(),
-        ancestor=ancestor.run_id,
-        mlflow_run=trained.run_id,
-    )
+    manifest.finish(mlflow_run=trained.run_id)
     summary = Summary(
         stages=run.reports,
         seconds=time.perf_counter() - started,

@@ -10,6 +10,7 @@ from prefect import flow
 
 from flows.outputs import PUBLIC, SUBMISSION, check_places
 from flows.place import place_of, registry_of
+from flows.settings import whole_settings
 from mmctr.errors import InputError, first_line, shown_value
 from mmctr.files import is_file
 from mmctr.schema import check_split
@@ -47,9 +48,11 @@ def predict_with(config: PipelineConfig, model: str = "champion") -> Any:
     """Predict the test split of `config.base_path` with a trained model and make the submission.
 
     Args:
-        config: the data folder and all settings; of the data only MicroLens_1M_x1/test.parquet is read.
+        config: the data folder, of which only MicroLens_1M_x1/test.parquet is read, and settings that go over those
+            of its mmctr.toml.
         model: an alias of the registered model such as champion, an MLflow run's id, or the path of a checkpoint.
     """
+    config = whole_settings(config)
     workspace = Workspace(config.base_path)
     check_store(tracking_uri(), config.experiment)
     check_places(config.base_path, SUBMISSION)

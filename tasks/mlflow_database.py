@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mlflow.store.db.utils import _initialize_tables, create_sqlalchemy_engine_with_retry
 
-from mmctr.files import partial_path, replacing
+from mmctr.files import partials_of, replacing
 from tasks.store_address import sqlite_uri
 
 
@@ -20,7 +20,7 @@ def make_database(path: Path) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)  # one process makes it, the others wait and find it made
         if not path.exists() or path.stat().st_size == 0:
-            for leftover in path.parent.glob(f"{partial_path(path).name}*"):  # and its journal, which would be replayed
+            for leftover in partials_of(path):  # and their journals, which would be replayed
                 leftover.unlink()
             with replacing(path) as partial:
                 engine = create_sqlalchemy_engine_with_retry(sqlite_uri(partial))

@@ -19,13 +19,15 @@ def predict(place: Place, *, config: PredictConfig, test: FileRef, checkpoint: F
 
     workspace = place.workspace
     folder = workspace.store("predict", current_key())
-    trained = load_checkpoint(workspace.path(checkpoint))
+    with workspace.reading(checkpoint) as checkpoint_file:
+        trained = load_checkpoint(checkpoint_file)
     device = resolve_device(place.device)
     model = restore_model(trained).to(device)
-    split = load_split(workspace.path(test), table=trained.table, max_len=trained.max_len, with_label=False)
+    with workspace.reading(test) as clicks:
+        split = load_split(clicks, table=trained.table, max_len=trained.max_len, with_label=False)
+        ids = read_table(clicks, columns=["ID"])["ID"]
     check_targets_known(split, min_share=config.min_known_targets)
     probabilities = predict_probabilities(model, placed(split, model.device), batch_size=config.batch_size)
-    ids = read_table(workspace.path(test), columns=["ID"])["ID"]
     write_prediction(ids, probabilities, folder / "prediction.csv")
     zip_prediction(folder / "prediction.csv", folder / "prediction.zip")
     rows = check_submission(folder / "prediction.zip", test_ids=ids)

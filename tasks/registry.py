@@ -102,6 +102,8 @@ def runs_with_alias(uri: str, run_ids: Sequence[str]) -> set[str]:
     database = local_database(uri)
     if database is not None and not database.exists():
         return set()
+    if not run_ids:
+        return set()
     client, quoted = StoreClient(uri), ", ".join(f"'{run_id}'" for run_id in run_ids)
     versions = client.search_model_versions(f"run_id IN ({quoted})", max_results=10_000)
     # A search leaves `aliases` of a version empty (MLflow 3.17); the model itself knows them.

@@ -12,7 +12,7 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import exponential_backoff
 
 from tasks.config import RunConfig
-from tasks.refusal import REFUSED, TIMED_OUT
+from tasks.refusal import TIMED_OUT, refusal
 
 PASSING = {  # what a network file system, a busy disk or a restarted server gives
     *(errno.EIO, errno.EAGAIN, errno.EBUSY, errno.EINTR, errno.ESTALE, errno.EPIPE, errno.ENOTCONN),
@@ -45,7 +45,7 @@ def retries(config: RunConfig) -> Retries:
 
 def can_help(task: Task[Any, Any], run: TaskRun, state: State[Any]) -> bool:  # noqa: ARG001 Prefect gives all three
     """Whether the task that ended in `state` may end otherwise in a second try."""
-    if state.name in (REFUSED, TIMED_OUT):
+    if state.name == TIMED_OUT or refusal(state) is not None:
         return False
     error = state.result(raise_on_failure=False)
     return isinstance(error, BaseException) and is_passing(error)
