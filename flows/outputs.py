@@ -15,7 +15,7 @@ PUBLIC = {  # names under BASE_PATH that the challenge and its users know
     "archive": "predictions_task1and2/prediction.zip",
 }
 SUBMISSION = ("csv", "archive")  # those that a prediction without training makes
-FILES = ("lock", "digests.json", "checked.json", "announced.json")  # of .mmctr, besides its folders
+FILES = ("lock", "digests.json", "checked.json")  # of .mmctr, besides its folders
 LONG_NAME = "0" * 120  # as long as the longest path in .mmctr
 
 

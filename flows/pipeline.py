@@ -23,6 +23,7 @@ from tasks.build_weights import build_weights
 from tasks.config import PipelineConfig
 from tasks.embed import embed, vectors_in_force
 from tasks.extract import extract
+from tasks.lost_artifacts import log_lost_artifacts
 from tasks.predict import predict
 from tasks.promote import promote
 from tasks.reduce import reduce
@@ -84,6 +85,7 @@ def run_stages(config: PipelineConfig, workspace: Workspace, *, reason: str = "b
     embedded = run(embed, config=config.embed, clip_model=inputs.clip_model, items=inputs.items, images=images.images)
     reduced = run(reduce, config=config.reduce, embeddings=embedded.embeddings, pca=ancestor.pca)
     weights = run(build_weights, config=config.build_weights, item_embeddings=reduced.item_embeddings)
+    story = lineage(config, inputs, images, embedded, reduced, ancestor=ancestor, reason=reason)
     trained = run(
         train,
         config=config.train,
@@ -91,8 +93,9 @@ def run_stages(config: PipelineConfig, workspace: Workspace, *, reason: str = "b
         valid=inputs.valid,
         table=weights.table,
         earlier=ancestor.checkpoint,
-        lineage=lineage(config, inputs, images, embedded, reduced, ancestor=ancestor, reason=reason),
+        lineage=story,
     )
+    log_lost_artifacts(tracker, trained, lineage=story, workspace=workspace)
     predicted = run(predict, config=config.predict, test=inputs.test, checkpoint=trained.checkpoint)
 
     made = {**dict(reduced), **dict(trained), **dict(predicted)}

@@ -1,5 +1,6 @@
 """MLflow stores that cannot be used are refused before any work, and one that does not answer is asked again."""
 
+import errno
 import http.server
 import os
 import shutil
@@ -23,6 +24,7 @@ from sqlalchemy.exc import OperationalError
 from flows.cli import main
 from flows.hooks import end_mlflow_runs
 from mmctr.errors import InputError
+from tasks.mlflow_database import make_database
 from tasks.store_address import local_database, shown, sqlite_uri, tracking_uri
 from tasks.store_calls import HURRIED, StoreClient, StoreError, hurried
 from tasks.store_check import check_store
@@ -156,6 +158,16 @@ def test_stores_of_use_are_seen_without_mlflow_and_left_as_they_are(tracking_uri
 def test_an_empty_file_becomes_a_store(tmp_path):
     (tmp_path / "mlflow.db").touch()
     assert Tracker(f"sqlite:///{tmp_path / 'mlflow.db'}", "mmctr").experiment_id() == "1"
+
+
+def test_a_store_is_made_where_the_file_system_locks_no_folders(tmp_path, monkeypatch):
+    def unsupported(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", unsupported)
+    monkeypatch.setattr("tasks.mlflow_database._initialize_tables", lambda _: None)
+    make_database(tmp_path / "mlflow.db")
+    assert (tmp_path / "mlflow.db").exists()
 
 
 @pytest.mark.parametrize("name", ["a?b", "a%2Fb", "a#b", "a b;c", "a\nb", "é中"])

@@ -1,5 +1,6 @@
 """An MLflow store that was moved or copied with the project writes beside itself, and finds what it wrote before."""
 
+import json
 import shutil
 import sqlite3
 from contextlib import closing
@@ -14,12 +15,16 @@ from mlflow import MlflowClient
 
 from mmctr.checkpoint import Checkpoint, save_checkpoint
 from mmctr.errors import InputError
+from tasks.config import PredictConfig
+from tasks.lost_artifacts import log_lost_artifacts
 from tasks.references import Workspace
 from tasks.registry import Registry, fetch
+from tasks.results import Trained
+from tasks.stage import Lineage
 from tasks.store_address import sqlite_uri
 from tasks.store_check import check_store
 from tasks.tracking import Tracker
-from tasks.training_run import CHECKPOINT, TrainingRun, open_run
+from tasks.training_run import CHECKPOINT, PCA, TrainingRun, open_run
 
 
 def training(project: Path, name: str) -> str:
@@ -144,3 +149,45 @@ def test_what_an_earlier_version_wrote_at_the_old_place_after_a_move_is_still_fo
         places = dict(database.execute("SELECT run_uuid, artifact_uri FROM runs"))
     assert places["late"].startswith(old.as_uri())
     assert places[first].startswith(new.as_uri())
+
+
+def test_artifacts_that_were_deleted_are_logged_again(project, tmp_path):
+    """From the cache, into the same run and the same models, which versions in the registry name."""
+    from sklearn import decomposition
+
+    from mmctr.files import write_bytes
+    from mmctr.reduction import save_pca
+
+    folder, run_id = project
+    tracker, base = Tracker(sqlite_uri(folder / "mlruns/mlflow.db"), "mmctr"), folder / "base"
+    workspace = Workspace(base)
+    components = decomposition.PCA(2).fit(np.random.default_rng(0).normal(size=(20, 3)))
+    save_pca(components, base / "pca.npz")
+    epoch = {"epoch": 1, "train_loss": 0.7, "valid_auc": 0.6, "valid_logloss": 0.69, "learning_rate": 0.1}
+    write_bytes(base / "epochs.json", json.dumps([epoch]).encode())
+    write_bytes(base / "report.json", b"{}")
+    checkpoint, pca, epochs, report = (
+        workspace.file_ref(base / name) for name in ("task1and2_best.pt", "pca.npz", "epochs.json", "report.json")
+    )
+    story = Lineage(params={}, digests={}, counts={}, pca=pca, reports={"embed": report})
+    figures = {"best_epoch": 1, "valid_auc": 0.6, "valid_logloss": 0.69}
+    trained = Trained(checkpoint=checkpoint, history=epochs, run_id=run_id, **figures)
+
+    lost = log_lost_artifacts(tracker, trained, lineage=story, workspace=workspace)
+    assert lost == [PCA]  # this run never had one
+    assert log_lost_artifacts(tracker, trained, lineage=story, workspace=workspace) == []
+    shutil.rmtree(folder / "mlruns/artifacts")
+    lost = log_lost_artifacts(tracker, trained, lineage=story, workspace=workspace)
+    assert lost == [CHECKPOINT, PCA, "the model din"]
+    assert is_whole(folder, run_id)
+    names = ["checkpoint", "pca", "plots", "reports"]
+    assert sorted(file.path for file in tracker.client.list_artifacts(run_id)) == names
+    assert tracker.client.get_run(run_id).info.status == "FINISHED"
+    assert log_lost_artifacts(tracker, trained, lineage=story, workspace=workspace) == []
+
+    archive = base / "prediction.zip"
+    write_bytes(archive, b"a submission")
+    for _ in range(2):
+        tracker.attach_submission(run_id, archive, sha256="0", config=PredictConfig())
+        assert tracker.client.list_artifacts(run_id, "submission")
+        shutil.rmtree(folder / "mlruns/artifacts/mmctr" / run_id / "artifacts/submission")
