@@ -166,6 +166,7 @@ def run_demo(options: argparse.Namespace) -> int:
 def run_check(options: argparse.Namespace) -> int:
     """`mmctr check`."""
     from flows.check_report import as_json, as_text
+    from flows.outputs import check_places
     from mmctr.dataset_report import report_dataset
     from tasks.config import archive_password
     from tasks.config_file import load_config
@@ -174,6 +175,7 @@ def run_check(options: argparse.Namespace) -> int:
     report = report_dataset(
         config.base_path, min_items=config.reduce.n_components, password=archive_password(config.extract)
     )
+    check_places(config.base_path, writes=False)
     print(as_json(report) if options.json else f"{as_text(report)}\n\nthe inputs can be used")
     return OK
 
@@ -200,12 +202,14 @@ def run_predict(options: argparse.Namespace) -> int:
     from tasks.config_file import load_config
 
     config = load_config(options.base_path, config_file=options.config, overrides=options.set, device=options.device)
+    from flows.outputs import SUBMISSION, check_places
     from mmctr.schema import CLICKS, check_split
     from tasks.store_address import tracking_uri
     from tasks.store_check import check_store
 
     if not (config.base_path / CLICKS / "test.parquet").is_file():
         check_split(config.base_path, "test")  # says so at once, where starting Prefect takes ten seconds and more
+    check_places(config.base_path, SUBMISSION)
     check_store(tracking_uri(), config.experiment)
 
     def load() -> Callable[[], Any]:

@@ -14,6 +14,7 @@ from prefect import flow
 from flows.artifacts import show_on_page
 from flows.hooks import end_mlflow_runs
 from flows.inputs import Inputs, open_inputs
+from flows.outputs import PUBLIC
 from flows.place import place_of, registry_of
 from flows.settings import whole_settings
 from flows.summary import Summary
@@ -22,6 +23,7 @@ from tasks.build_weights import build_weights
 from tasks.config import PipelineConfig
 from tasks.embed import embed, vectors_in_force
 from tasks.extract import extract
+from tasks.lost_artifacts import log_lost_artifacts
 from tasks.predict import predict
 from tasks.promote import promote
 from tasks.reduce import reduce
@@ -33,13 +35,6 @@ from tasks.run_manifest import ManifestWriter, settings_digest
 from tasks.stage import Lineage, StageRunner
 from tasks.tracking import Tracker
 from tasks.train import train
-
-PUBLIC = {  # names under BASE_PATH that the challenge and its users know
-    "item_embeddings": "item_emb_task1_clip.parquet",
-    "checkpoint": "models_task1and2/task1and2_best.pt",
-    "csv": "predictions_task1and2/prediction.csv",
-    "archive": "predictions_task1and2/prediction.zip",
-}
 
 
 @flow(
@@ -90,6 +85,7 @@ def run_stages(config: PipelineConfig, workspace: Workspace, *, reason: str = "b
     embedded = run(embed, config=config.embed, clip_model=inputs.clip_model, items=inputs.items, images=images.images)
     reduced = run(reduce, config=config.reduce, embeddings=embedded.embeddings, pca=ancestor.pca)
     weights = run(build_weights, config=config.build_weights, item_embeddings=reduced.item_embeddings)
+    story = lineage(config, inputs, images, embedded, reduced, ancestor=ancestor, reason=reason)
     trained = run(
         train,
         config=config.train,
@@ -97,8 +93,9 @@ def run_stages(config: PipelineConfig, workspace: Workspace, *, reason: str = "b
         valid=inputs.valid,
         table=weights.table,
         earlier=ancestor.checkpoint,
-        lineage=lineage(config, inputs, images, embedded, reduced, ancestor=ancestor, reason=reason),
+        lineage=story,
     )
+    log_lost_artifacts(tracker, trained, lineage=story, workspace=workspace)
     predicted = run(predict, config=config.predict, test=inputs.test, checkpoint=trained.checkpoint)
 
     made = {**dict(reduced), **dict(trained), **dict(predicted)}

@@ -8,7 +8,7 @@ from typing import Any
 from mlflow.exceptions import MlflowException
 from prefect import flow
 
-from flows.pipeline import PUBLIC
+from flows.outputs import PUBLIC, SUBMISSION, check_places
 from flows.place import place_of, registry_of
 from flows.settings import whole_settings
 from mmctr.errors import InputError, first_line, shown_value
@@ -20,6 +20,8 @@ from tasks.references import FileRef, Workspace
 from tasks.refusal import refusing
 from tasks.registry import Registry, fetch
 from tasks.stage import StageRunner
+from tasks.store_address import tracking_uri
+from tasks.store_check import check_store
 from tasks.training_run import CHECKPOINT
 
 RUN_ID = re.compile(r"[0-9a-f]{32}")
@@ -52,12 +54,14 @@ def predict_with(config: PipelineConfig, model: str = "champion") -> Any:
     """
     config = whole_settings(config)
     workspace = Workspace(config.base_path)
+    check_store(tracking_uri(), config.experiment)
+    check_places(config.base_path, SUBMISSION)
     with workspace.locked():
         test = workspace.file_ref(check_split(config.base_path, "test"))
         checkpoint, name = find_model(model, registry_of(config), workspace)
         run = StageRunner(place_of(config), config=config.run)
         predicted = run(predict, config=config.predict, test=test, checkpoint=checkpoint)
-        outputs = {role: workspace.publish(getattr(predicted, role), PUBLIC[role]) for role in ("csv", "archive")}
+        outputs = {role: workspace.publish(getattr(predicted, role), PUBLIC[role]) for role in SUBMISSION}
         return Submission(model=name, rows=predicted.rows, cached=run.reports[0].cached, outputs=outputs)
 
 

@@ -20,6 +20,7 @@ from tasks.store_calls import StoreClient
 from tasks.store_move import artifact_folder, follow_moves
 
 UI_ADDRESS = "http://127.0.0.1:5000"  # of `make ui`
+SUBMISSION = "submission"  # folder of artifacts
 SUBMISSION_TAG = "mmctr.submission_sha256"
 FLOW_RUN_TAG = "prefect.flow_run_id"
 UNKNOWN_RUN = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # no such run, or no run's id at all
@@ -71,8 +72,9 @@ class Tracker:
 
     def attach_submission(self, run_id: str, archive: Path, *, sha256: str, config: Section) -> None:
         """Make `prediction.zip` an artifact of the run, once for the same bytes, with its settings as tags."""
-        if self.client.get_run(run_id).data.tags.get(SUBMISSION_TAG) != sha256:
-            self.client.log_artifact(run_id, str(archive), "submission")
+        is_there = any(Path(file.path).name == archive.name for file in self.client.list_artifacts(run_id, SUBMISSION))
+        if not is_there or self.client.get_run(run_id).data.tags.get(SUBMISSION_TAG) != sha256:
+            self.client.log_artifact(run_id, str(archive), SUBMISSION)
             settings = config.model_dump(mode="json").items()
             tags = [RunTag(f"predict.{name}", str(value)) for name, value in settings]
             self.client.log_batch(run_id, tags=[*tags, RunTag(SUBMISSION_TAG, sha256)])

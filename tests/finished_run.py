@@ -13,7 +13,8 @@ import torch
 from cache_contract import STAGES
 from mlflow import MlflowClient
 
-from flows.pipeline import PUBLIC, pipeline
+from flows.outputs import PUBLIC
+from flows.pipeline import pipeline
 from flows.summary import Summary
 from mmctr.schema import CLICKS
 from tasks.config import PipelineConfig
