@@ -16,7 +16,7 @@ from mmctr.errors import InputError, first_line
 from tasks.config import Section
 from tasks.mlflow_database import make_database
 
-UI_ADDRESS = "http://127.0.0.1:5000"  # of `make ui`
+UI_HOST, UI_PORT = "127.0.0.1", 5000  # of `make ui`; MLFLOW_PORT is another port
 SUBMISSION_TAG = "mmctr.submission_sha256"
 FLOW_RUN_TAG = "prefect.flow_run_id"
 UNKNOWN_RUN = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # no such run, or no run's id at all
@@ -62,7 +62,7 @@ class Tracker:
     def run_address(self, run_id: str) -> str:
         """Address of the run's page; a store without a server of its own is served by `make ui`."""
         experiment = self.client.get_run(run_id).info.experiment_id
-        server = self.uri.rstrip("/") if self.uri.startswith("http") else UI_ADDRESS
+        server = self.uri.rstrip("/") if self.uri.startswith("http") else ui_address()
         return f"{server}/#/experiments/{experiment}/runs/{run_id}?workflowType=machine_learning"
 
     def attach_submission(self, run_id: str, archive: Path, *, sha256: str, config: Section) -> None:
@@ -79,6 +79,11 @@ class Tracker:
         for run in self.client.search_runs([self.experiment_id()], running):
             self.client.set_terminated(run.info.run_id, status)
             self.client.set_tag(run.info.run_id, MLFLOW_RUN_NOTE, note[:5000])
+
+
+def ui_address() -> str:
+    """Where `make ui` serves MLflow's pages."""
+    return f"http://{UI_HOST}:{os.environ.get('MLFLOW_PORT') or UI_PORT}"
 
 
 def default_tracking_uri(project: Path) -> str:
