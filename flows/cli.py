@@ -30,13 +30,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return int(options.command(options))
     except KeyboardInterrupt as stop:
         message, code = stopped(signal_number(stop))
-        say(message)
+        say(f"mmctr: {message}")
         return code
     except Exception as error:
         mistake = as_input_error(error)
         if mistake is None:
             raise
-        say(str(mistake))
+        say(f"mmctr: {mistake}")
         return MISTAKE
 
 
@@ -55,7 +55,7 @@ def parser() -> argparse.ArgumentParser:
     demo.add_argument("--users", type=int, default=12000, help="users with four train rows each (default %(default)s)")
     demo.add_argument("--seed", type=int, default=0, help="seed of the world (default %(default)s)")
     demo.add_argument("--if-missing", action="store_true", help="do nothing when OUT is a whole demo data set already")
-    demo.set_defaults(command=run_demo, doing="writing a demo data set to {out}")
+    demo.set_defaults(command=run_demo, doing="demo data set in {out}")
 
     check = commands.add_parser(
         "check",
@@ -246,7 +246,7 @@ def _run_flow(load: Callable[[], Callable[[], Any]]) -> int:
     with refusals_said_once():
         state = run()
     if state.name == REFUSED:
-        say(str(state.message))
+        say(f"mmctr: {state.message}")
         return MISTAKE
     print(state.result().text())
     return OK

@@ -11,6 +11,7 @@ import threading
 import tomllib
 import warnings
 from collections.abc import Callable
+from contextvars import copy_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -161,7 +162,7 @@ def check_answers(url: str) -> None:
 
     shown = f"the Prefect server at {shown_value(strip_auth_from_url(url))} ({_origin()})"
     failures: list[Exception] = []
-    asking = threading.Thread(target=_ask, args=(failures,), name="ask-prefect", daemon=True)
+    asking = threading.Thread(target=copy_context().run, args=(_ask, failures), name="ask-prefect", daemon=True)
     asking.start()
     asking.join(ANSWER_SECONDS)
     if asking.is_alive():

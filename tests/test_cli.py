@@ -91,17 +91,17 @@ def test_a_whole_demo_is_left_alone_where_that_is_asked_for(capsys, demo_origina
     assert (code, out, err) == (
         0,
         f"{demo_original} is a demo data set already\n",
-        f"mmctr: writing a demo data set to {demo_original}\n",
+        f"demo data set in {demo_original}\n",
     )
 
 
 def test_check_reports_for_people_and_for_programs(capsys, demo_original):
     before = {path: path.stat().st_mtime_ns for path in demo_original.rglob("*")}
     code, out, err = said(capsys, "check", demo_original)
-    assert (code, err) == (0, f"mmctr: looking through the inputs in {demo_original}\n")
+    assert (code, err) == (0, f"looking through the inputs in {demo_original}\n")
     assert out.endswith("\nthe inputs can be used\n")
     code, out_json, err = said(capsys, "check", demo_original, "--json")
-    assert (code, err) == (0, f"mmctr: looking through the inputs in {demo_original}\n")
+    assert (code, err) == (0, f"looking through the inputs in {demo_original}\n")
     report = json.loads(out_json)
     assert list(report) == ["files", "coverage", "splits"]
     for split in report["splits"].values():
@@ -160,7 +160,7 @@ def test_check_submission_good_and_bad(capsys, demo_original, tmp_path):
     zip_prediction(tmp_path / "prediction.csv", tmp_path / "good.zip")
     code, out, err = said(capsys, "check-submission", tmp_path / "good.zip", "--base-path", demo_original)
     assert (code, out) == (0, f"{tmp_path / 'good.zip'} is a valid submission of {len(ids):,} rows\n")
-    assert err == f"mmctr: checking {tmp_path / 'good.zip'}\n"
+    assert err == f"checking {tmp_path / 'good.zip'}\n"
 
     write_prediction(ids.reverse(), torch.rand(len(ids)).numpy(), tmp_path / "prediction.csv")
     zip_prediction(tmp_path / "prediction.csv", tmp_path / "bad.zip")
