@@ -31,12 +31,18 @@ def wait_until(condition, seconds=60.0):
 # Settings
 
 
-def settings(tmp_path, **variables):
+LOAD = """
+from flows.prefect_server import load_settings
+from mmctr.errors import InputError
+try:
+    print("address", load_settings().api.url)
+except InputError as error:
+    print("refused", error)
+"""
+
+
+def settings(tmp_path, *, program=LOAD, **variables):
     """What a process says that loads Prefect's settings in `tmp_path`, which is no folder of ours."""
-    program = (
-        "import flows\nfrom mmctr.errors import InputError\nfrom flows.prefect_server import load_settings\n"
-        "try:\n    print('address', load_settings().api.url)\nexcept InputError as error:\n    print('refused', error)"
-    )
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     done = subprocess.run(
         [sys.executable, "-P", "-c", program],
@@ -61,6 +67,13 @@ def test_settings_that_prefect_does_not_accept_are_refused_with_their_place(tmp_
     assert said.startswith("refused Prefect's settings must be usable")
     assert message in said
     assert str(tmp_path / ".prefect/profiles.toml") in said or profiles is None
+
+
+def test_a_temporary_server_that_is_forbidden_is_not_started(tmp_path):
+    program = "from flows.prefect_server import connect\nfrom mmctr.errors import InputError\n"
+    program += "try:\n    connect(on_loss=print)\nexcept InputError as error:\n    print(error)"
+    variables = {"PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false", "PREFECT_HOME": str(tmp_path / "home")}
+    assert "PREFECT_API_URL is not set, and PREFECT_SERVER" in settings(tmp_path, program=program, **variables)
 
 
 def test_a_profile_of_the_user_counts_though_the_home_is_the_projects(tmp_path):
