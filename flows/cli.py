@@ -4,6 +4,7 @@ Nothing heavy is imported before a command needs it, so that `--help` answers at
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -25,18 +26,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     import_nothing_from_here()
     try:
         with stoppable():
-            if options.doing is not None:  # at once, where imports alone take seconds
-                say(options.doing.format_map(vars(options)))
+            say(options.doing.format_map(vars(options)))  # at once, as imports alone take seconds
             return int(options.command(options))
     except KeyboardInterrupt as stop:
         message, code = stopped(signal_number(stop))
-        say(message)
+        say(f"mmctr: {message}")
         return code
     except Exception as error:
         mistake = as_input_error(error)
         if mistake is None:
             raise
-        say(str(mistake))
+        say(f"mmctr: {mistake}")
         return MISTAKE
 
 
@@ -55,7 +55,7 @@ def parser() -> argparse.ArgumentParser:
     demo.add_argument("--users", type=int, default=12000, help="users with four train rows each (default %(default)s)")
     demo.add_argument("--seed", type=int, default=0, help="seed of the world (default %(default)s)")
     demo.add_argument("--if-missing", action="store_true", help="do nothing when OUT is a whole demo data set already")
-    demo.set_defaults(command=run_demo, doing="writing a demo data set to {out}")
+    demo.set_defaults(command=run_demo, doing="demo data set in {out}")
 
     check = commands.add_parser(
         "check",
@@ -120,7 +120,25 @@ def parser() -> argparse.ArgumentParser:
         "--base-path", type=Path, required=True, metavar="BASE_PATH", help="folder with MicroLens_1M_x1/test.parquet"
     )
     submission.set_defaults(command=run_check_submission, doing="checking {zip}")
+
+    ui = commands.add_parser(
+        "ui",
+        help="serve the pages of MLflow and Prefect",
+        description="Serve the pages of MLflow and Prefect on the loopback address until Ctrl-C.",
+    )
+    ui.add_argument("--mlflow-port", type=_port, default=os.environ.get("MLFLOW_PORT") or "5000", metavar="N")
+    ui.add_argument("--prefect-port", type=_port, default=os.environ.get("PREFECT_PORT") or "4200", metavar="N")
+    ui.set_defaults(
+        command=run_ui, doing="starting MLflow's pages on port {mlflow_port} and Prefect's on port {prefect_port}"
+    )
     return top
+
+
+def _port(text: str) -> int:
+    """A port's number; argparse says what it was given instead."""
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 65535):
+        raise argparse.ArgumentTypeError(f"a port is a whole number from 1 to 65535, found {text[:20]!r}")
+    return int(text)
 
 
 def _add_base_path(command: argparse.ArgumentParser) -> None:
@@ -239,7 +257,7 @@ def _run_flow(load: Callable[[], Callable[[], Any]]) -> int:
         state = run()
     message = refusal(state)
     if message is not None:
-        say(message)
+        say(f"mmctr: {message}")
         return MISTAKE
     print(state.result().text())
     return OK
@@ -291,6 +309,14 @@ def run_check_submission(options: argparse.Namespace) -> int:
         ) from error
     rows = check_submission(options.zip, test_ids=ids)
     print(f"{options.zip} is a valid submission of {rows:,} rows")
+    return OK
+
+
+def run_ui(options: argparse.Namespace) -> int:
+    """`mmctr ui`."""
+    from flows.ui import serve_pages
+
+    serve_pages(mlflow_port=options.mlflow_port, prefect_port=options.prefect_port)
     return OK
 
 
