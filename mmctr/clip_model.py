@@ -166,6 +166,11 @@ def official_models() -> list[str]:
     return list(clip.available_models())
 
 
+def official_sha256(model: str) -> str | None:
+    """SHA-256 of an official model's weights, as OpenAI publishes them; None for other names."""
+    return str(clip.clip._MODELS[model].split("/")[-2]) if model in clip.available_models() else None
+
+
 def _load_network(model: str, device: torch.device) -> "clip.model.CLIP":
     official = model in clip.available_models()
     if not official and not Path(model).is_file():
