@@ -79,19 +79,36 @@ def parser() -> argparse.ArgumentParser:
     predict = commands.add_parser(
         "predict",
         help="make a submission with a model that is there already",
-        description="Predict the test split with a trained model and write prediction.csv and prediction.zip; nothing "
-        "is trained, and of the data only the test split is needed.",
+        description="Predict the test split with a trained model and write prediction.csv and prediction.zip, and that "
+        "model and its item embeddings; nothing is trained, and of the data only the test split is needed.",
     )
     _add_base_path(predict)
     _add_settings(predict)
     predict.add_argument(
         "--model",
         default="champion",
-        help="champion, challenger or another alias in MLflow's registry, the id of an MLflow run, or the path of a "
-        "checkpoint (default %(default)s)",
+        help="number or alias of a version in MLflow's registry, the id of an MLflow run, or the path of a checkpoint "
+        "(default %(default)s)",
     )
     _add_device(predict)
     predict.set_defaults(command=run_predict, doing="predicting the test split of {base_path} with {model}")
+
+    promote = commands.add_parser(
+        "promote",
+        help="say which model is the champion, or choose another",
+        description="Choose the champion by hand, go back to the one before, or keep it whatever comes; the files "
+        "under BASE_PATH become those of the champion. Without VERSION and options, say which versions there are.",
+    )
+    _add_base_path(promote)
+    promote.add_argument(
+        "version", nargs="?", metavar="VERSION", help="number of the version that is to be the champion, or an alias"
+    )
+    promote.add_argument("--rollback", action="store_true", help="go back to the champion before; again goes further")
+    promote.add_argument("--pin", action="store_true", help="keep the champion, however good later models are")
+    promote.add_argument("--unpin", action="store_true", help="let better models become the champion again")
+    _add_settings(promote)
+    _add_device(promote)
+    promote.set_defaults(command=run_promote)
 
     gc = commands.add_parser(
         "gc",
@@ -220,14 +237,14 @@ def run_predict(options: argparse.Namespace) -> int:
     from tasks.config_file import load_config
 
     config = load_config(options.base_path, config_file=options.config, overrides=options.set, device=options.device)
-    from flows.outputs import SUBMISSION, check_places
+    from flows.outputs import check_places
     from mmctr.schema import CLICKS, check_split
     from tasks.store_address import tracking_uri
     from tasks.store_check import check_store
 
     if not (config.base_path / CLICKS / "test.parquet").is_file():
         check_split(config.base_path, "test")  # says so at once, where starting Prefect takes ten seconds and more
-    check_places(config.base_path, SUBMISSION)
+    check_places(config.base_path)
     check_store(tracking_uri(), config.experiment)
 
     def load() -> Callable[[], Any]:
@@ -236,6 +253,23 @@ def run_predict(options: argparse.Namespace) -> int:
         return partial(predict_with, config, model=options.model, return_state=True)
 
     return _run_flow(load)
+
+
+def run_promote(options: argparse.Namespace) -> int:
+    """`mmctr promote`; it needs no Prefect server."""
+    from flows.promote_command import champions_text, change_champion
+    from tasks.config_file import load_config
+
+    config = load_config(options.base_path, config_file=options.config, overrides=options.set, device=options.device)
+    if options.version is None and not (options.rollback or options.pin or options.unpin):
+        print(champions_text(config))
+    else:
+        print(
+            change_champion(
+                config, version=options.version, rollback=options.rollback, pin=options.pin, unpin=options.unpin
+            )
+        )
+    return OK
 
 
 def _run_flow(load: Callable[[], Callable[[], Any]]) -> int:

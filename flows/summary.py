@@ -23,6 +23,7 @@ class Summary:
     valid_logloss: float
     rows: int
     outputs: dict[str, Path]
+    owner: str  # whose model the outputs are of
     mlflow_run: str
     mlflow_address: str
     decision: Decision
@@ -72,6 +73,7 @@ class Summary:
             "best epoch": f"{self.best_epoch}: valid AUC {self.valid_auc:.4f}, logloss {self.valid_logloss:.4f}",
             "model": f"version {self.decision.version}, {self.decision.reason}",
             "submission": f"{self.rows} rows",
+            "outputs of": self.owner,
         }
 
     def _where_mlflow_is(self) -> str:
