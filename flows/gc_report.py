@@ -5,7 +5,8 @@ from collections import Counter
 from pathlib import Path
 
 from flows.check_report import shown_size
-from tasks.housekeeping import UNKNOWN, Collection, Piece
+from tasks.housekeeping import UNKNOWN, WORK, Collection, Piece
+from tasks.run_manifest import RunManifest
 
 LABEL, CELL = 48, 12  # widths of the columns
 
@@ -18,6 +19,10 @@ def as_json(collection: Collection, *, base_path: Path, deleted: bool) -> str:
         "base_path": str(base_path),
         "deleted": deleted,
         "runs": [{"why": run.why, **run.manifest.model_dump(mode="json")} for run in collection.runs],
+        "unfinished": [
+            {"work": [_entry(piece) for piece in _work_of(run, collection)], **run.model_dump(mode="json")}
+            for run in collection.unfinished
+        ],
         "kinds": {kind: {"stays": stays[kind], "goes": goes[kind]} for kind in sorted({*stays, *goes})},
         "in_all": {"stays": stays.total(), "goes": goes.total()},
         "goes": [_entry(piece) for piece in collection.goes],
@@ -34,8 +39,13 @@ def as_text(collection: Collection, *, deleted: bool) -> str:
     unknown = [piece for piece in collection.stays if piece.kind == UNKNOWN]
     lines = ["runs that are kept"]
     for run in collection.runs:
-        when = f"{run.manifest.finished:%Y-%m-%d %H:%M} UTC"
-        lines.append(f"  {when}  {run.why:<11}MLflow run {run.manifest.mlflow_run}")
+        lines.append(f"  {_when(run.manifest)}  {run.why:<11}MLflow run {run.manifest.mlflow_run}")
+    if collection.unfinished:
+        lines += ["", "runs that have not finished; kept until a run of the same settings finishes"]
+        for unfinished in collection.unfinished:
+            work = [f"{piece.label} {shown_size(piece.bytes)}" for piece in _work_of(unfinished, collection)]
+            lines.append(f"  {_when(unfinished)}  {', '.join(work) or 'no unfinished work'}")
+        lines.append("  --drop-unfinished lets them go")
     lines += ["", "sizes" + _line("", "stays", went)[5:]]
     lines += [_line(kind, shown_size(stays[kind]), shown_size(goes[kind])) for kind in sorted({*stays, *goes})]
     lines.append(_line("in all", shown_size(stays.total()), shown_size(goes.total())))
@@ -49,6 +59,16 @@ def as_text(collection: Collection, *, deleted: bool) -> str:
     if not deleted and (collection.goes or collection.forgotten):
         lines += ["", "nothing was removed; --delete does it"]
     return "\n".join(lines)
+
+
+def _work_of(run: RunManifest, collection: Collection) -> list[Piece]:
+    """Unfinished work of a run that stays."""
+    keys = set(run.stages.values())
+    return [piece for piece in collection.stays if piece.kind == WORK and piece.owner in keys]
+
+
+def _when(run: RunManifest) -> str:
+    return f"{run.time:%Y-%m-%d %H:%M} UTC"
 
 
 def _sizes(pieces: tuple[Piece, ...]) -> Counter[str]:

@@ -74,6 +74,7 @@ REMEDIES = {
     errno.EROFS: "mount that disk writable, or use a folder on another one",
     errno.EACCES: "give this user the permission, or use another folder",
     errno.EPERM: "give this user the permission, or use another folder",
+    errno.EISDIR: "move the folder that has the name of this file somewhere else",
     errno.ENAMETOOLONG: "give a shorter path",
     errno.EMFILE: "raise the limit on open files (ulimit -n)",
     errno.ENFILE: "close programs, or raise the system's limit on open files (sysctl fs.file-max)",

@@ -1,13 +1,17 @@
 """Files that are either whole or absent, and the digests that tell their content.
 
-A file is written beside its place under the name `.<name>.partial`, flushed to the disk, then moved in with one
-rename. The partial name is fixed, so that what a killed process leaves is overwritten by the next one.
+A file is written beside its place under the name `.<name>.<random>.partial`, flushed to the disk, then moved in with
+one rename. Nobody can foresee the name, so no link can wait there and two processes never write to one partial file.
+What a killed process leaves is found by its ending (`partials_of`).
 """
 
+import errno
+import glob
 import hashlib
 import json
 import logging
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +20,9 @@ from pathlib import Path
 logger = logging.getLogger(__name__)
 
 SETTLED_NS = 2_000_000_000  # a file younger than this may change again without a newer time stamp
+PARTIAL = ".partial"  # ending of files and folders that are not whole yet
+# What a file system gives for a call that it lacks.
+UNSUPPORTED = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF}
 
 
 def is_file(path: Path) -> bool:
@@ -27,31 +34,48 @@ def is_file(path: Path) -> bool:
 
 
 def partial_path(path: Path) -> Path:
-    """The name under which `path` is written until it is whole."""
-    return path.with_name(f".{path.name}.partial")
+    """A new name, beside `path`, under which `path` is written until it is whole."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(8)}{PARTIAL}")
+
+
+def partials_of(path: Path) -> list[Path]:
+    """What writers of `path` that were killed left beside it, and what their writers left beside that."""
+    return list(path.parent.glob(f".{glob.escape(path.name)}.*{PARTIAL}*"))
+
+
+def sync_file(path: Path) -> None:
+    """Flush the content of a file to the disk, as far as its file system can."""
+    _sync(path, os.O_RDONLY)
 
 
 def sync_folder(folder: Path) -> None:
-    """Flush the entries of `folder`, so that a rename in it survives a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    """Flush the entries of `folder`, so that a rename in it survives a power cut; some file systems cannot do that."""
+    _sync(folder, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in UNSUPPORTED:
+            raise
     finally:
         os.close(descriptor)
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a path to write to; on success the file there takes the place of `path`, on an error it is removed.
+    """Yield a path to write to; on success the file there takes the place of `path`, on an error it is removed.
 
-    The folder of `path` is created where it is missing.
+    The folder of `path` is created where it is missing. The file to write to is there already, new and empty.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = partial_path(path)
     try:
+        os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
         yield partial
-        with partial.open("rb") as written:
-            os.fsync(written.fileno())
+        sync_file(partial)
         partial.replace(path)
         sync_folder(path.parent)
     except BaseException as error:
@@ -62,13 +86,12 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def replacing_folder(folder: Path) -> Iterator[Path]:
-    """Give an empty folder to fill; on success it takes the place of `folder`, on an error it is removed.
+    """Yield an empty folder to fill; on success it takes the place of `folder`, on an error it is removed.
 
     The file system is flushed once, as thousands of single flushes would take minutes.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = partial_path(folder)
-    shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     try:
         yield partial

@@ -14,7 +14,8 @@ def build_weights(place: Place, *, config: BuildWeightsConfig, item_embeddings: 
 
     workspace = place.workspace
     path = workspace.store("build_weights", current_key()) / "item_table.npz"
-    embeddings = read_table(workspace.path(item_embeddings))
+    with workspace.reading(item_embeddings) as embeddings_file:
+        embeddings = read_table(embeddings_file)
     table = build_item_table(embeddings, column=embeddings.columns[1])
     save_item_table(table, path)
     return BuiltWeights(table=workspace.file_ref(path), items=len(table.item_ids))

@@ -26,6 +26,8 @@ DISTRIBUTIONS = {
     "sklearn": ("scikit-learn", "scipy"),
     "torch": ("torch",),
 }
+# Packages whose release changes no number. `tasks` are our own modules: they record and wire, and change none either.
+NEUTRAL = {"tasks", "threadpoolctl", "tqdm"}
 
 
 @cache
@@ -57,8 +59,22 @@ def _collect(module: str, sources: dict[str, str], packages: set[str]) -> None:
         if top == LIBRARY:
             for loaded in accumulate(name.split("."), "{}.{}".format):  # the packages around a module run before it
                 _collect(loaded, sources, packages)
-        else:
+        elif top not in sys.stdlib_module_names:
+            _check_listed(top, module)
             packages.add(top)
+
+
+def _check_listed(package: str, module: str) -> None:
+    """Refuse a package of which nobody has said whether its release counts: results would be served stale in silence.
+
+    Raises:
+        RuntimeError: with what to add where.
+    """
+    if package not in DISTRIBUTIONS and package not in NEUTRAL:
+        raise RuntimeError(
+            f"every package that a stage imports must be named in {__name__}; {module} imports {package}; add it to "
+            "DISTRIBUTIONS if its release can change a number, or to NEUTRAL if it cannot"
+        )
 
 
 def _parse(module: str) -> ast.Module:

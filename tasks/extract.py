@@ -18,13 +18,14 @@ def extract(place: Place, *, config: ExtractConfig, archive: FileRef) -> Extract
 
     workspace = place.workspace
     folder = workspace.store("extract", current_key())
-    report = extract_images(
-        workspace.path(archive),
-        folder / "images",
-        password=archive_password(config),
-        max_member_bytes=config.max_member_mib << 20,
-        max_total_bytes=config.max_total_gib << 30,
-    )
+    with workspace.reading(archive) as archive_file:
+        report = extract_images(
+            archive_file,
+            folder / "images",
+            password=archive_password(config),
+            max_member_bytes=config.max_member_mib << 20,
+            max_total_bytes=config.max_total_gib << 30,
+        )
     logger().info("%d images extracted, %.0f MB", report.images, report.total_bytes / 1e6)
     write_bytes(folder / "extract.json", json.dumps(asdict(report), indent=1).encode())
     return Extracted(

@@ -1,10 +1,10 @@
 """What of `.mmctr` no kept run refers to, and its removal.
 
-Kept are the runs of the newest manifests, runs whose model has an alias in the MLflow registry, and whatever is younger
-than an hour. A kept run keeps the records, results and unfinished work of its stages, its model and the one that it
-started from, and the vectors that its code takes up; those of the code in force are kept too. The vectors that one
-version of the code made, with whichever CLIP model, stay or go together. What is not known to be this cache's own is
-never touched, nor is MLflow, whose runs hold copies.
+Kept are the runs of the newest manifests, runs whose model has an alias in the MLflow registry, runs that have not
+finished, and whatever is younger than an hour. A kept run keeps the records, results and unfinished work of its stages,
+its model and the one that it started from, and the vectors that its code uses; those of today's code are kept too. The
+vectors that one version of the code made, with whichever CLIP model, stay or go together. What is not known to be this
+cache's own is never touched, nor is MLflow, whose runs hold copies.
 """
 
 import os
@@ -19,11 +19,11 @@ from mmctr.errors import InputError
 from tasks.embed import VERSION_DIGITS, vectors_in_force
 from tasks.references import Workspace
 from tasks.results import STAGES
-from tasks.run_manifest import RunManifest, read_manifests
+from tasks.run_manifest import RunManifest, read_manifests, read_unfinished
 from tasks.stage import KEY_DIGITS
 
 GRACE_SECONDS = 3600
-MEMORIES = ("lock", "digests.json", "checked.json", "announced.json")
+MEMORIES = ("lock", "digests.json", "checked.json", "announced.json", "published.json")
 RUNS, RECORDS, STORE, WORK, VECTORS, MODELS = "runs", "records", "store", "work", "vectors", "models"
 UNKNOWN = "unknown"
 LEVELS = {
@@ -66,6 +66,7 @@ class Collection:
     """What is to stay and what is to go."""
 
     runs: tuple[KeptRun, ...]  # the newest first
+    unfinished: tuple[RunManifest, ...]  # runs that a later one can resume, the newest first
     stays: tuple[Piece, ...]
     goes: tuple[Piece, ...]  # in the order of removal
     forgotten: tuple[str, ...]  # entries of digests.json whose file is gone, or goes
@@ -75,19 +76,24 @@ def known_runs(workspace: Workspace) -> list[RunManifest]:
     """The manifests of all finished runs, the newest first.
 
     Raises:
-        InputError: there are none. Everything would go.
+        InputError: there are none, and none of an unfinished run either. Everything would go.
     """
     manifests = read_manifests(workspace)
-    if not manifests:
+    if not manifests and not read_unfinished(workspace):
         raise InputError(
-            f"what finished runs use is kept, and {workspace.runs} tells of no such run; finish one with `mmctr run` "
-            f"first, or remove {workspace.root} yourself to start from nothing"
+            f"what runs use is kept, and {workspace.runs} tells of no run; start one with `mmctr run` first, or remove "
+            f"{workspace.root} yourself to start from nothing"
         )
     return manifests
 
 
 def plan_collection(
-    workspace: Workspace, *, keep: int, protected_runs: Set[str] = frozenset(), now: float | None = None
+    workspace: Workspace,
+    *,
+    keep: int,
+    protected_runs: Set[str] = frozenset(),
+    drop_unfinished: bool = False,
+    now: float | None = None,
 ) -> Collection:
     """Find out what no kept run refers to. The caller holds the lock; nothing is removed.
 
@@ -95,20 +101,31 @@ def plan_collection(
         workspace: whose `.mmctr` is looked at.
         keep: number of newest manifests whose runs are kept, at least 1.
         protected_runs: ids of MLflow runs that are kept however old they are.
+        drop_unfinished: runs that have not finished are not kept.
         now: seconds since 1970; by default the clock's.
 
     Raises:
-        InputError: `keep` is out of range, or no finished run is known.
+        InputError: `keep` is out of range, or no run is known.
     """
     if keep < 1:
         raise InputError(f"at least 1 run must be kept, --keep is {keep}; give 1 or more")
     now = time.time() if now is None else now
     runs = runs_to_keep(known_runs(workspace), keep=keep, protected_runs=protected_runs, now=now)
+    unfinished = [] if drop_unfinished else read_unfinished(workspace)
     stays, goes = divide(
-        inventory(workspace), runs=[run.manifest for run in runs], vectors_in_force=vectors_in_force(), now=now
+        inventory(workspace),
+        runs=[*(run.manifest for run in runs), *unfinished],
+        vectors_in_force=vectors_in_force(),
+        now=now,
     )
     forgotten = workspace.gone_digests(besides=[workspace.root / piece.path for piece in goes])
-    return Collection(runs=tuple(runs), stays=tuple(stays), goes=tuple(goes), forgotten=tuple(forgotten))
+    return Collection(
+        runs=tuple(runs),
+        unfinished=tuple(unfinished),
+        stays=tuple(stays),
+        goes=tuple(goes),
+        forgotten=tuple(forgotten),
+    )
 
 
 def runs_to_keep(manifests: Sequence[RunManifest], *, keep: int, protected_runs: Set[str], now: float) -> list[KeptRun]:
@@ -119,7 +136,7 @@ def runs_to_keep(manifests: Sequence[RunManifest], *, keep: int, protected_runs:
             kept.append(KeptRun(manifest, "newest"))
         elif manifest.mlflow_run in protected_runs:
             kept.append(KeptRun(manifest, "alias"))
-        elif now - manifest.finished.timestamp() < GRACE_SECONDS:
+        elif now - manifest.time.timestamp() < GRACE_SECONDS:
             kept.append(KeptRun(manifest, "last hour"))
     return kept
 
@@ -168,7 +185,7 @@ def remove(workspace: Workspace, collection: Collection) -> None:
 def inventory(workspace: Workspace) -> list[Piece]:
     """All pieces below `.mmctr`; what lies at no place of this cache's own is of the kind `unknown`."""
     root = workspace.root
-    manifests = {manifest.file_name for manifest in read_manifests(workspace)}
+    manifests = {manifest.file_name for manifest in [*read_manifests(workspace), *read_unfinished(workspace)]}
     pieces = []
     for path in (entry for top in sorted(root.iterdir()) for entry in _entries(top, LEVELS.get(top.name, 1) - 1)):
         parts = path.relative_to(root).parts

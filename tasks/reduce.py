@@ -14,11 +14,16 @@ def reduce(place: Place, *, config: ReduceConfig, embeddings: FileRef, pca: File
 
     workspace = place.workspace
     folder = workspace.store("reduce", current_key())
-    items = read_table(workspace.path(embeddings))
+    with workspace.reading(embeddings) as embeddings_file:
+        items = read_table(embeddings_file)
+    earlier = None
+    if pca is not None:
+        with workspace.reading(pca) as pca_file:
+            earlier = load_pca(pca_file)
     reduction = reduce_embeddings(
         items["embedding"].to_numpy(),
         n_components=config.n_components,
-        pca=None if pca is None else load_pca(workspace.path(pca)),
+        pca=earlier,
     )
     logger().info(
         "PCA to %d dimensions keeps %.1f %% of the variance", config.n_components, 100 * reduction.explained_variance

@@ -8,22 +8,28 @@ BASE_PATH/.mmctr/
     records/                     Prefect's records of finished tasks
     runs/                        what each finished run used (tasks/run_manifest.py)
     digests.json                 remembered SHA-256 of files that have not changed since
+    published.json               whose files the public ones are (tasks/publishing.py)
     lock                         held by the run that works here
 """
 
+import errno
 import fcntl
 import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
 from mmctr.errors import InputError
-from mmctr.files import SETTLED_NS, file_sha256, is_file, partial_path, read_json, remember_json, replacing
+from mmctr.files import PARTIAL, SETTLED_NS, file_sha256, is_file, read_json, remember_json
+
+WRITING_SECONDS = 600  # longer than anybody without the lock writes to one file of `.mmctr`
+SETTLED, FIRST_LOOK = 5, 6  # lengths of the two kinds of entries in digests.json
+LOCKLESS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL}  # of a file system without locks
 
 
 class FileRef(BaseModel):
@@ -85,29 +91,54 @@ class Workspace:
         path = self.path(ref)
         return path.is_file() and self._sha256(path) == ref.sha256
 
-    def publish(self, ref: FileRef, place: str) -> Path:
-        """Put a copy of the file at `place` below BASE_PATH, unless the same bytes are there already."""
-        target = self.base_path / place
-        if not self.holds(FileRef(path=place, sha256=ref.sha256)):
-            with replacing(target) as partial:
-                shutil.copyfile(self.path(ref), partial)
-        partial_path(target).unlink(missing_ok=True)  # of a run that was killed while it published another content
-        return target
+    @contextmanager
+    def reading(self, ref: FileRef) -> Iterator[Path]:
+        """Path of the file for a block that reads it, in which it must stay the file that `ref` names.
+
+        Comparing its content afterwards would not do: another file may have been in its place meanwhile.
+
+        Raises:
+            InputError: the file has another content, or it was written, moved or replaced while it was read.
+        """
+        path = self.path(ref)
+        before = _times(path)
+        if before is None or not self.holds(ref):
+            raise _changed(ref)
+        try:
+            yield path
+        except Exception as error:
+            if _times(path) != before:  # what it met may be half of each file
+                raise _changed(ref) from error
+            raise
+        if _times(path) != before:
+            raise _changed(ref)
 
     def _sha256(self, path: Path) -> str:
-        """SHA-256 of a file, remembered by size, inode and both times; the change time is not a program's to set."""
+        """SHA-256 of a file, remembered by size, inode and both times; the change time is not a program's to set.
+
+        A file that has just changed may change again without a new time, so its digest is not remembered yet. Where
+        the change time lies in the future, as after a clock was set back, nobody knows how long ago that was: there
+        the digest counts once the file was found unchanged later than `SETTLED_NS` after a first look.
+        """
         status = path.stat()
         stamp = [status.st_size, status.st_ino, status.st_mtime_ns, status.st_ctime_ns]
-        name = self.relative(path)
-        known = self._digests.get(name)
-        if known is not None and known[:-1] == stamp:
-            return str(known[-1])
+        name, now = self.relative(path), time.time_ns()
+        known = self._digests.get(name, [])
+        if known[:4] == stamp and len(known) == SETTLED:
+            return str(known[4])
         digest = file_sha256(path)
-        if time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) > SETTLED_NS:
-            self._digests = {**self._stored_digests(), name: [*stamp, digest]}  # others may have added to it
-            self.root.mkdir(parents=True, exist_ok=True)
-            remember_json(self.root / "digests.json", self._digests)
+        if now - status.st_ctime_ns > SETTLED_NS:
+            self._remember(name, [*stamp, digest])
+        elif status.st_ctime_ns > now:
+            first_look = known[5] if known[:4] == stamp and known[4] == digest else now
+            settled = abs(now - int(first_look)) > SETTLED_NS
+            self._remember(name, [*stamp, digest] if settled else [*stamp, digest, first_look])
         return digest
+
+    def _remember(self, name: str, entry: list[int | str]) -> None:
+        self._digests = {**self._stored_digests(), name: entry}  # others may have added to it
+        self.root.mkdir(parents=True, exist_ok=True)
+        remember_json(self.root / "digests.json", self._digests)
 
     def gone_digests(self, *, besides: Sequence[Path]) -> list[str]:
         """Names of remembered digests whose file is gone, or is one of `besides` or lies below it."""
@@ -131,7 +162,7 @@ class Workspace:
     def _stored_digests(self) -> dict[str, list[int | str]]:
         memory = read_json(self.root / "digests.json")
         entries = memory.items() if isinstance(memory, dict) else ()
-        return {name: entry for name, entry in entries if isinstance(entry, list) and len(entry) == 5}
+        return {name: entry for name, entry in entries if _is_entry(entry)}
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -146,8 +177,8 @@ class Workspace:
         descriptor = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT, 0o644)
         try:
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+                _lock(descriptor, self.root)
+            except (BlockingIOError, PermissionError):  # the second is what a POSIX lock may give for the same
                 holder = os.read(descriptor, 32).decode(errors="replace").strip()
                 raise InputError(
                     f"one run at a time may work in {self.base_path}, process {holder} does; "
@@ -161,11 +192,60 @@ class Workspace:
             os.close(descriptor)
 
     def _remove_partials(self) -> None:
-        """Remove what killed runs left half written; only the holder of the lock may, as nobody else writes then."""
-        name = partial_path(Path("*")).name
+        """Remove what killed runs left half written; only the holder of the lock may, as nobody else writes then.
+
+        Beside the lock itself others write too, for moments: what is young there stays.
+        """
         for level in ("", "runs/", "store/*/*/", "work/*/*/", "vectors/*/*/*/", "models/*/"):
-            for partial in self.root.glob(level + name):
-                if partial.is_dir():
-                    shutil.rmtree(partial)
-                else:
-                    partial.unlink()
+            for partial in self.root.glob(f"{level}.*{PARTIAL}"):
+                with suppress(FileNotFoundError):
+                    if not level and time.time() - partial.lstat().st_mtime < WRITING_SECONDS:
+                        continue
+                    if partial.is_dir() and not partial.is_symlink():
+                        shutil.rmtree(partial)
+                    else:
+                        partial.unlink()
+
+
+def _is_entry(entry: object) -> bool:
+    """Whether this is an entry of digests.json: size, inode, two times, the digest, and in some the first look."""
+    if not isinstance(entry, list) or len(entry) not in (SETTLED, FIRST_LOOK):
+        return False
+    *numbers, digest = [*entry[:4], *entry[5:], entry[4]]
+    return isinstance(digest, str) and all(type(number) is int for number in numbers)
+
+
+def _times(path: Path) -> tuple[int, int, int] | None:
+    """Size and both times of a file; None where there is none. Some network file systems change the inode's number."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def _changed(ref: FileRef) -> InputError:
+    return InputError(
+        f"inputs must stay as they are while a run reads them; {ref.path} changed meanwhile, nothing was made of it; "
+        "run again"
+    )
+
+
+def _lock(descriptor: int, folder: Path) -> None:
+    """Lock the open file, by whichever of the two kinds of lock its file system knows.
+
+    Raises:
+        BlockingIOError, PermissionError: another process has it.
+        InputError: the file system knows neither.
+    """
+    for take in (fcntl.flock, fcntl.lockf):
+        try:
+            take(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except OSError as error:
+            if error.errno not in LOCKLESS:
+                raise
+    raise InputError(
+        f"two runs must not write to one cache, and the file system of {folder} knows no locks; mount it with locks, "
+        f"or make {folder.name} a link to a folder on a local disk"
+    )

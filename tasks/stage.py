@@ -11,7 +11,6 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -22,7 +21,7 @@ from prefect.filesystems import LocalFileSystem
 from prefect.results import ResultStore
 from pydantic import BaseModel, ConfigDict
 
-from mmctr.errors import InputError
+from mmctr.files import sync_file, sync_folder
 from tasks.code import code_digest
 from tasks.config import RunConfig, Section
 from tasks.references import FileRef, FolderRef, Workspace
@@ -43,6 +42,7 @@ class Place(BaseModel):
     device: str
     tracking_uri: str
     experiment: str
+    pauses: tuple[float, ...] = ()  # seconds before each further try of a call to MLflow
 
     @property
     def workspace(self) -> Workspace:
@@ -98,33 +98,11 @@ class ContentPolicy(CachePolicy):
 
 
 def stage(function: Callable[Concatenate[Place, P], R]) -> Task[Concatenate[Place, P], R]:
-    """Make a Prefect task of a stage's function, which takes `place` first."""
-
-    @refusing
-    @wraps(function)
-    def checked(place: Place, *args: P.args, **inputs: P.kwargs) -> R:
-        result = function(place, *args, **inputs)
-        check_unchanged(place, function.__name__, dict(inputs))
-        return result
+    """Make a Prefect task of a stage's function, which takes `place` first and opens inputs by `Workspace.reading`."""
 
     return task(
         name=function.__name__, cache_policy=ContentPolicy(), persist_result=True, result_serializer=ResultSerializer()
-    )(checked)
-
-
-def check_unchanged(place: Place, name: str, inputs: dict[str, Any]) -> None:
-    """Refuse what a stage made of files that were replaced while it read them: it would be kept under a wrong key.
-
-    Raises:
-        InputError: with the first such file; the stage's unfinished work is removed.
-    """
-    for ref in inputs.values():
-        if isinstance(ref, FileRef) and not place.workspace.holds(ref):
-            place.workspace.clear_work(name, current_key())
-            raise InputError(
-                f"inputs must stay as they are while a run reads them; {ref.path} changed during {name}, "
-                "whose result is not kept; run again"
-            )
+    )(refusing(function))
 
 
 def logger() -> logging.LoggerAdapter[logging.Logger] | logging.Logger:
@@ -152,33 +130,45 @@ class StageRunner:
     """Calls stages in one place and keeps the report of each."""
 
     def __init__(
-        self, place: Place, *, config: RunConfig | None = None, intact: Callable[[Result], bool] = lambda _: True
+        self,
+        place: Place,
+        *,
+        config: RunConfig | None = None,
+        intact: Callable[[Result], bool] = lambda _: True,
+        begin: Callable[[str, str, bool], None] = lambda *_: None,
     ) -> None:
-        """`intact` adds a condition to those on files, under which a record may be used."""
+        """`intact` adds a condition to those on files, under which a record may be used.
+
+        `begin` is called before each stage with its name, its cache key, and whether it runs.
+        """
         self.place, self.config = place, config or RunConfig()
         self.workspace = place.workspace
-        self.intact = intact
+        self.intact, self.begin = intact, begin
         self.reports: list[StageReport] = []
-        self.keys: dict[str, str] = {}  # cache key of each stage that was called
 
     def __call__(self, stage: Task[Concatenate[Place, P], R], *args: P.args, **inputs: P.kwargs) -> R:
         """The result of `stage` for `inputs`, from its record where that can be trusted."""
         assert not args
         started = time.perf_counter()
         key = stage_key(stage, inputs)
+        trusted = self._trusted(key)
+        self.begin(stage.name, key, not trusted)
         configured = stage.with_options(
             result_storage=self.workspace.records,
-            refresh_cache=not self._trusted(key),
+            refresh_cache=not trusted,
             task_run_name=stage.name,
             timeout_seconds=next((limit for name, limit in self.config.timeout.items() if name == stage.name), None),
             **retries(self.config),
         )
         state: Any = configured(self.place, **inputs, return_state=True)
         result: R = outcome(state, of=stage.name)
+        cached = state.name == "Cached"
         if self._record(key) is not None:  # a record that could not be written: the next run needs the work again
+            if not cached:
+                sync_file(self.workspace.records / key)  # Prefect does not: after a power cut both would be gone
+                sync_folder(self.workspace.records)
             self.workspace.clear_work(stage.name, key)
-        self.keys[stage.name] = key
-        self.reports.append(StageReport(stage.name, state.name == "Cached", time.perf_counter() - started))
+        self.reports.append(StageReport(stage.name, cached, time.perf_counter() - started))
         return result
 
     def _trusted(self, key: str) -> bool:

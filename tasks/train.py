@@ -40,10 +40,17 @@ def train(
     workspace, key = place.workspace, current_key()
     folder, work = workspace.store("train", key), workspace.work("train", key)
     device = resolve_device(place.device)
-    items = load_item_table(workspace.path(table))
-    clicks, held_out = (
-        load_split(workspace.path(ref), table=items, max_len=config.max_len, with_label=True) for ref in (train, valid)
-    )
+    with workspace.reading(table) as table_file:
+        items = load_item_table(table_file)
+    splits = []
+    for ref in (train, valid):
+        with workspace.reading(ref) as log:
+            splits.append(load_split(log, table=items, max_len=config.max_len, with_label=True))
+    clicks, held_out = splits
+    start = None
+    if earlier is not None:
+        with workspace.reading(earlier) as checkpoint_file:
+            start = load_checkpoint(checkpoint_file)
     architecture = Architecture(
         num_items=len(items.item_ids),
         dim=items.weights.shape[1],
@@ -54,7 +61,7 @@ def train(
     )
     recipe = Recipe(**{name: getattr(config, name) for name in Recipe.__dataclass_fields__})
 
-    tracker = Tracker(place.tracking_uri, place.experiment)
+    tracker = Tracker(place.tracking_uri, place.experiment, pauses=place.pauses)
     with training_run(tracker, work / "training_name", config=config, lineage=lineage, rows=len(clicks)) as run:
         run.log_device(device)
         logger().info("training on %s, %d rows, MLflow run %s", device, len(clicks), run.run_id)
@@ -78,7 +85,7 @@ def train(
             recipe=recipe,
             max_len=config.max_len,
             device=device,
-            earlier=None if earlier is None else load_checkpoint(workspace.path(earlier)),
+            earlier=start,
             state=work / "training.pt",
             on_epoch=tell,
         )

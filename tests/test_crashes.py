@@ -16,7 +16,7 @@ from mlflow import MlflowClient
 from mmctr_process import MmctrRun
 
 from mmctr.errors import REMEDIES, InputError, as_input_error
-from mmctr.files import replacing, replacing_folder
+from mmctr.files import partial_path, replacing, replacing_folder
 from tasks.config import TrainConfig
 from tasks.references import FileRef, Workspace
 from tasks.stage import Lineage
@@ -146,11 +146,11 @@ def test_the_lock_goes_with_its_process_even_where_a_child_lives_on(tmp_path):
 def test_what_a_killed_run_left_half_written_goes_when_the_next_one_begins(tmp_path):
     root = tmp_path / ".mmctr"
     whole = [root / "digests.json", root / "store/embed/k/embeddings.parquet", root / "vectors/v/text/s/000000.npz"]
-    partial = [path.with_name(f".{path.name}.partial") for path in [*whole, root / "work/train/k/training.pt"]]
+    partial = [partial_path(path) for path in [*whole[1:], root / "work/train/k/training.pt"]]
     for path in [*whole, *partial]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    images = root / "store/extract/k/.images.partial"
+    images = partial_path(root / "store/extract/k/images")
     images.mkdir(parents=True)
     (images / "1.jpg").touch()
     with Workspace(tmp_path).locked():
@@ -163,7 +163,7 @@ def test_publishing_removes_what_a_killed_run_left_of_another_content(tmp_path):
     (tmp_path / "made").write_bytes(b"made")
     made = workspace.file_ref(tmp_path / "made")
     workspace.publish(made, "public")
-    (tmp_path / ".public.partial").write_bytes(b"ot")
+    partial_path(tmp_path / "public").write_bytes(b"ot")
     assert workspace.publish(made, "public").read_bytes() == b"made"
     assert list(tmp_path.glob(".public*")) == []
 
@@ -196,6 +196,7 @@ def test_a_write_to_a_full_disk_names_the_file_and_leaves_the_old_one(tmp_path):
 
     def write():
         with replacing(kept) as partial:
+            partial.unlink()
             partial.symlink_to("/dev/full")
             partial.write_bytes(b"after")
 
@@ -223,8 +224,7 @@ def test_an_mlflow_database_is_whole_or_absent(tmp_path, monkeypatch):
     uri = f"sqlite:///{folder / 'mlflow.db'}"
 
     def killed(engine):
-        (folder / ".mlflow.db.partial").write_bytes(b"half")
-        (folder / ".mlflow.db.partial-journal").write_bytes(b"half")
+        Path(f"{engine.url.database}-journal").write_bytes(b"half")
         raise KeyboardInterrupt
 
     with monkeypatch.context() as early:
@@ -232,7 +232,7 @@ def test_an_mlflow_database_is_whole_or_absent(tmp_path, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             Tracker(uri, "mmctr")
     assert not (folder / "mlflow.db").exists()
-    (folder / ".mlflow.db.partial").write_bytes(b"half")  # SIGKILL leaves it
+    partial_path(folder / "mlflow.db").write_bytes(b"half")  # SIGKILL leaves it
     assert Tracker(uri, "mmctr").experiment_id() == "1"
     assert [path.name for path in folder.iterdir()] == ["mlflow.db"]
     Tracker(uri, "mmctr").experiment_id()

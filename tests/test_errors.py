@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from flows.inputs import _remembered
-from flows.retrain import _announcements, _remember
 from mmctr.errors import InputError, as_input_error, causes, first_line, shown_names
 from mmctr.files import read_json, remember_json
+from tasks.publishing import published
 from tasks.references import Workspace
 from tasks.retry import is_passing
 
@@ -112,13 +112,12 @@ def test_a_memory_that_is_garbage_or_a_folder_remembers_nothing(tmp_path: Path, 
     workspace.root.mkdir()
     (tmp_path / "file").write_bytes(b"content")
     os.utime(tmp_path / "file", (1, 1))
-    for name in ("digests.json", "checked.json", "announced.json"):
+    for name in ("digests.json", "checked.json", "published.json"):
         path = workspace.root / name
         path.mkdir() if content is None else path.write_bytes(content)
     assert _remembered(tmp_path).get("inputs") is None
-    assert _announcements(workspace) == {}
+    assert published(workspace) is None
     assert workspace.file_ref(tmp_path / "file") == Workspace(tmp_path).file_ref(tmp_path / "file")
-    _remember(workspace, {})
 
 
 def test_a_memory_is_kept_where_it_can_be_and_said_where_not(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -17,7 +17,9 @@ from hypothesis import strategies as st
 from mlflow import MlflowClient
 
 from flows.cli import main
+from flows.gc_report import as_json, as_text
 from mmctr.errors import InputError
+from tasks.config_file import load_config
 from tasks.embed import vectors_in_force
 from tasks.housekeeping import (
     GRACE_SECONDS,
@@ -34,7 +36,7 @@ from tasks.housekeeping import (
 from tasks.references import Workspace
 from tasks.registry import runs_with_alias
 from tasks.results import STAGES
-from tasks.run_manifest import RunManifest, read_manifests, write_manifest
+from tasks.run_manifest import ManifestWriter, RunManifest, read_manifests, read_unfinished, settings_digest
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 HOUR = timedelta(seconds=GRACE_SECONDS)
@@ -74,8 +76,16 @@ def write_run(workspace: Workspace, found: RunManifest, *, age: timedelta = DAY)
     return found
 
 
-def plan(workspace: Workspace, *, keep: int = 1, protected_runs: frozenset[str] = frozenset()):
-    return plan_collection(workspace, keep=keep, protected_runs=protected_runs, now=NOW.timestamp())
+def plan(
+    workspace: Workspace,
+    *,
+    keep: int = 1,
+    protected_runs: frozenset[str] = frozenset(),
+    drop_unfinished: bool = False,
+):
+    return plan_collection(
+        workspace, keep=keep, protected_runs=protected_runs, drop_unfinished=drop_unfinished, now=NOW.timestamp()
+    )
 
 
 def files(workspace: Workspace) -> set[str]:
@@ -98,18 +108,67 @@ def workspace(tmp_path) -> Workspace:
 # Manifests
 
 
+FACTS = {"settings": "s", "inputs": {"train": "b"}, "vectors": "c", "ancestor": ""}
+
+
+def started(workspace: Workspace, *, stages: dict[str, str], **facts) -> ManifestWriter:
+    """A run that called these stages and then stopped."""
+    writer = ManifestWriter(workspace, **{**FACTS, **facts})
+    for stage, key in stages.items():
+        writer.begin_stage(stage, key, runs=True)
+    return writer
+
+
+def finished(workspace: Workspace, *, stages: dict[str, str], mlflow_run: str = "d", **facts) -> RunManifest:
+    return started(workspace, stages=stages, **facts).finish(mlflow_run=mlflow_run)
+
+
 def test_a_run_of_the_same_refreshes_its_manifest_and_others_add_one(workspace):
-    facts = {"stages": {"train": "a"}, "inputs": {"train": "b"}, "vectors": "c", "ancestor": "", "mlflow_run": "d"}
-    first = write_manifest(workspace, **facts)
-    other = write_manifest(workspace, **{**facts, "stages": {"train": "z"}})
+    first = finished(workspace, stages={"train": "a"})
+    other = finished(workspace, stages={"train": "z"})
     assert read_manifests(workspace) == [other, first]
-    again = write_manifest(workspace, **facts)
+    again = finished(workspace, stages={"train": "a"})
     assert again.finished > other.finished > first.finished
     assert read_manifests(workspace) == [again, other]
     assert {path.name for path in workspace.runs.iterdir()} == {again.file_name, other.file_name}
     for name, value in (("inputs", {"train": "z"}), ("vectors", "z"), ("ancestor", "z"), ("mlflow_run", "z")):
-        write_manifest(workspace, **{**facts, name: value})
+        finished(workspace, stages={"train": "a"}, **{name: value})
     assert len(read_manifests(workspace)) == 6
+    assert read_unfinished(workspace) == []
+
+
+def test_a_run_is_known_from_its_start_until_one_of_the_same_settings_finishes(workspace):
+    stopped = started(workspace, stages={"extract": "e", "train": "a"}).manifest
+    assert read_unfinished(workspace) == [stopped]
+    assert read_manifests(workspace) == []
+    refused = started(workspace, stages={}).manifest  # by its inputs, say: it has no work
+    assert read_unfinished(workspace) == [refused, stopped]
+    new_data = started(workspace, stages={"extract": "e", "train": "z"}, inputs={"train": "y"}).manifest
+    assert read_unfinished(workspace) == [new_data, stopped], "the training of the old data is resumed if it comes back"
+    other = started(workspace, stages={"train": "other"}, settings="other").manifest
+    again = started(workspace, stages={"extract": "e", "train": "a"}).manifest
+    assert read_unfinished(workspace) == [again, other, new_data]
+    last = finished(workspace, stages={"extract": "e", "train": "a"})
+    assert read_unfinished(workspace) == [other]
+    assert read_manifests(workspace) == [last]
+
+
+def test_a_cached_stage_is_named_once_another_runs(workspace):
+    writer = ManifestWriter(workspace, **FACTS)
+    writer.begin_stage("extract", "e", runs=False)
+    assert read_unfinished(workspace)[0].stages == {}
+    writer.begin_stage("train", "a", runs=True)
+    assert read_unfinished(workspace)[0].stages == {"extract": "e", "train": "a"}
+
+
+def test_which_settings_are_the_same(demo_original):
+    def digest(*overrides: str) -> str:
+        return settings_digest(load_config(demo_original, overrides=list(overrides)))
+
+    same = ("device=cpu", "run.retries=5", "embed.workers=3", "promote.margin=0.5", "experiment=another")
+    assert {digest(setting) for setting in same} == {digest()}
+    others = ["train.epochs=3", "embed.model=RN50", "reduce.pca=reuse", "predict.batch_size=3"]
+    assert len({digest(), *map(digest, others)}) == 1 + len(others)
 
 
 def test_what_is_no_manifest_is_passed_over_and_stays(workspace):
@@ -201,6 +260,42 @@ def test_a_key_is_as_young_as_its_youngest_part(workspace, part):
     write(parts[part], age=HOUR)
     remove(workspace, plan(workspace))
     assert not any(path.exists() for path in parts.values())
+
+
+def test_unfinished_work_stays_until_a_run_of_the_same_settings_finishes(workspace):
+    write_run(workspace, manifest(1))
+    keys = {"extract": digits("extract"), "train": digits("stopped")}
+
+    def state_of_stopped() -> Path:
+        path = started(workspace, stages=keys).workspace.work("train", keys["train"]) / "training.pt"
+        return write(path)
+
+    state = state_of_stopped()
+    unrelated = finished(workspace, stages={"train": digits("another")}, settings="another")
+    found = plan(workspace, keep=9)
+    assert [run.stages for run in found.unfinished] == [keys]
+    remove(workspace, found)
+    assert state.exists()
+    assert f"work/train {len('content')} bytes" in as_text(found, deleted=True)
+    assert json.loads(as_json(found, base_path=workspace.base_path, deleted=True))["unfinished"][0]["work"] == [
+        {"path": f"work/train/{keys['train']}", "bytes": len("content")}
+    ]
+    remove(workspace, plan(workspace, keep=9, drop_unfinished=True))
+    assert not state.exists()
+
+    state = state_of_stopped()
+    replacing = finished(workspace, stages={**keys, "train": digits("of newer data")})
+    assert [run.file_name for run in read_manifests(workspace)][:2] == [replacing.file_name, unrelated.file_name]
+    remove(workspace, plan(workspace, keep=9))
+    assert not state.exists()
+
+
+def test_before_the_first_finished_run_its_work_is_kept(workspace):
+    started(workspace, stages={"train": digits("stopped")})
+    state = write(workspace.work("train", digits("stopped")) / "training.pt")
+    other = write(workspace.store("embed", digits("of nobody")) / "result")
+    remove(workspace, plan(workspace))
+    assert (state.exists(), other.exists()) == (True, False)
 
 
 def test_unfinished_work_of_a_kept_key_stays(workspace):
@@ -301,9 +396,9 @@ def test_digests_of_files_that_are_gone_are_forgotten(workspace):
 
 def test_without_a_finished_run_nothing_is_collected(workspace):
     write(workspace.store("embed", digits("hours of work")) / "result")
-    with pytest.raises(InputError, match=r"runs tells of no such run; finish one with `mmctr run` first"):
+    with pytest.raises(InputError, match=r"runs tells of no run; start one with `mmctr run` first"):
         known_runs(workspace)
-    with pytest.raises(InputError, match="tells of no such run"):
+    with pytest.raises(InputError, match="tells of no run"):
         plan(workspace)
 
 
@@ -479,7 +574,7 @@ def test_a_folder_without_runs_is_refused_and_left_as_it_is(tmp_path, tracking_u
     (tmp_path / "empty").mkdir()
     code, out, err = said(capsys, "gc", tmp_path / "empty")
     assert (code, out) == (2, "")
-    assert "tells of no such run" in err
+    assert "tells of no run" in err
     assert list((tmp_path / "empty").iterdir()) == []
 
 

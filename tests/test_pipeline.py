@@ -134,7 +134,7 @@ def test_a_users_mistake_is_said_once_and_loses_nothing(demo, tracking_uri, capl
     train = demo / "MicroLens_1M_x1/train.parquet"
     pl.read_parquet(train).drop("label").write_parquet(train)
     state = pipeline(load_config(demo, overrides=SHORT), return_state=True)
-    assert state.name == "Refused"
+    assert (state.name, state.message[:9]) == ("Failed", "Refused: ")
     assert "MicroLens_1M_x1/train.parquet: column label is missing" in state.message
     assert "Traceback" not in caplog.text
     assert sizes_and_bytes(kept) == before
@@ -144,51 +144,78 @@ def test_a_stage_that_refuses_stops_the_run_without_a_trace(demo, tracking_uri, 
     from flows.pipeline import pipeline
 
     state = pipeline(load_config(demo, overrides=["embed.max_failure_share=0.0"]), return_state=True)
-    assert state.name == "Refused"
+    assert (state.name, state.message[:9]) == ("Failed", "Refused: ")
     assert "At most 0% of the images may be unreadable" in state.message
     assert "Traceback" not in caplog.text
 
 
-def test_what_was_made_of_an_input_that_changed_meanwhile_is_not_kept(demo, tracking_uri, monkeypatch):
-    import mmctr.training
+def test_what_was_read_is_what_is_named(demo, tracking_uri, monkeypatch):
+    """A click log that another takes the place of while it is read, and that is back before the end."""
+    import mmctr.click_split
     from flows.pipeline import pipeline
 
     config = load_config(demo, overrides=["train.epochs=1", "train.batch_size=128"])
-    path = demo / "MicroLens_1M_x1/train.parquet"
-    before, original = path.read_bytes(), mmctr.training.train_din
+    path, aside = demo / "MicroLens_1M_x1/train.parquet", demo / "aside.parquet"
+    load_split = mmctr.click_split.load_split
 
-    def replaced_meanwhile(*splits, **settings):
-        pl.read_parquet(path).head(400).write_parquet(path)
-        return original(*splits, **settings)
+    def swapped(log, **options):
+        if log != path:
+            return load_split(log, **options)
+        path.rename(aside)
+        pl.read_parquet(aside).head(400).write_parquet(path)
+        try:
+            return load_split(log, **options)
+        finally:
+            aside.replace(path)
 
-    monkeypatch.setattr(mmctr.training, "train_din", replaced_meanwhile)
-    state = pipeline(config, return_state=True)
-    assert state.name == "Refused"
-    assert "MicroLens_1M_x1/train.parquet changed during train" in state.message
-    assert not list((demo / ".mmctr/work/train").glob("*/*"))
-    assert not (demo / "predictions_task1and2").exists()
-    monkeypatch.undo()
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking_uri)
-    path.write_bytes(before)
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(mmctr.click_split, "load_split", swapped)
+        state = pipeline(config, return_state=True)
+    assert state.is_failed()
+    assert "MicroLens_1M_x1/train.parquet changed meanwhile, nothing was made of it; run again" in state.message
+
     assert ran(pipeline(config)) == ["train", "predict"]
 
 
-def test_a_store_that_does_not_answer_is_said_and_trains_nothing_anew(demo, tracking_uri, monkeypatch):
-    from mlflow.exceptions import MlflowException
-
+def test_data_that_arrives_while_a_training_goes_on_costs_nothing(demo, tracking_uri, monkeypatch):
+    """What was read before counts; the next run sees the new data. A record is on the disk before work is removed."""
+    import mmctr.training
+    import tasks.stage
     from flows.pipeline import pipeline
+    from tasks.references import Workspace
 
     config = load_config(demo, overrides=["train.epochs=1", "train.batch_size=128"])
-    first = pipeline(config)
+    reading, read = Workspace.reading, set()
+    path, train_din, sync_file = demo / "MicroLens_1M_x1/train.parquet", mmctr.training.train_din, tasks.stage.sync_file
+    flushed = {}
 
-    def unanswered(*_):
-        raise MlflowException("503 Service Unavailable")
+    def arriving(*splits, **options):
+        pl.read_parquet(path).head(400).write_parquet(path)
+        return train_din(*splits, **options)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(MlflowClient, "get_run", unanswered)
-        state = pipeline(config, return_state=True)
-    assert state.name == "Refused"
-    assert "must answer, and does not (503 Service Unavailable)" in state.message
-    again = pipeline(config)
-    assert ran(again) == []
-    assert again.mlflow_run == first.mlflow_run
+    def noted(record):
+        sync_file(record)
+        stage = json.loads(json.loads(record.read_bytes())["result"])["stage"]
+        flushed[stage] = len(list(demo.glob(".mmctr/work/*/*")))
+
+    def read_through(self, ref):
+        read.add(Path(ref.path).name)
+        return reading(self, ref)
+
+    monkeypatch.setattr(Workspace, "reading", read_through)
+    monkeypatch.setattr(mmctr.training, "train_din", arriving)
+    monkeypatch.setattr(tasks.stage, "sync_file", noted)
+    assert ran(pipeline(config)) == STAGES
+    assert flushed == {stage: int(stage == "train") for stage in STAGES}, "work is removed after the record is safe"
+    assert list(demo.glob(".mmctr/work/*/*")) == []
+    inputs = {
+        "item_images_2.rar",
+        "item_feature.parquet",
+        "tiny_clip.pt",
+        "train.parquet",
+        "valid.parquet",
+        "test.parquet",
+    }
+    made = {"embeddings.parquet", "item_emb_task1_clip.parquet", "item_table.npz", "task1and2_best.pt"}
+    assert inputs | made <= read
+    assert ran(pipeline(config)) == ["train", "predict"]
