@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.environment import import_nothing_from_here
+from flows.say import say, show
 
 OK, MISTAKE = 0, 2  # exit codes: all well, the user's mistake
 
@@ -20,7 +21,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code. A fault of ours is raised: Python shows its trace and exits with 1."""
     options = parser().parse_args(arguments)
     from flows.interrupts import signal_number, stoppable, stopped
-    from flows.say import say
     from mmctr.errors import as_input_error
 
     import_nothing_from_here()
@@ -171,10 +171,10 @@ def run_demo(options: argparse.Namespace) -> int:
     from mmctr.demo.write import is_demo, write_demo
 
     if options.if_missing and is_demo(options.out):
-        print(f"{options.out} is a demo data set already")
+        show(f"{options.out} is a demo data set already")
         return OK
     write_demo(options.out, items=options.items, users=options.users, seed=options.seed)
-    print(f"demo data set written to {options.out}; next: mmctr run {options.out}")
+    show(f"demo data set written to {options.out}; next: mmctr run {options.out}")
     return OK
 
 
@@ -189,7 +189,7 @@ def run_check(options: argparse.Namespace) -> int:
     report = report_dataset(
         config.base_path, min_items=config.reduce.n_components, password=archive_password(config.extract)
     )
-    print(as_json(report) if options.json else f"{as_text(report)}\n\nthe inputs can be used")
+    show(as_json(report) if options.json else f"{as_text(report)}\n\nthe inputs can be used")
     return OK
 
 
@@ -235,7 +235,6 @@ def _run_flow(load: Callable[[], Callable[[], Any]]) -> int:
     """
     from flows.interrupts import stop_because
     from flows.prefect_server import connect
-    from flows.say import say
 
     server_answers = connect(on_loss=stop_because)
     run = load()
@@ -248,7 +247,7 @@ def _run_flow(load: Callable[[], Callable[[], Any]]) -> int:
     if state.name == REFUSED:
         say(f"mmctr: {state.message}")
         return MISTAKE
-    print(state.result().text())
+    show(state.result().text())
     return OK
 
 
@@ -269,9 +268,9 @@ def run_gc(options: argparse.Namespace) -> int:
         if options.delete:
             remove(workspace, collection)
     if options.json:
-        print(as_json(collection, base_path=workspace.base_path, deleted=options.delete))
+        show(as_json(collection, base_path=workspace.base_path, deleted=options.delete))
     else:
-        print(as_text(collection, deleted=options.delete))
+        show(as_text(collection, deleted=options.delete))
     return OK
 
 
@@ -292,7 +291,7 @@ def run_check_submission(options: argparse.Namespace) -> int:
             "give the folder of the data with --base-path"
         ) from error
     rows = check_submission(options.zip, test_ids=ids)
-    print(f"{options.zip} is a valid submission of {rows:,} rows")
+    show(f"{options.zip} is a valid submission of {rows:,} rows")
     return OK
 
 
