@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from flows.outputs import check_places
 from mmctr.device import resolve_device
 from mmctr.errors import InputError, shown_value
 from mmctr.files import is_file, write_bytes
@@ -36,7 +37,7 @@ class Inputs:
 
 
 def look_before(config: PipelineConfig) -> None:
-    """Refuse at once what is cheap to see: absent files, an absent device, no CLIP model, an MLflow store of no use.
+    """Refuse at once what is cheap to see: absent files, an absent device, no CLIP model, taken names, no store.
 
     Raises:
         InputError: with everything that is wrong where files are absent.
@@ -52,6 +53,7 @@ def look_before(config: PipelineConfig) -> None:
             _check_model_name(model)
     if config.device not in ("auto", "cpu"):
         resolve_device(config.device)
+    check_places(config.base_path)
     check_store(tracking_uri(), config.experiment)
 
 

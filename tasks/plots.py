@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mmctr.reduction import load_pca
-from mmctr.training_state import Epoch
-
 if TYPE_CHECKING:  # importing Matplotlib reads the user's settings
     from matplotlib.axes import Axes
 
+    from mmctr.training_state import Epoch
 
-def auc_plot(history: Sequence[Epoch]) -> bytes:
+
+def auc_plot(history: Sequence["Epoch"]) -> bytes:
     """Validation AUC and training loss over the epochs."""
     epochs = [epoch.epoch for epoch in history]
 
@@ -35,6 +34,8 @@ def auc_plot(history: Sequence[Epoch]) -> bytes:
 
 def explained_variance_plot(pca_file: Path) -> bytes:
     """Share of the variance of each component, and of all up to it."""
+    from mmctr.reduction import load_pca
+
     ratio = load_pca(pca_file).explained_variance_ratio_
     components = np.arange(1, len(ratio) + 1)
 

@@ -99,7 +99,7 @@ def _check_sqlite(address: str, experiment: str, *, writes: bool) -> None:
         raise InputError(f"the MLflow database {path} needs a folder, and {folder} is a file; {ANOTHER}")
     if writes and not os.access(folder, os.W_OK | os.X_OK):
         raise InputError(f"the MLflow database {path} must be writable, its folder {folder} is not; {ANOTHER}")
-    if path.exists() and (path.is_dir() or path.stat().st_size > 0):
+    if path.exists() and not (path.is_file() and path.stat().st_size == 0):
         _check_database(path, experiment, writes=writes)
     elif writes:
         check_artifacts(artifact_folder(path), experiment)
