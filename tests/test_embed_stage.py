@@ -15,7 +15,7 @@ from flows.inputs import look_before
 from mmctr.errors import InputError
 from mmctr.image_manifest import MANIFEST_NAME, manifest_digest, write_manifest
 from tasks.config import PipelineConfig, named_as_settings
-from tasks.embed import _mark_for_extraction
+from tasks.embed import _manifest, _mark_for_extraction
 
 
 def list_again(folder: Path) -> None:
@@ -44,6 +44,20 @@ def test_an_image_with_other_bytes_and_the_old_times_is_found_by_the_next_run(tm
     _mark_for_extraction([folder / "2.jpg", folder / "absent.jpg"])
     with pytest.raises(ValueError, match=r"2.jpg has another content"):
         manifest_digest(folder)
+
+
+def test_images_that_are_listed_otherwise_than_the_key_says_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "1.jpg").write_bytes(b"one")
+    row = (1, "1.jpg", 3, 0, hashlib.sha256(b"one").hexdigest(), 0, 0)
+    write_manifest(tmp_path, [row])
+    digest = manifest_digest(tmp_path)
+    assert len(_manifest(tmp_path, digest=digest)) == 1
+    write_manifest(tmp_path, [(2, *row[1:])])
+    with pytest.raises(InputError, match=r"must stay as they are .* lists others; run again"):
+        _manifest(tmp_path, digest=digest)
+    (tmp_path / MANIFEST_NAME).unlink()
+    with pytest.raises(InputError, match=r"is missing .*; run again"):
+        _manifest(tmp_path, digest=digest)
 
 
 @pytest.mark.parametrize(
