@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from flows.outputs import check_places
@@ -45,8 +46,11 @@ def look_before(config: PipelineConfig) -> None:
     if problems:
         check_inputs(config.base_path, min_items=config.reduce.n_components)
     model = config.embed.model
-    if not is_file(home_expanded(Path(model))) and model != _remembered(config.base_path).get("clip_model"):
-        _check_model_name(model)
+    if model != _remembered(config.base_path).get("clip_model"):
+        if is_file(home_expanded(Path(model))):
+            _check_width(config)
+        else:
+            _check_model_name(model)
     if config.device not in ("auto", "cpu"):
         resolve_device(config.device)
     check_places(config.base_path)
@@ -98,17 +102,25 @@ def _clip_model(model: str, workspace: Workspace) -> FileRef | str:
 
 
 def _check_width(config: PipelineConfig) -> None:
-    """Refuse a CLIP model that is too narrow for the reduction, before hours are spent on its embeddings."""
-    from mmctr.clip_model import clip_width
-
+    """Refuse a CLIP model that is unusable, or too narrow for the reduction, before anything is done."""
     model, needed = str(home_expanded(Path(config.embed.model))), config.reduce.n_components
-    with named_as_settings("embed"):
-        width = clip_width(model, allow_torchscript=config.embed.allow_torchscript)
+    status = Path(model).stat() if is_file(Path(model)) else None
+    stamp = status and (status.st_size, status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
+    width = _width(model, stamp, config.embed.allow_torchscript)
     if width is not None and width < needed:
         raise InputError(
             f"PCA to {needed} components needs embeddings at least that wide, {model} gives {width}; "
             "use a wider model (embed.model) or lower reduce.n_components"
         )
+
+
+@cache
+def _width(model: str, stamp: tuple[int, ...] | None, allow_torchscript: bool) -> int | None:  # noqa: ARG001 for @cache
+    """`clip_width` of a file as it is now, which takes seconds and is asked for twice in a run."""
+    from mmctr.clip_model import clip_width
+
+    with named_as_settings("embed"):
+        return clip_width(model, allow_torchscript=allow_torchscript)
 
 
 def _check_model_name(model: str) -> None:
