@@ -302,7 +302,7 @@ def _run_flow(load: Callable[[], Callable[[], Any]]) -> int:
     `load` imports the flow, while Prefect's server starts.
     """
     from flows.interrupts import stop_because
-    from flows.prefect_server import connect
+    from flows.prefect_server import connect, server_that_stays
 
     server_answers = connect(on_loss=stop_because)
     run = load()
@@ -310,7 +310,7 @@ def _run_flow(load: Callable[[], Callable[[], Any]]) -> int:
     from tasks.refusal import refusal
 
     server_answers()
-    with refusals_said_once():
+    with refusals_said_once(), server_that_stays():
         state = run()
     message = refusal(state)
     if message is not None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flows.environment import PROJECT
-from flows.prefect_server import use_home
+from flows.prefect_settings import use_home
 from flows.say import say, show
 from mmctr.errors import InputError
 from tasks.store_address import local_database, tracking_uri
