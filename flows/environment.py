@@ -5,7 +5,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from mmctr.device import bound_cores, usable_cores
+from mmctr.cores import bound_cores, usable_cores
 
 PROJECT = Path(__file__).resolve().parents[1]
 SETTINGS = {
@@ -22,6 +22,7 @@ SETTINGS = {
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
 }
 THREADS = ("MKL_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS")
+TEMPORARY_SERVER = ("PREFECT_SERVER_EPHEMERAL_ENABLED", "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
 
@@ -29,11 +30,13 @@ PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy"
 def set_defaults() -> None:
     """Set what the user has not decided otherwise."""
     _need_a_home()
-    if "PREFECT_HOME" not in os.environ:  # docs/decisions/0025-a-prefect-home-for-each-project.md
+    if "PREFECT_HOME" not in os.environ:  # docs/decisions/0025-a-prefect-home-and-server-for-each-project.md
         profiles = Path.home() / ".prefect" / "profiles.toml"  # the user's profiles still count
         if profiles.is_file():
             os.environ.setdefault("PREFECT_PROFILES_PATH", str(profiles))
         os.environ["PREFECT_HOME"] = str(PROJECT / "mlruns" / "prefect")
+    if not any(name in os.environ for name in TEMPORARY_SERVER):  # pyproject.toml forbids it to `prefect deploy`
+        os.environ[TEMPORARY_SERVER[0]] = "true"
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
     if usable_cores() < bound_cores():  # a quota, as in a container: threads are counted by cores and would wait for it

@@ -80,7 +80,7 @@ def _end_in_time(reader: int) -> None:
                 time.sleep(GRACE_SECONDS)
                 end_children()
                 message, code = stopped(signal.Signals(number[0]))
-                say(message)
+                say(f"mmctr: {message}")
                 os._exit(code)
 
 

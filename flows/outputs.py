@@ -6,33 +6,26 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mmctr.errors import InputError
+from tasks.publishing import PUBLIC
 from tasks.references import Workspace
 
-PUBLIC = {  # names under BASE_PATH that the challenge and its users know
-    "item_embeddings": "item_emb_task1_clip.parquet",
-    "checkpoint": "models_task1and2/task1and2_best.pt",
-    "csv": "predictions_task1and2/prediction.csv",
-    "archive": "predictions_task1and2/prediction.zip",
-}
-SUBMISSION = ("csv", "archive")  # those that a prediction without training makes
 FILES = ("lock", "digests.json", "checked.json")  # of .mmctr, besides its folders
 LONG_NAME = "0" * 120  # as long as the longest path in .mmctr
 
 
-def check_places(base_path: Path, roles: tuple[str, ...] = tuple(PUBLIC), *, writes: bool = True) -> None:
+def check_places(base_path: Path, *, writes: bool = True) -> None:
     """Refuse a BASE_PATH in which something else has a name that a run needs, or in which it may not write.
 
     Args:
         base_path: the data folder.
-        roles: the public files that are to be made.
-        writes: whether they are to be made now, so that a missing permission counts as well.
+        writes: whether files are to be made now, so that a missing permission counts as well.
 
     Raises:
         InputError: with all such names.
     """
     workspace = Workspace(base_path)
     root = workspace.root
-    files = [base_path / PUBLIC[role] for role in roles] + [root / name for name in FILES]
+    files = [base_path / place for place in PUBLIC.values()] + [root / name for name in FILES]
     folders = [root, *(root / name for name in ("store", "work", "records", "vectors", "models", "runs"))]
     folders += [path.parent for path in files if path.parent != base_path]
     for stages in (root / "store", root / "work"):

@@ -14,8 +14,8 @@ from prefect import flow
 from flows.artifacts import show_on_page
 from flows.hooks import end_mlflow_runs
 from flows.inputs import Inputs, open_inputs
-from flows.outputs import PUBLIC
 from flows.place import place_of, registry_of
+from flows.publish import publish_run
 from flows.settings import whole_settings
 from flows.summary import Summary
 from tasks.ancestor import Ancestor, find_ancestor
@@ -98,21 +98,37 @@ def run_stages(config: PipelineConfig, workspace: Workspace, *, reason: str = "b
     log_lost_artifacts(tracker, trained, lineage=story, workspace=workspace)
     predicted = run(predict, config=config.predict, test=inputs.test, checkpoint=trained.checkpoint)
 
-    made = {**dict(reduced), **dict(trained), **dict(predicted)}
-    outputs = {name: workspace.publish(made[name], public) for name, public in PUBLIC.items()}
     tracker.attach_submission(
-        trained.run_id, outputs["archive"], sha256=predicted.archive.sha256, config=config.predict
+        trained.run_id,
+        workspace.path(predicted.archive),
+        sha256=predicted.archive.sha256,
+        config=config.predict,
     )
     decision = outcome(
         promote.with_options(**retries(config.run))(
             place,
             config=config.promote,
             trained=trained,
+            item_embeddings=reduced.item_embeddings,
             valid=inputs.valid,
             digests=inputs.digests(),
             return_state=True,
         ),
         of="promote",
+    )
+    outputs = publish_run(
+        config,
+        registry,
+        StageRunner(
+            place,
+            config=config.run,
+            begin=lambda stage, key, runs: manifest.begin_stage(f"{stage} by the champion", key, runs=runs),
+        ),
+        version=decision.version,
+        reduced=reduced,
+        trained=trained,
+        predicted=predicted,
+        test=inputs.test,
     )
     manifest.finish(mlflow_run=trained.run_id)
     summary = Summary(
@@ -125,7 +141,8 @@ def run_stages(config: PipelineConfig, workspace: Workspace, *, reason: str = "b
         valid_auc=trained.valid_auc,
         valid_logloss=trained.valid_logloss,
         rows=predicted.rows,
-        outputs=outputs,
+        outputs=outputs.places,
+        owner=outputs.owner,
         mlflow_run=trained.run_id,
         mlflow_address=tracker.run_address(trained.run_id),
         decision=decision,

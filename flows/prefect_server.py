@@ -11,12 +11,13 @@ import threading
 import tomllib
 import warnings
 from collections.abc import Callable
+from contextvars import copy_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from flows.environment import PROJECT, drop_unusable_proxies
+from flows.environment import PROJECT, TEMPORARY_SERVER, drop_unusable_proxies
 from flows.say import say
 from flows.temporary_server import TemporaryServer, temporary_folder
 from mmctr.errors import InputError, causes, first_line, shown_value
@@ -53,10 +54,10 @@ def connect(*, on_loss: Callable[[str], None]) -> Callable[[], None]:
         check_answers(settings.api.url)
         return lambda: None
     ephemeral = settings.server.ephemeral
-    if not ephemeral.enabled and "enabled" in ephemeral.model_fields_set:
+    if not ephemeral.enabled:
         raise InputError(
-            "Prefect needs a server: PREFECT_API_URL is not set, and PREFECT_SERVER_EPHEMERAL_ENABLED (or "
-            "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE) forbids a temporary one; set the first, or unset the second"
+            f"Prefect needs a server: PREFECT_API_URL is not set, and {' or '.join(TEMPORARY_SERVER)} forbids a "
+            "temporary one; set the first, or unset the second"
         )
     say(home_problem or "starting Prefect's temporary server")
     server = TemporaryServer(
@@ -161,7 +162,7 @@ def check_answers(url: str) -> None:
 
     shown = f"the Prefect server at {shown_value(strip_auth_from_url(url))} ({_origin()})"
     failures: list[Exception] = []
-    asking = threading.Thread(target=_ask, args=(failures,), name="ask-prefect", daemon=True)
+    asking = threading.Thread(target=copy_context().run, args=(_ask, failures), name="ask-prefect", daemon=True)
     asking.start()
     asking.join(ANSWER_SECONDS)
     if asking.is_alive():

@@ -21,7 +21,7 @@ from pydantic import Field
 from flows.inputs import look_before, name_inputs
 from flows.place import registry_of
 from flows.settings import whole_settings
-from flows.starts import attempts_at, start, why_not_again
+from flows.starts import address, attempts_at, start, why_not_again
 from mmctr.errors import InputError
 from mmctr.schema import find_inputs
 from tasks.config import PipelineConfig
@@ -83,7 +83,7 @@ def retrain(
         return _ended("Waiting", f"{reason}; {waiting}", odd)
     parameters = {"config": config.model_dump(mode="json", exclude_unset=True), "reason": reason}
     run = start(training, subject=subject, parameters=parameters, earlier=earlier)
-    return _ended("Started", f"{reason}; the flow run {run.name} of {training} trains on it", odd)
+    return _ended("Started", f"{reason}; {address(run)} of {training} trains on it", odd)
 
 
 def _ended(what: str, message: str, odd: Sequence[str]) -> State[Any]:

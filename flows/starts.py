@@ -12,6 +12,7 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterTags
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
+from prefect.utilities.urls import url_for
 
 from mmctr.errors import InputError, first_line
 from tasks.refusal import refusal
@@ -59,7 +60,7 @@ def why_not_again(earlier: list[FlowRun], *, again_after: timedelta) -> str | No
         return None
     run, state = earlier[0], earlier[0].state
     assert state is not None
-    ended = f"the flow run {run.name} %s at {_shown(state.timestamp)}"
+    ended = f"{address(run)} %s at {_shown(state.timestamp)}"
     if state.is_completed():
         return ended % "ended well"
     if state.is_cancelled():
@@ -74,8 +75,13 @@ def why_not_again(earlier: list[FlowRun], *, again_after: timedelta) -> str | No
         return None if now >= due else f"{ended % 'ended badly'}; it is tried again after {_shown(due)}"
     since = f"since {_shown(state.timestamp)}"
     if state.type in WAITING:
-        return f"the flow run {run.name} waits for a worker, or for the run before it, {since}"
-    return None if now - state.timestamp > again_after else f"the flow run {run.name} runs {since}"
+        return f"{address(run)} waits for a worker, or for the run before it, {since}"
+    return None if now - state.timestamp > again_after else f"{address(run)} runs {since}"
+
+
+def address(run: FlowRun) -> str:
+    """A flow run as messages name it: its page, as its name changes when it begins."""
+    return f"the flow run {url_for('flow-run', obj_id=run.id) or run.id}"
 
 
 def _number(run: FlowRun) -> int:

@@ -136,7 +136,7 @@ class TemporaryServer:
             left = deadline - time.monotonic()
             if left <= 0:
                 return False
-            if _is_healthy(self.port, timeout=min(left, 2.0)):
+            if is_healthy(self.port, timeout=min(left, 2.0)):
                 return True
         return False
 
@@ -145,12 +145,12 @@ class TemporaryServer:
         answered = time.monotonic()
         while not self.stopping.wait(LOOK_SECONDS):
             if self.process.poll() is None:
-                if _is_healthy(self.port, timeout=LOOK_SECONDS):
+                if is_healthy(self.port, timeout=LOOK_SECONDS):
                     answered = time.monotonic()
                 if time.monotonic() - answered < HANGS_AFTER:
                     continue
                 self.process.kill()
-                self.process.wait()
+            self._end()
             if self.stopping.is_set():
                 return
             self.replacements += 1
@@ -180,7 +180,7 @@ def _cannot_start(reason: str) -> str:
     )
 
 
-def _is_healthy(port: int, *, timeout: float) -> bool:
+def is_healthy(port: int, *, timeout: float = 2.0) -> bool:
     """Whether the server answers; asked directly, whatever proxies the environment names."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
     try:

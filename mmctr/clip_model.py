@@ -128,7 +128,7 @@ def load_clip(
             f"A CLIP model is an official name or a checkpoint file, and {model!r} is neither.\n"
             f"Official names: {', '.join(clip.available_models())}."
         )
-    content = read_checkpoint(path, sha256=_official_sha256(model) if official else sha256)
+    content = read_checkpoint(path, sha256=official_sha256(model) if official else sha256)
     try:
         weights = checked_weights(content, name=model, trusted=_official_digests(), allow_torchscript=allow_torchscript)
         network = _build(weights, place)
@@ -164,7 +164,7 @@ def clip_width(model: str, *, allow_torchscript: bool = False) -> int | None:
     if not is_file(path):
         return None
     content = read_checkpoint(path, sha256=None)
-    if official and digest_of(content) != _official_sha256(model):
+    if official and digest_of(content) != official_sha256(model):
         return None  # clip downloads it again
     try:
         weights = checked_weights(content, name=model, trusted=_official_digests(), allow_torchscript=allow_torchscript)
@@ -176,6 +176,11 @@ def clip_width(model: str, *, allow_torchscript: bool = False) -> int | None:
 def official_models() -> list[str]:
     """Names that `load_clip` takes beside paths."""
     return list(clip.available_models())
+
+
+def official_sha256(model: str) -> str | None:
+    """SHA-256 of an official model's weights, as OpenAI publishes them; None for other names."""
+    return str(clip.clip._MODELS[model].split("/")[-2]) if model in clip.available_models() else None
 
 
 def _build(weights: Weights, device: torch.device) -> "clip.model.CLIP":
@@ -210,12 +215,8 @@ def _downloaded(model: str) -> Path:
     return place
 
 
-def _official_sha256(model: str) -> str:
-    return str(clip.clip._MODELS[model].split("/")[-2])
-
-
 def _official_digests() -> set[str]:
-    return {_official_sha256(model) for model in clip.available_models()}
+    return {str(official_sha256(model)) for model in clip.available_models()}
 
 
 def _official_place(model: str) -> Path:
@@ -226,7 +227,7 @@ def _official_place(model: str) -> Path:
 def _missing_weights(model: str, error: Exception) -> str:
     """What to do by hand when clip could not get the official weights."""
     url = clip.clip._MODELS[model]
-    sha256, place = _official_sha256(model), _official_place(model)
+    sha256, place = official_sha256(model), _official_place(model)
     state = "are not there"
     if place.is_file():
         found = file_sha256(place)

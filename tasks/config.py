@@ -146,6 +146,17 @@ class PromoteConfig(Section):
     margin: Annotated[float, RunsOnly()] = Field(
         0.0, ge=0, lt=1, description="validation AUC by which a model must be better than the champion to replace it"
     )
+    policy: Annotated[Literal["better", "newer"], RunsOnly()] = Field(
+        "better",
+        description="better: a new model becomes champion if it is better by more than the margin; newer: unless it is "
+        "worse by more than the tolerance and by more than chance",
+    )
+    tolerance: Annotated[float, RunsOnly()] = Field(
+        0.005, ge=0, lt=1, description="with policy newer: validation AUC by which a new model may always be worse"
+    )
+    publish: Annotated[Literal["champion", "latest"], RunsOnly()] = Field(
+        "champion", description="whose files a run puts into BASE_PATH: the champion's, or those of its own model"
+    )
 
 
 StageName = Literal["extract", "embed", "reduce", "build_weights", "train", "predict"]
@@ -211,7 +222,7 @@ def named_as_settings(section: str) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        pattern = rf"(?<![\w./])({'|'.join(names)}|workers(?==))(?![\w./])"
+        pattern = rf"(?<![\w./])({'|'.join(names)}|workers(?==))(?!\.?\w|/)"
         raise InputError(re.sub(pattern, rf"{section}.\1", str(error))) from error
 
 

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from mmctr.errors import InputError, first_line, raise_if_of_the_machine, shown_value
 from mmctr.files import is_file
-from tasks.config import PipelineConfig, home_expanded
+from tasks.config import PipelineConfig, Section, home_expanded
 
 CONFIG_NAME = "mmctr.toml"
 LARGEST_BYTES = 1_000_000  # of a file with settings
@@ -34,18 +34,17 @@ def load_config(
     for text in (str(base_path), *(overrides or [])):
         _check_text(text)
     base_path = home_expanded(base_path).absolute()
+    given: dict[str, Any] = {}
+    for override in overrides or []:
+        _apply_override(given, override)
+    if device is not None:
+        given["device"] = device
     if config_file is None:
-        values = _settings_of_folder(base_path)
+        values = _settings_of_folder(base_path, given=given)
     else:
         values = _read_toml(config_file)
         _resolve_model(values, folder=config_file.absolute().parent)
-    for override in overrides or []:
-        _apply_override(values, override)
-    if "base_path" in values:
-        raise InputError("BASE_PATH is what a run is started with, not a setting; remove base_path from the settings")
-    if device is not None:
-        values["device"] = device
-    return _whole(values, base_path=base_path)
+    return _whole(values, given=given, base_path=base_path)
 
 
 def completed(config: PipelineConfig) -> PipelineConfig:
@@ -60,15 +59,16 @@ def completed(config: PipelineConfig) -> PipelineConfig:
     if given == config.model_dump():
         return config
     given.pop("base_path", None)
-    values = _settings_of_folder(config.base_path)
+    return _whole(_settings_of_folder(config.base_path, given=given), given=given, base_path=config.base_path)
+
+
+def _whole(values: dict[str, Any], *, given: dict[str, Any], base_path: Path) -> PipelineConfig:
+    """A configuration of `given` over `values` with every field set, so that nothing goes beneath it a second time."""
     for name, value in given.items():
         section = values.get(name)
         values[name] = {**section, **value} if isinstance(section, dict) and isinstance(value, dict) else value
-    return _whole(values, base_path=config.base_path)
-
-
-def _whole(values: dict[str, Any], *, base_path: Path) -> PipelineConfig:
-    """A configuration in which every field is set, so that nothing goes beneath it a second time."""
+    if "base_path" in values:
+        raise InputError("BASE_PATH is what a run is started with, not a setting; remove base_path from the settings")
     try:
         config = PipelineConfig.model_validate({**values, "base_path": base_path})
         return PipelineConfig.model_validate(config.model_dump())
@@ -76,8 +76,8 @@ def _whole(values: dict[str, Any], *, base_path: Path) -> PipelineConfig:
         raise InputError(f"the configuration cannot be used:\n{_describe(error)}") from None
 
 
-def _settings_of_folder(base_path: Path) -> dict[str, Any]:
-    """The settings in `base_path/mmctr.toml`, none where there is no such file.
+def _settings_of_folder(base_path: Path, *, given: dict[str, Any]) -> dict[str, Any]:
+    """The settings in `base_path/mmctr.toml` over which `given` will go; none where there is no such file.
 
     Raises:
         InputError: what is there is no readable file of the folder's own, or what it sets is not for a data folder.
@@ -90,13 +90,12 @@ def _settings_of_folder(base_path: Path) -> dict[str, Any]:
     if not _is_within(path, base_path):
         raise _beyond(base_path, f"it is a link to {path.resolve()}")
     values = _read_toml(path)
-    if "base_path" in values:
-        raise InputError(f"BASE_PATH is what a run is started with, not a setting; remove base_path from {path}")
-    embed = values.get("embed")
+    embed, over = values.get("embed"), given.get("embed")
     if isinstance(embed, dict):
-        if embed.get("allow_torchscript", False) is not False:
+        chosen = over if isinstance(over, dict) else {}
+        if embed.get("allow_torchscript", False) is not False and "allow_torchscript" not in chosen:
             raise _beyond(base_path, "it sets embed.allow_torchscript")
-        if isinstance(embed.get("model"), str):
+        if isinstance(embed.get("model"), str) and "model" not in chosen:
             embed["model"] = _model_of_folder(embed["model"], base_path)
     return values
 
@@ -183,10 +182,15 @@ def _apply_override(values: dict[str, Any], override: str) -> None:
         value = text.strip()
     section = values
     for part in parts[:-1]:
+        field = PipelineConfig.model_fields.get(part)
         section = section.setdefault(part, {})
-        if not isinstance(section, dict):
+        if not isinstance(section, dict) or (field is not None and not _is_section(field.annotation)):
             raise InputError(f"{part} is not a section of the configuration; found {shown_value(override)}")
     section[parts[-1]] = value
+
+
+def _is_section(annotation: object) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, Section)
 
 
 def _describe(error: ValidationError) -> str:

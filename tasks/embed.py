@@ -34,7 +34,8 @@ def embed(
     """Write `embeddings.parquet`; vectors that were computed before for the same content are taken up again."""
     from mmctr.clip_embedding import embed_items
     from mmctr.content_vectors import ChangedImagesError
-    from mmctr.device import resolve_device, usable_cores
+    from mmctr.cores import usable_cores
+    from mmctr.device import resolve_device
     from mmctr.files import replacing, write_bytes
     from mmctr.tables import read_table
 

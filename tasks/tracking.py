@@ -4,6 +4,7 @@ Only run ids and the client are used, as MLflow's notion of an active run is bou
 """
 
 import logging
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
@@ -19,8 +20,8 @@ from tasks.store_address import local_database
 from tasks.store_calls import StoreClient
 from tasks.store_move import artifact_folder, follow_moves
 
-UI_ADDRESS = "http://127.0.0.1:5000"  # of `make ui`
 SUBMISSION = "submission"  # folder of artifacts
+UI_HOST, UI_PORT = "127.0.0.1", 5000  # of `make ui`; MLFLOW_PORT is another port
 SUBMISSION_TAG = "mmctr.submission_sha256"
 FLOW_RUN_TAG = "prefect.flow_run_id"
 UNKNOWN_RUN = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # no such run, or no run's id at all
@@ -67,7 +68,7 @@ class Tracker:
     def run_address(self, run_id: str) -> str:
         """Address of the run's page; a store without a server of its own is served by `make ui`."""
         experiment = self.client.get_run(run_id).info.experiment_id
-        server = self.uri.rstrip("/") if self.uri.startswith("http") else UI_ADDRESS
+        server = self.uri.rstrip("/") if self.uri.startswith("http") else ui_address()
         return f"{server}/#/experiments/{experiment}/runs/{run_id}?workflowType=machine_learning"
 
     def attach_submission(self, run_id: str, archive: Path, *, sha256: str, config: Section) -> None:
@@ -85,3 +86,8 @@ class Tracker:
         for run in self.client.search_runs([self.experiment_id()], running):
             self.client.set_terminated(run.info.run_id, status)
             self.client.set_tag(run.info.run_id, MLFLOW_RUN_NOTE, note[:5000])
+
+
+def ui_address() -> str:
+    """Where `make ui` serves MLflow's pages."""
+    return f"http://{UI_HOST}:{os.environ.get('MLFLOW_PORT') or UI_PORT}"

@@ -13,12 +13,12 @@ import torch
 from cache_contract import STAGES
 from mlflow import MlflowClient
 
-from flows.outputs import PUBLIC
 from flows.pipeline import pipeline
 from flows.summary import Summary
 from mmctr.schema import CLICKS
 from tasks.config import PipelineConfig
 from tasks.config_file import load_config
+from tasks.publishing import PUBLIC
 from tasks.results import Result, ResultSerializer
 
 TINY = [

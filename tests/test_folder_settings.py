@@ -163,6 +163,10 @@ def test_a_folder_that_is_reached_through_a_link_is_that_folder(folder, tmp_path
 
 
 def test_a_model_that_the_command_or_the_deployment_names_may_lie_anywhere(folder, outside):
+    (folder / "mmctr.toml").write_text("[embed]\nmodel = '/elsewhere.pt'\nallow_torchscript = true\n")
+    with pytest.raises(InputError, match=r"it sets embed\.allow_torchscript"):
+        load_config(folder, overrides=[f"embed.model={outside}"])
+    (folder / "mmctr.toml").write_text("[embed]\nmodel = '/elsewhere.pt'\n")
     assert load_config(folder, overrides=[f"embed.model={outside}"]).embed.model == str(outside)
     assert deployed(folder, embed={"model": str(outside)}).embed.model == str(outside)
 
@@ -176,7 +180,7 @@ def test_a_folder_does_not_allow_code(folder):
 def test_a_folders_base_path_is_refused(folder):
     (folder / "mmctr.toml").write_text("base_path = '/etc'\n")
     for read in (load_config, deployed):
-        with pytest.raises(InputError, match="remove base_path from"):
+        with pytest.raises(InputError, match="remove base_path from the settings"):
             read(folder)
 
 

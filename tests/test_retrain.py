@@ -13,7 +13,7 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.states import Cancelled, Completed, Crashed, Failed, Pending, Running, Scheduled
 
 from flows.retrain import retrain
-from flows.starts import attempts_at, start, why_not_again
+from flows.starts import address, attempts_at, start, why_not_again
 from mmctr.errors import InputError
 from tasks.config import PipelineConfig
 from tasks.config_file import completed
@@ -95,7 +95,7 @@ def test_without_a_champion_the_first_training_is_started(look, server, demo):
     found, message = look()
     assert (found, message) == (
         "Started",
-        "there is no champion yet; the flow run attempt-1 of pipeline/train trains on it",
+        f"there is no champion yet; {address(server.runs[0][2])} of pipeline/train trains on it",
     )
     ((_, parameters, _),) = server.runs
     assert parameters == {"config": {"base_path": str(demo)}, "reason": "there is no champion yet"}
@@ -116,7 +116,7 @@ def test_a_change_starts_one_training(look, server, demo, digests, monkeypatch):
     for _ in range(2):
         found, message = look()
         assert found == "Waiting"
-        assert message.startswith("train changed; the flow run attempt-1 waits for a worker")
+        assert message.startswith(f"train changed; {address(server.runs[0][2])} waits for a worker")
     change(demo)
     assert look()[0] == "Started"
     assert server.reasons == ["train changed"] * 2
@@ -130,7 +130,7 @@ def test_a_refused_training_is_started_again_when_the_settings_change(look, serv
     server.runs[0][2].state = refused(InputError("the rule, the value, the remedy"))
     found, message = look(again_after_hours=1e-9)
     assert (found, len(server.runs)) == ("Waiting", 1)
-    assert "the flow run attempt-1 was refused" in message
+    assert f"{address(server.runs[0][2])} was refused" in message
     assert "(the rule, the value, the remedy)" in message
     (demo / "mmctr.toml").write_text((demo / "mmctr.toml").read_text() + "patience = 5\n")
     assert look()[0] == "Started"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mmctr import device
-from mmctr.device import usable_cores
+from mmctr import cores as module
+from mmctr.cores import usable_cores
 
 PROJECT = Path(__file__).parents[1]
 V2 = {"groups": "0::/kubepods/pod7/box\n"}
@@ -49,20 +49,20 @@ def test_cores_of_a_quota(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
     for place, content in files.items():
         (tmp_path / "mount" / place).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "mount" / place).write_text(content + "\n")
-    monkeypatch.setattr(device.os, "sched_getaffinity", lambda _: set(range(16)))
+    monkeypatch.setattr(module.os, "sched_getaffinity", lambda _: set(range(16)))
     assert usable_cores(groups=tmp_path / "cgroup", mount=tmp_path / "mount") == cores
 
 
 def test_cores_that_the_process_is_bound_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As `taskset`, Slurm and Kubernetes' static policy bind it."""
-    monkeypatch.setattr(device.os, "sched_getaffinity", lambda _: {3, 7})
-    monkeypatch.setattr(device.os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(module.os, "sched_getaffinity", lambda _: {3, 7})
+    monkeypatch.setattr(module.os, "cpu_count", lambda: 64)
     assert usable_cores(groups=tmp_path / "absent", mount=tmp_path) == 2
 
 
 def test_threads_follow_a_quota_and_the_user_may_decide_otherwise() -> None:
     program = (
-        "import os, mmctr.device as d; d.usable_cores = lambda: 1; d.bound_cores = lambda: 8; import flows;"
+        "import os, mmctr.cores as d; d.usable_cores = lambda: 1; d.bound_cores = lambda: 8; import flows;"
         "print(os.environ['OMP_NUM_THREADS'], os.environ['POLARS_MAX_THREADS'], os.environ.get('MKL_NUM_THREADS'))"
     )
     environment = {name: value for name, value in os.environ.items() if not name.endswith("_THREADS")}
