@@ -330,14 +330,14 @@ def run_settings(options: argparse.Namespace) -> int:
 
 def run_gc(options: argparse.Namespace) -> int:
     """`mmctr gc`."""
-    from flows.gc_report import as_json, as_text
     from tasks.config import PipelineConfig, home_expanded
-    from tasks.housekeeping import known_runs, plan_collection, remove
-    from tasks.references import Workspace
     from tasks.store_address import tracking_uri
     from tasks.store_check import check_store
 
     check_store(tracking_uri(), PipelineConfig.model_fields["experiment"].default, writes=False)
+    from flows.gc_report import as_json, as_text
+    from tasks.housekeeping import known_runs, plan_collection, remove
+    from tasks.references import Workspace
     from tasks.registry import runs_with_alias
 
     workspace = Workspace(home_expanded(options.base_path))

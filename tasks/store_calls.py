@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
-import mlflow.store.db.utils
 import requests
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
@@ -22,7 +21,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from urllib3.exceptions import MaxRetryError
 
 from mmctr.errors import InputError, as_input_error, first_line
-from tasks.retry import chain, is_passing
+from tasks.passing import chain, is_passing
 from tasks.store_address import shown
 
 R = TypeVar("R")
@@ -34,9 +33,7 @@ _in_a_hurry = ContextVar("_in_a_hurry", default=False)
 NOT_KEPT = (errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EINVAL, errno.ENOSYS)
 HURRIED = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 logger = logging.getLogger(__name__)
-
-# It waits up to 51 s between ten attempts to open a database, whatever the reason that it cannot be opened.
-mlflow.store.db.utils.MAX_RETRY_COUNT = 2
+logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # it warns of each try in three lines
 
 
 class StoreError(InputError):
