@@ -18,6 +18,7 @@ from mmctr_process import MmctrRun
 from mmctr.errors import REMEDIES, InputError, as_input_error
 from mmctr.files import partial_path, replacing, replacing_folder
 from tasks.config import TrainConfig
+from tasks.publishing import PUBLIC, publish
 from tasks.references import FileRef, Workspace
 from tasks.stage import Lineage
 from tasks.tracking import Tracker
@@ -161,11 +162,13 @@ def test_what_a_killed_run_left_half_written_goes_when_the_next_one_begins(tmp_p
 def test_publishing_removes_what_a_killed_run_left_of_another_content(tmp_path):
     workspace = Workspace(tmp_path)
     (tmp_path / "made").write_bytes(b"made")
-    made = workspace.file_ref(tmp_path / "made")
-    workspace.publish(made, "public")
-    partial_path(tmp_path / "public").write_bytes(b"ot")
-    assert workspace.publish(made, "public").read_bytes() == b"made"
-    assert list(tmp_path.glob(".public*")) == []
+    files = dict.fromkeys(PUBLIC, workspace.file_ref(tmp_path / "made"))
+    places = publish(workspace, files, model="any", run_id="run").values()
+    for place in places:
+        partial_path(place).write_bytes(b"ot")
+    publish(workspace, files, model="any", run_id="run")
+    assert {place.read_bytes() for place in places} == {b"made"}
+    assert not list(tmp_path.rglob(".*.partial"))
 
 
 @pytest.mark.parametrize("number", REMEDIES)
