@@ -15,6 +15,7 @@ from flows.artifacts import show_on_page
 from flows.hooks import end_mlflow_runs
 from flows.inputs import Inputs, open_inputs
 from flows.place import place_of, registry_of
+from flows.publish import publish_run
 from flows.settings import whole_settings
 from flows.summary import Summary
 from tasks.ancestor import Ancestor, find_ancestor
@@ -22,6 +23,7 @@ from tasks.build_weights import build_weights
 from tasks.config import PipelineConfig
 from tasks.embed import embed, vectors_in_force
 from tasks.extract import extract
+from tasks.lost_artifacts import log_lost_artifacts
 from tasks.predict import predict
 from tasks.promote import promote
 from tasks.reduce import reduce
@@ -33,13 +35,6 @@ from tasks.run_manifest import ManifestWriter, settings_digest
 from tasks.stage import Lineage, StageRunner
 from tasks.tracking import Tracker
 from tasks.train import train
-
-PUBLIC = {  # names under BASE_PATH that the challenge and its users know
-    "item_embeddings": "item_emb_task1_clip.parquet",
-    "checkpoint": "models_task1and2/task1and2_best.pt",
-    "csv": "predictions_task1and2/prediction.csv",
-    "archive": "predictions_task1and2/prediction.zip",
-}
 
 
 @flow(
@@ -90,6 +85,7 @@ def run_stages(config: PipelineConfig, workspace: Workspace, *, reason: str = "b
     embedded = run(embed, config=config.embed, clip_model=inputs.clip_model, items=inputs.items, images=images.images)
     reduced = run(reduce, config=config.reduce, embeddings=embedded.embeddings, pca=ancestor.pca)
     weights = run(build_weights, config=config.build_weights, item_embeddings=reduced.item_embeddings)
+    story = lineage(config, inputs, images, embedded, reduced, ancestor=ancestor, reason=reason)
     trained = run(
         train,
         config=config.train,
@@ -97,25 +93,42 @@ def run_stages(config: PipelineConfig, workspace: Workspace, *, reason: str = "b
         valid=inputs.valid,
         table=weights.table,
         earlier=ancestor.checkpoint,
-        lineage=lineage(config, inputs, images, embedded, reduced, ancestor=ancestor, reason=reason),
+        lineage=story,
     )
+    log_lost_artifacts(tracker, trained, lineage=story, workspace=workspace)
     predicted = run(predict, config=config.predict, test=inputs.test, checkpoint=trained.checkpoint)
 
-    made = {**dict(reduced), **dict(trained), **dict(predicted)}
-    outputs = {name: workspace.publish(made[name], public) for name, public in PUBLIC.items()}
     tracker.attach_submission(
-        trained.run_id, outputs["archive"], sha256=predicted.archive.sha256, config=config.predict
+        trained.run_id,
+        workspace.path(predicted.archive),
+        sha256=predicted.archive.sha256,
+        config=config.predict,
     )
     decision = outcome(
         promote.with_options(**retries(config.run))(
             place,
             config=config.promote,
             trained=trained,
+            item_embeddings=reduced.item_embeddings,
             valid=inputs.valid,
             digests=inputs.digests(),
             return_state=True,
         ),
         of="promote",
+    )
+    outputs = publish_run(
+        config,
+        registry,
+        StageRunner(
+            place,
+            config=config.run,
+            begin=lambda stage, key, runs: manifest.begin_stage(f"{stage} by the champion", key, runs=runs),
+        ),
+        version=decision.version,
+        reduced=reduced,
+        trained=trained,
+        predicted=predicted,
+        test=inputs.test,
     )
     manifest.finish(mlflow_run=trained.run_id)
     summary = Summary(
@@ -128,7 +141,8 @@ def run_stages(config: PipelineConfig, workspace: Workspace, *, reason: str = "b
         valid_auc=trained.valid_auc,
         valid_logloss=trained.valid_logloss,
         rows=predicted.rows,
-        outputs=outputs,
+        outputs=outputs.places,
+        owner=outputs.owner,
         mlflow_run=trained.run_id,
         mlflow_address=tracker.run_address(trained.run_id),
         decision=decision,

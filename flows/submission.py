@@ -5,22 +5,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mlflow.exceptions import MlflowException
 from prefect import flow
 
-from flows.pipeline import PUBLIC
+from flows.outputs import check_places
 from flows.place import place_of, registry_of
+from flows.publish import Model, model_of_run, publish_model
 from flows.settings import whole_settings
-from mmctr.errors import InputError, first_line, shown_value
+from mmctr.errors import InputError, shown_value
 from mmctr.files import is_file
 from mmctr.schema import check_split
 from tasks.config import PipelineConfig, home_expanded
+from tasks.fetching import LostFileError, item_embeddings_of, run_of_checkpoint
 from tasks.predict import predict
-from tasks.references import FileRef, Workspace
+from tasks.references import Workspace
 from tasks.refusal import refusing
-from tasks.registry import Registry, fetch
+from tasks.registry import Registry
 from tasks.stage import StageRunner
-from tasks.training_run import CHECKPOINT
+from tasks.store_address import tracking_uri
+from tasks.store_check import check_store
 
 RUN_ID = re.compile(r"[0-9a-f]{32}")
 
@@ -48,42 +50,55 @@ def predict_with(config: PipelineConfig, model: str = "champion") -> Any:
     Args:
         config: the data folder, of which only MicroLens_1M_x1/test.parquet is read, and settings that go over those
             of its mmctr.toml.
-        model: an alias of the registered model such as champion, an MLflow run's id, or the path of a checkpoint.
+        model: a version of the registered model, an alias such as champion, an MLflow run's id, or a checkpoint's path.
     """
     config = whole_settings(config)
     workspace = Workspace(config.base_path)
+    check_store(tracking_uri(), config.experiment)
+    check_places(config.base_path)
     with workspace.locked():
         test = workspace.file_ref(check_split(config.base_path, "test"))
-        checkpoint, name = find_model(model, registry_of(config), workspace)
+        found = find_model(model, registry_of(config), workspace)
         run = StageRunner(place_of(config), config=config.run)
-        predicted = run(predict, config=config.predict, test=test, checkpoint=checkpoint)
-        outputs = {role: workspace.publish(getattr(predicted, role), PUBLIC[role]) for role in ("csv", "archive")}
-        return Submission(model=name, rows=predicted.rows, cached=run.reports[0].cached, outputs=outputs)
+        predicted = run(predict, config=config.predict, test=test, checkpoint=found.checkpoint)
+        outputs = publish_model(found, predicted, workspace=workspace)
+        return Submission(outputs.owner, predicted.rows, cached=run.reports[0].cached, outputs=outputs.places)
 
 
-def find_model(model: str, registry: Registry, workspace: Workspace) -> tuple[FileRef, str]:
-    """The checkpoint that a user means by `model`, and what it is called.
+def find_model(name: str, registry: Registry, workspace: Workspace) -> Model:
+    """The model that a user means by `name`.
 
     Raises:
-        InputError: `model` is no file, no run and no alias, or its checkpoint cannot be read.
+        InputError: it is no file, no run, no version and no alias, or its checkpoint cannot be read.
     """
-    path = home_expanded(Path(model))
-    if is_file(path):
-        return workspace.file_ref(path.absolute()), str(path)
-    run_id, name = model, f"MLflow run {model}"
-    if not RUN_ID.fullmatch(model):
-        version = registry.at(model)
-        if version is None:
-            aliases = sorted(alias for known in registry.versions() for alias in known.aliases)
-            raise InputError(
-                f"a model is the path of a checkpoint, the id of an MLflow run, or an alias of {registry.name} "
-                f"({', '.join(aliases) or 'there is none yet; run the pipeline first'}); found {shown_value(model)}"
-            )
-        run_id, name = version.run_id, f"{registry.name} version {version.number} ({model})"
-    try:
-        return fetch(registry.tracker, run_id, CHECKPOINT, workspace=workspace), name
-    except (MlflowException, OSError) as error:
+    path = home_expanded(Path(name))
+    looks_like_a_path = path.name != name or bool(path.suffix)
+    if looks_like_a_path and is_file(path):
+        return _model_of_file(path, registry, workspace)
+    version = registry.find(name)
+    if version is None and is_file(path):
+        return _model_of_file(path, registry, workspace)
+    if version is None and not RUN_ID.fullmatch(name):
         raise InputError(
-            f"the checkpoint of {name} cannot be read from {registry.tracker.uri} ({first_line(error)}); "
+            f"a model is the path of a checkpoint, the id of an MLflow run, or a version or an alias of "
+            f"{registry.name} ({registry.names()}); found {shown_value(name)}"
+        )
+    run_id, shown = name, f"MLflow run {name}"
+    if version is not None:
+        run_id, shown = version.run_id, f"{registry.name} version {version.number}"
+        shown += "" if name == version.number else f" ({name})"
+    try:
+        return model_of_run(shown, run_id, registry=registry, workspace=workspace)
+    except LostFileError as error:
+        raise InputError(
+            f"the checkpoint of {shown} cannot be read from {registry.tracker.uri} ({error}); "
             "give another model, or set MLFLOW_TRACKING_URI to the store that has it"
         ) from error
+
+
+def _model_of_file(path: Path, registry: Registry, workspace: Workspace) -> Model:
+    """A checkpoint, with the item embeddings of its training where that is in the store."""
+    checkpoint = workspace.file_ref(path.absolute())
+    run_id = run_of_checkpoint(registry.tracker, checkpoint.sha256)
+    embeddings = item_embeddings_of(registry.tracker, run_id, workspace=workspace) if run_id else None
+    return Model(name=str(path), run_id=run_id or "", checkpoint=checkpoint, item_embeddings=embeddings)

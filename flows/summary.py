@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tasks.promote import Decision
 from tasks.stage import StageReport
-from tasks.tracking import UI_ADDRESS
+from tasks.tracking import ui_address
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class Summary:
     valid_logloss: float
     rows: int
     outputs: dict[str, Path]
+    owner: str  # whose model the outputs are of
     mlflow_run: str
     mlflow_address: str
     decision: Decision
@@ -72,8 +73,9 @@ class Summary:
             "best epoch": f"{self.best_epoch}: valid AUC {self.valid_auc:.4f}, logloss {self.valid_logloss:.4f}",
             "model": f"version {self.decision.version}, {self.decision.reason}",
             "submission": f"{self.rows} rows",
+            "outputs of": self.owner,
         }
 
     def _where_mlflow_is(self) -> str:
-        local = self.mlflow_address.startswith(UI_ADDRESS)
+        local = self.mlflow_address.startswith(ui_address())
         return f"  {'after `make ui`: ' if local else ''}{self.mlflow_address}"

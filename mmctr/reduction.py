@@ -3,7 +3,6 @@
 Legend: n items, E CLIP width, D components.
 """
 
-import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,7 +15,8 @@ import polars as pl
 from sklearn.decomposition import PCA
 from threadpoolctl import threadpool_limits
 
-from mmctr.errors import InputError
+from mmctr.cores import usable_cores
+from mmctr.errors import InputError, first_line, raise_if_of_the_machine
 from mmctr.files import replacing
 
 # Rows of a product: that of a matrix with itself gains by many, a projection by as many as a cache holds.
@@ -90,7 +90,7 @@ def reduce_embeddings(
     known = embeddings if count == len(embeddings) else embeddings[present]
     # Threads over blocks and none inside a product: no core waits for another within a block, and the bits are the same
     # on any number of cores.
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(usable_cores()) as pool:
         model = _fit(known, n_components=n_components, pool=pool) if pca is None else pca
         projected = _project(known, model, pool=pool)
     share = model.explained_variance_ratio_.sum() if pca is None else _share(projected, known)
@@ -175,9 +175,25 @@ def save_pca(pca: PCA, path: Path) -> None:
 
 
 def load_pca(path: Path) -> PCA:
-    """Read what `save_pca` wrote as a scikit-learn model that is ready to transform."""
-    with np.load(path, allow_pickle=False) as arrays:
-        return _fitted({name: arrays[name][()] for name in FITTED})
+    """Read what `save_pca` wrote as a scikit-learn model that is ready to transform.
+
+    Raises:
+        InputError: the file is damaged or holds something else.
+    """
+    try:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+            read = {name: arrays[name][()] for name in FITTED}
+        if read["components_"].ndim != 2 or read["mean_"].shape != read["components_"].shape[1:]:
+            raise ValueError("its arrays do not fit each other")
+        return _fitted(read)
+    except MemoryError:
+        raise
+    except Exception as error:  # a damaged file can raise nearly anything in NumPy and zipfile
+        raise_if_of_the_machine(error, path=path)  # the file may be good
+        raise InputError(
+            f"a PCA model is read from the npz file that a run wrote; {path} is damaged or no such file "
+            f"({first_line(error)}); fetch the file again, or fit another PCA"
+        ) from error
 
 
 def embedding_column(n_components: int) -> str:

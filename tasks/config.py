@@ -4,6 +4,9 @@ A field marked with `RunsOnly` says how a stage does its work and not what comes
 """
 
 import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -60,6 +63,9 @@ class EmbedConfig(Section):
     model: Annotated[str, RunsOnly()] = Field(  # the model itself counts, as an input of its own, not where it lies
         "ViT-B/32", description="an OpenAI CLIP model's name, or the path of a checkpoint"
     )
+    allow_torchscript: Annotated[bool, RunsOnly()] = Field(  # whether it may run does not change what comes out
+        False, description="take a TorchScript checkpoint, which is a program, also if it is none of OpenAI's"
+    )
     # Batches may decide a vector's last digits, as the device may: docs/decisions/0009-batching-is-no-part-of-a-key.md
     image_batch: Annotated[int, RunsOnly()] = Field(256, ge=1, le=8192, description="images a step of the encoder")
     token_batch: Annotated[int, RunsOnly()] = Field(
@@ -80,7 +86,7 @@ class EmbedConfig(Section):
         0.2, ge=0, le=1, description="share of unreadable images above which the stage stops"
     )
     workers: Annotated[int | None, RunsOnly()] = Field(
-        None, ge=0, le=256, description="processes that decode images; by default one less than the cores"
+        None, ge=0, le=256, description="processes that decode images; by default one less than the cores it may use"
     )
 
 
@@ -140,6 +146,17 @@ class PromoteConfig(Section):
     margin: Annotated[float, RunsOnly()] = Field(
         0.0, ge=0, lt=1, description="validation AUC by which a model must be better than the champion to replace it"
     )
+    policy: Annotated[Literal["better", "newer"], RunsOnly()] = Field(
+        "better",
+        description="better: a new model becomes champion if it is better by more than the margin; newer: unless it is "
+        "worse by more than the tolerance and by more than chance",
+    )
+    tolerance: Annotated[float, RunsOnly()] = Field(
+        0.005, ge=0, lt=1, description="with policy newer: validation AUC by which a new model may always be worse"
+    )
+    publish: Annotated[Literal["champion", "latest"], RunsOnly()] = Field(
+        "champion", description="whose files a run puts into BASE_PATH: the champion's, or those of its own model"
+    )
 
 
 StageName = Literal["extract", "embed", "reduce", "build_weights", "train", "predict"]
@@ -195,6 +212,18 @@ class PipelineConfig(Section):
                 "the weights they would meet"
             )
         return self
+
+
+@contextmanager
+def named_as_settings(section: str) -> Iterator[None]:
+    """Let an InputError of the library speak of `section.field` where it names a parameter by the field's name."""
+    kind: Any = PipelineConfig.model_fields[section].annotation
+    names = [name for name in kind.model_fields if "_" in name]  # others are words of every message
+    try:
+        yield
+    except InputError as error:
+        pattern = rf"(?<![\w./])({'|'.join(names)}|workers(?==))(?!\.?\w|/)"
+        raise InputError(re.sub(pattern, rf"{section}.\1", str(error))) from error
 
 
 def archive_password(config: ExtractConfig) -> str | None:

@@ -1,5 +1,7 @@
 """Stage 6: predictions for the test split and the submission."""
 
+from pathlib import Path
+
 from tasks.config import PredictConfig
 from tasks.references import FileRef
 from tasks.results import Predicted
@@ -9,6 +11,14 @@ from tasks.stage import Place, current_key, stage
 @stage
 def predict(place: Place, *, config: PredictConfig, test: FileRef, checkpoint: FileRef) -> Predicted:
     """Write `prediction.csv` and `prediction.zip`."""
+    folder = place.workspace.store("predict", current_key())
+    return make_submission(place, folder, config=config, test=test, checkpoint=checkpoint)
+
+
+def make_submission(
+    place: Place, folder: Path, *, config: PredictConfig, test: FileRef, checkpoint: FileRef
+) -> Predicted:
+    """Write `prediction.csv` and `prediction.zip` to `folder`."""
     from mmctr.checkpoint import load_checkpoint, restore_model
     from mmctr.click_split import load_split
     from mmctr.device import resolve_device
@@ -18,7 +28,6 @@ def predict(place: Place, *, config: PredictConfig, test: FileRef, checkpoint: F
     from mmctr.tables import read_table
 
     workspace = place.workspace
-    folder = workspace.store("predict", current_key())
     with workspace.reading(checkpoint) as checkpoint_file:
         trained = load_checkpoint(checkpoint_file)
     device = resolve_device(place.device)

@@ -1,23 +1,31 @@
 """After training: is the new model better than the champion on the same validation clicks?
 
-The figures and the decision are tags of the model's version, so that a run that changes nothing decides nothing anew.
+The figures and the decision are tags of the model's version. A decision is made once, when the model was trained: a run
+that finds its training in the cache decides nothing, so an alias that was moved by hand stays where it is.
 """
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
-from mlflow.exceptions import MlflowException
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from mmctr.errors import InputError, first_line
+from mmctr.errors import first_line
 from tasks.config import PromoteConfig
+from tasks.fetching import LostFileError, keep_files, usable_checkpoint
 from tasks.references import FileRef
 from tasks.refusal import refusing
-from tasks.registry import CHALLENGER, CHAMPION, Registry, Version, fetch
+from tasks.registry import CHALLENGER, CHAMPION, Registry, Version
 from tasks.results import Trained
 from tasks.stage import Place, logger
 from tasks.tracking import Tracker
-from tasks.training_run import CHECKPOINT
+
+if TYPE_CHECKING:  # PyTorch is loaded when there is something to score
+    from mmctr.scoring import Score
+
+NEITHER = "neither"  # of the two aliases
+DECIDED_TAG = "mmctr.decided."  # of an MLflow run, and the registered model's name; a version may be deleted
 
 
 @dataclass(frozen=True)
@@ -35,51 +43,80 @@ class Decision:
 @task(name="promote", task_run_name="promote", cache_policy=NO_CACHE, persist_result=False)
 @refusing
 def promote(
-    place: Place, *, config: PromoteConfig, trained: Trained, valid: FileRef, digests: dict[str, str]
+    place: Place,
+    *,
+    config: PromoteConfig,
+    trained: Trained,
+    item_embeddings: FileRef,
+    valid: FileRef,
+    digests: dict[str, str],
 ) -> Decision:
-    """Register the training's model and move `champion` to it where it is better than the champion by the margin."""
-    registry = Registry(Tracker(place.tracking_uri, place.experiment), config.registered_model)
+    """Register the training's model and, where that was not decided before, make it champion or challenger."""
+    tracker = Tracker(place.tracking_uri, place.experiment, pauses=place.pauses)
+    registry = Registry(tracker, config.registered_model)
+    keep_files(
+        tracker,
+        trained.run_id,
+        checkpoint=trained.checkpoint,
+        item_embeddings=item_embeddings,
+        workspace=place.workspace,
+    )
+    decided_tag = DECIDED_TAG + config.registered_model
+    decided_before = decided_tag in tracker.client.get_run(trained.run_id).data.tags and bool(registry.versions())
     tags = {f"digest.{name}": digest for name, digest in digests.items()}
     tags |= {"valid_auc": repr(trained.valid_auc), "valid_logloss": repr(trained.valid_logloss)}
     version = registry.register(trained.run_id, tags={**tags, "base_path": str(place.base_path)})
     champion = registry.at(CHAMPION)
-    if champion is not None and champion.number == version.number:
-        return _remembered(version, alias=CHAMPION)
-    question = {
-        "decision.valid": valid.sha256,
-        "decision.margin": repr(config.margin),
-        "decision.champion": "none" if champion is None else champion.number,
-    }
-    if "decision" in version.tags and question.items() <= version.tags.items():
-        decision = _remembered(version, alias=version.tags["decision"])
+    if decided_before or "decision" in version.tags:
+        return _remembered(version, champion)
+    if champion is not None and champion.number == version.number:  # moved by a run that was killed, or by hand
+        decision = _remembered(version, champion)
     else:
         decision = _decide(place, registry, config, trained, version, champion, valid)
-        registry.tag(version, question | _as_tags(decision))  # before the alias: a killed run repeats the move
+        registry.tag(version, _as_tags(decision, valid=valid, config=config))
         logger().info("version %s of %s: %s", version.number, registry.name, decision.reason)
-    registry.give(decision.alias, version)
+        if decision.alias == CHAMPION:
+            registry.crown(version)
+        else:
+            registry.give(decision.alias, version)
+    registry.tag(version, {"decision": decision.alias})  # last: what was killed before this is decided anew
+    tracker.client.set_tag(trained.run_id, decided_tag, decision.alias)
     return decision
 
 
-def _remembered(version: Version, *, alias: str) -> Decision:
-    """The decision in a version's tags; its alias may have been moved by hand since."""
+def _remembered(version: Version, champion: Version | None) -> Decision:
+    """The decision in a version's tags, and what has become of it since."""
     tags = version.tags
-    champion, champion_auc = tags.get("decision.champion", "none"), tags.get("decision.champion_auc", "none")
+    compared, champion_auc = tags.get("decision.champion", "none"), tags.get("decision.champion_auc", "none")
+    is_champion = champion is not None and champion.number == version.number
+    alias = CHAMPION if is_champion else CHALLENGER if CHALLENGER in version.aliases else NEITHER
+    reason = tags.get("decision.reason", "decided before its version in the registry was deleted")
+    if is_champion and not reason.startswith(CHAMPION):
+        reason = "champion: the alias was set by hand"
+    elif not is_champion and not reason.startswith(CHALLENGER):
+        now = "there is none" if champion is None else f"that is version {champion.number}"
+        reason = f"not the champion ({now}); `mmctr promote BASE_PATH {version.number}` makes it the champion"
     return Decision(
         version=version.number,
         alias=alias,
         auc=float(tags.get("decision.auc", tags["valid_auc"])),
-        champion=None if champion == "none" else champion,
+        champion=None if compared == "none" else compared,
         champion_auc=None if champion_auc == "none" else float(champion_auc),
-        reason=tags["decision.reason"] if tags.get("decision") == alias else f"{alias}: the alias was set by hand",
+        reason=reason,
     )
 
 
-def _as_tags(decision: Decision) -> dict[str, str]:
+def _as_tags(decision: Decision, *, valid: FileRef, config: PromoteConfig) -> dict[str, str]:
     return {
-        "decision": decision.alias,
+        "decision.valid": valid.sha256,
+        "decision.policy": config.policy,
+        "decision.margin": repr(config.margin if config.policy == "better" else config.tolerance),
+        "decision.champion": decision.champion or "none",
         "decision.auc": repr(decision.auc),
         "decision.champion_auc": "none" if decision.champion_auc is None else repr(decision.champion_auc),
         "decision.reason": decision.reason,
+        "decision.by": "the pipeline",
+        "decision.at": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
     }
 
 
@@ -99,19 +136,43 @@ def _decide(
     from mmctr.device import resolve_device
     from mmctr.scoring import score_checkpoint
 
-    workspace, device = place.workspace, resolve_device(place.device)
-    clicks = workspace.path(valid)
-    auc = score_checkpoint(load_checkpoint(workspace.path(trained.checkpoint)), clicks, device=device).auc
-    try:
-        ref = fetch(registry.tracker, champion.run_id, CHECKPOINT, workspace=workspace)
-        champion_auc = score_checkpoint(load_checkpoint(workspace.path(ref)), clicks, device=device).auc
-    except (InputError, MlflowException, OSError) as error:
-        reason = (
-            f"challenger with AUC {auc:.4f}: the champion, version {champion.number}, cannot be scored "
-            f"({first_line(error)}); move the alias by hand"
-        )
-        return Decision(version.number, CHALLENGER, auc, champion.number, None, reason)
-    better = auc > champion_auc + config.margin
-    beside = f"AUC {auc:.4f} beside {champion_auc:.4f} of version {champion.number}, margin {config.margin:g}"
-    reason = f"{'champion' if better else 'challenger'}: {beside}"
-    return Decision(version.number, CHAMPION if better else CHALLENGER, auc, champion.number, champion_auc, reason)
+    workspace, device, pin = place.workspace, resolve_device(place.device), registry.pin()
+    with workspace.reading(valid) as clicks:
+        new = score_checkpoint(load_checkpoint(workspace.path(trained.checkpoint)), clicks, device=device)
+        try:
+            ref = usable_checkpoint(registry.tracker, champion.run_id, workspace=workspace)
+        except LostFileError as error:
+            alias, reason = _without_comparison(champion, auc=new.auc, pin=pin, why=first_line(error))
+            logger().warning("%s", reason)
+            return Decision(version.number, alias, new.auc, champion.number, None, reason)
+        old = score_checkpoint(load_checkpoint(workspace.path(ref)), clicks, device=device)
+    wins, words = _compare(config, new, old, champion=champion.number)
+    if pin is not None:
+        words += f"; version {champion.number} is pinned ({pin}), `mmctr promote BASE_PATH --unpin` ends that"
+    alias = CHAMPION if wins and pin is None else CHALLENGER
+    return Decision(version.number, alias, new.auc, champion.number, old.auc, f"{alias}: {words}")
+
+
+def _compare(config: PromoteConfig, new: "Score", old: "Score", *, champion: str) -> tuple[bool, str]:
+    """Whether the new model is to be the champion by the policy, and why."""
+    beside = f"AUC {new.auc:.4f} beside {old.auc:.4f} of version {champion}"
+    if config.policy == "better":
+        return new.auc > old.auc + config.margin, f"{beside}, margin {config.margin:g}"
+    from mmctr.scoring import auc_difference_interval
+
+    lowest, highest = auc_difference_interval(new.labels, new.logits, old.logits)
+    clearly_worse = new.auc < old.auc - config.tolerance and highest < 0
+    words = f"newer and {'' if clearly_worse else 'not '}clearly worse, {beside}"
+    interval = f"the difference is in {lowest:+.4f} to {highest:+.4f} (95 %)"
+    return not clearly_worse, f"{words}, tolerance {config.tolerance:g}, {interval}"
+
+
+def _without_comparison(champion: Version, *, auc: float, pin: str | None, why: str) -> tuple[str, str]:
+    """Alias and reason of a new model where the champion cannot be loaded: nothing is served by waiting for it."""
+    number = champion.number
+    lost = f"THE CHAMPION UNTIL NOW, VERSION {number}, CANNOT BE LOADED ({why}) and was not compared"
+    if pin is None:
+        back = f"`mmctr promote BASE_PATH {number}` brings it back once it can be"
+        return CHAMPION, f"{CHAMPION} with AUC {auc:.4f}: {lost}; {back}"
+    unpin = "`mmctr promote BASE_PATH VERSION --unpin` gives another the alias"
+    return CHALLENGER, f"{CHALLENGER} with AUC {auc:.4f}: {lost}, but it is pinned ({pin}); {unpin}"

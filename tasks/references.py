@@ -8,6 +8,7 @@ BASE_PATH/.mmctr/
     records/                     Prefect's records of finished tasks
     runs/                        what each finished run used (tasks/run_manifest.py)
     digests.json                 remembered SHA-256 of files that have not changed since
+    published.json               whose files the public ones are (tasks/publishing.py)
     lock                         held by the run that works here
 """
 
@@ -25,7 +26,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from mmctr.errors import InputError
-from mmctr.files import PARTIAL, SETTLED_NS, file_sha256, is_file, partials_of, replacing, write_bytes
+from mmctr.files import PARTIAL, SETTLED_NS, file_sha256, is_file, write_bytes
 
 WRITING_SECONDS = 600  # longer than anybody without the lock writes to one file of `.mmctr`
 SETTLED, FIRST_LOOK = 5, 6  # lengths of the two kinds of entries in digests.json
@@ -90,16 +91,6 @@ class Workspace:
         """Whether the file is there with the very bytes that the reference names."""
         path = self.path(ref)
         return path.is_file() and self._sha256(path) == ref.sha256
-
-    def publish(self, ref: FileRef, place: str) -> Path:
-        """Put a copy of the file at `place` below BASE_PATH, unless the same bytes are there already."""
-        target = self.base_path / place
-        if not self.holds(FileRef(path=place, sha256=ref.sha256)):
-            with replacing(target) as partial:
-                shutil.copyfile(self.path(ref), partial)
-        for leftover in partials_of(target):  # of a run that was killed while it published
-            leftover.unlink()
-        return target
 
     @contextmanager
     def reading(self, ref: FileRef) -> Iterator[Path]:

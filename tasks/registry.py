@@ -1,4 +1,4 @@
-"""MLflow's model registry: a version for each training, and the aliases `champion` and `challenger` among them.
+"""MLflow's model registry: a version for each training, the aliases `champion` and `challenger`, and who was champion.
 
 The registry's tags and aliases are the only memory of who is the champion, so a run that is killed anywhere leaves
 either the old champion or the new one.
@@ -6,17 +6,18 @@ either the old champion or the new one.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from mlflow import MlflowClient
+from mlflow.entities.model_registry import RegisteredModel
 from mlflow.exceptions import MlflowException
 
-from mmctr.files import partial_path, replacing
-from tasks.references import FileRef, Workspace
-from tasks.tracking import UNKNOWN_RUN, Tracker, local_database, unanswered
+from tasks.store_address import local_database
+from tasks.store_calls import StoreClient
+from tasks.tracking import UNKNOWN_RUN, Tracker
 
 CHAMPION, CHALLENGER = "champion", "challenger"
+CHAMPIONS_TAG, PIN_TAG = "champions", "pin"  # tags of the registered model
+CHAMPIONS_KEPT = 200
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,18 @@ class Registry:
     def at(self, alias: str) -> Version | None:
         """The version with `alias`, None where no version has it."""
         return next((version for version in self.versions() if alias in version.aliases), None)
+
+    def find(self, name: str) -> Version | None:
+        """The version that a user means by its number, an alias of it, or the id of its MLflow run."""
+        return next((version for version in self.versions() if name in (version.number, version.run_id)), self.at(name))
+
+    def names(self) -> str:
+        """What `find` would find, for a message."""
+        versions = self.versions()
+        aliases = sorted(alias for version in versions for alias in version.aliases)
+        numbers = [version.number for version in reversed(versions)]
+        shown = [*numbers[:1], "...", *numbers[-3:]] if len(numbers) > 8 else numbers
+        return ", ".join([*shown, *aliases]) or "there is none yet; run the pipeline first"
 
     def register(self, run_id: str, *, tags: dict[str, str]) -> Version:
         """The version of a finished training, made once for its run."""
@@ -81,52 +94,71 @@ class Registry:
             if other != alias and other in (CHAMPION, CHALLENGER):
                 self.client.delete_registered_model_alias(self.name, other)
 
-    def _aliases(self) -> dict[str, list[str]]:
-        """Aliases by version; a search does not give them."""
+    def champions(self) -> list[str]:
+        """Numbers of the champions so far, the present one last; versions that were deleted are left out.
+
+        A registry from before this was written down has it in the decisions of its versions.
+        """
+        versions = {version.number: version for version in reversed(self.versions())}
+        model = self._model()
+        told = (model.tags if model else {}).get(CHAMPIONS_TAG, "").split()
+        told = told or [number for number, version in versions.items() if version.tags.get("decision") == CHAMPION]
+        present = [number for number, version in versions.items() if CHAMPION in version.aliases]
+        known = [number for number in [*told, *present] if number in versions]
+        return [number for place, number in enumerate(known) if place == 0 or known[place - 1] != number]
+
+    def crown(self, version: Version) -> None:
+        """Make `version` the champion; killed in between, `champions` knows it by its alias."""
+        self.give(CHAMPION, version)
+        self._remember(self.champions())
+
+    def roll_back(self, champions: Sequence[str], version: Version) -> None:
+        """Make `version` the champion again; `champions` end with it, so that the next rollback goes further back."""
+        self._remember(champions)  # first: killed in between, the same rollback can be asked for again
+        self.give(CHAMPION, version)
+
+    def pin(self) -> str | None:
+        """When the champion was pinned and by whom; None where it is not pinned."""
+        model = self._model()
+        return None if model is None else model.tags.get(PIN_TAG)
+
+    def set_pin(self, note: str | None) -> None:
+        """Pin whichever version is the champion, with a note of when and by whom; None ends that."""
+        if note is not None:
+            self.client.set_registered_model_tag(self.name, PIN_TAG, note)
+        elif self.pin() is not None:
+            self.client.delete_registered_model_tag(self.name, PIN_TAG)
+
+    def _remember(self, champions: Sequence[str]) -> None:
+        self.client.set_registered_model_tag(self.name, CHAMPIONS_TAG, " ".join(champions[-CHAMPIONS_KEPT:]))
+
+    def _model(self) -> RegisteredModel | None:
         try:
-            aliases = self.client.get_registered_model(self.name).aliases
+            return self.client.get_registered_model(self.name)
         except MlflowException as error:
             if error.error_code in UNKNOWN_RUN:
-                return {}
+                return None
             raise
+
+    def _aliases(self) -> dict[str, list[str]]:
+        """Aliases by version; a search does not give them."""
+        model = self._model()
         by_version: dict[str, list[str]] = {}
-        for alias, number in aliases.items():
+        for alias, number in ({} if model is None else model.aliases).items():
             by_version.setdefault(str(number), []).append(alias)
         return by_version
 
 
 def runs_with_alias(uri: str, run_ids: Sequence[str]) -> set[str]:
-    """Those of `run_ids` of which a version of a registered model has an alias, such as champion.
-
-    Raises:
-        InputError: the store does not answer, so nobody knows.
-    """
+    """Those of `run_ids` of which a version of a registered model has an alias, such as champion."""
     database = local_database(uri)
     if database is not None and not database.exists():
         return set()
     if not run_ids:
         return set()
-    client, quoted = MlflowClient(uri), ", ".join(f"'{run_id}'" for run_id in run_ids)
-    try:
-        versions = client.search_model_versions(f"run_id IN ({quoted})", max_results=10_000)
-        # A search leaves `aliases` of a version empty (MLflow 3.17); the model itself knows them.
-        aliases = {name: client.get_registered_model(name).aliases for name in {found.name for found in versions}}
-    except MlflowException as error:
-        raise unanswered(uri, error) from error
+    client, quoted = StoreClient(uri), ", ".join(f"'{run_id}'" for run_id in run_ids)
+    versions = client.search_model_versions(f"run_id IN ({quoted})", max_results=10_000)
+    # A search leaves `aliases` of a version empty (MLflow 3.17); the model itself knows them.
+    aliases = {name: client.get_registered_model(name).aliases for name in {found.name for found in versions}}
     numbers = {name: {int(number) for number in known.values()} for name, known in aliases.items()}
     return {str(found.run_id) for found in versions if int(found.version) in numbers[found.name]}
-
-
-def fetch(tracker: Tracker, run_id: str, artifact: str, *, workspace: Workspace) -> FileRef:
-    """An artifact of a training's run, as a file below BASE_PATH.
-
-    Raises:
-        MlflowException, OSError: there is no such run, or no such artifact.
-    """
-    place = workspace.models / run_id / Path(artifact).name
-    if not place.is_file():
-        place.parent.mkdir(parents=True, exist_ok=True)
-        suffix = partial_path(place).suffix  # by which the next run removes what a killed one left
-        with TemporaryDirectory(dir=place.parent, prefix=".", suffix=suffix) as folder, replacing(place) as partial:
-            Path(tracker.client.download_artifacts(run_id, artifact, folder)).replace(partial)
-    return workspace.file_ref(place)

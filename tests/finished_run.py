@@ -13,11 +13,12 @@ import torch
 from cache_contract import STAGES
 from mlflow import MlflowClient
 
-from flows.pipeline import PUBLIC, pipeline
+from flows.pipeline import pipeline
 from flows.summary import Summary
 from mmctr.schema import CLICKS
 from tasks.config import PipelineConfig
 from tasks.config_file import load_config
+from tasks.publishing import PUBLIC
 from tasks.results import Result, ResultSerializer
 
 TINY = [

@@ -22,6 +22,7 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import State
+from printed_commands import printed
 
 PROJECT = Path(__file__).resolve().parents[1]
 PREFECT = Path(sys.executable).with_name("prefect")
@@ -70,9 +71,9 @@ class Operation:
         try:
             self._start("server", "server", "start", "--host", "127.0.0.1", "--port", self.api.split(":")[2][:-4])
             wait_for("server", lambda: self._answers() or None)
-            self.prefect("work-pool", "create", "gpu-pool", "--type", "process")
-            self._start("worker", "worker", "start", "--pool", "gpu-pool")  # takes seconds: beside the deployment
-            self.prefect("--no-prompt", "deploy", "--all")
+            self.prefect(*printed("prefect", "work-pool"))
+            self._start("worker", *printed("prefect", "worker", "start"))  # takes seconds: beside the deployment
+            self.prefect("--no-prompt", *printed("prefect", "deploy"))
             self.schedules = {name: self._pause(name) for name in ("pipeline/train", "retrain/retrain")}
         except BaseException:
             self.__exit__()
