@@ -22,6 +22,7 @@ from flows.inputs import look_before, name_inputs
 from flows.place import registry_of
 from mmctr.errors import InputError
 from mmctr.files import write_bytes
+from mmctr.rar_volumes import archive_parts
 from mmctr.schema import find_inputs
 from tasks.config import PipelineConfig
 from tasks.references import Workspace
@@ -55,6 +56,7 @@ def retrain(
     workspace = Workspace(config.base_path)
     look_before(config)
     paths, _ = find_inputs(config.base_path)
+    paths |= {part.name: part for part in archive_parts(paths["archive"])[1:]}
     before = _stamps(paths)
     youngest = min(before, key=lambda role: _age_seconds(before[role]))
     if _age_seconds(before[youngest]) < settle_seconds:

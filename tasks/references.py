@@ -12,6 +12,7 @@ BASE_PATH/.mmctr/
 """
 
 import fcntl
+import hashlib
 import json
 import os
 import shutil
@@ -33,6 +34,16 @@ class FileRef(BaseModel):
     model_config = ConfigDict(frozen=True)
     path: str
     sha256: str
+
+
+class PartsRef(FileRef):
+    """A file that may come in parts, the first of which is at `path`.
+
+    `sha256` is that of the only file; where there are several, `parts` holds all of them, and it is that of their
+    digests in order.
+    """
+
+    parts: tuple[FileRef, ...] = ()
 
 
 class FolderRef(BaseModel):
@@ -81,8 +92,18 @@ class Workspace:
         """Reference to a file as it is now."""
         return FileRef(path=self.relative(path), sha256=self._sha256(path))
 
+    def parts_ref(self, paths: Sequence[Path]) -> PartsRef:
+        """Reference to a file in one or more parts as they are now, the first one first."""
+        first, *later = refs = [self.file_ref(path) for path in paths]
+        if not later:
+            return PartsRef(path=first.path, sha256=first.sha256)
+        together = hashlib.sha256("\n".join(ref.sha256 for ref in refs).encode()).hexdigest()
+        return PartsRef(path=first.path, sha256=together, parts=tuple(refs))
+
     def holds(self, ref: FileRef) -> bool:
-        """Whether the file is there with the very bytes that the reference names."""
+        """Whether the file, in all its parts, is there with the very bytes that the reference names."""
+        if isinstance(ref, PartsRef) and ref.parts:
+            return all(self.holds(part) for part in ref.parts)
         path = self.path(ref)
         return path.is_file() and self._sha256(path) == ref.sha256
 
