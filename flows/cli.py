@@ -227,13 +227,14 @@ def run_check(options: argparse.Namespace) -> int:
     from flows.check_report import as_json, as_text
     from flows.outputs import check_places
     from mmctr.dataset_report import report_dataset
-    from tasks.config import archive_password
+    from tasks.archive_settings import archive_limits, settings_named
     from tasks.config_file import load_config
 
     config = load_config(options.base_path, config_file=options.config, overrides=options.set)
-    report = report_dataset(
-        config.base_path, min_items=config.reduce.n_components, password=archive_password(config.extract)
-    )
+    with settings_named():
+        report = report_dataset(
+            config.base_path, min_items=config.reduce.n_components, **archive_limits(config.extract)
+        )
     check_places(config.base_path, writes=False)
     show(as_json(report) if options.json else f"{as_text(report)}\n\nthe inputs can be used")
     return OK
@@ -244,9 +245,10 @@ def run_pipeline(options: argparse.Namespace) -> int:
     from tasks.config_file import load_config
 
     config = load_config(options.base_path, config_file=options.config, overrides=options.set, device=options.device)
-    from flows.inputs import look_before
+    from flows.inputs import look_at_archive, look_before
 
     look_before(config)  # at once, where starting Prefect takes ten seconds and more
+    look_at_archive(config)
 
     def load() -> Callable[[], Any]:
         from flows.pipeline import pipeline

@@ -13,11 +13,12 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-from mmctr.archive import image_name
+from mmctr.archive import MAX_MEMBER_BYTES, MAX_TOTAL_BYTES, check_archive, image_name
 from mmctr.errors import InputError
 from mmctr.item_table import PADDING_IDX, ItemTable
 from mmctr.list_columns import flat_lists, is_number, plain_numbers, read_chunks, read_items
-from mmctr.rar_listing import list_members
+from mmctr.rar_member import FILE
+from mmctr.rar_volumes import archive_parts
 from mmctr.row_hash import count_distinct, hash_column, hash_lists, is_among, mixed
 from mmctr.schema import SPLITS, check_inputs
 
@@ -27,7 +28,7 @@ LEVEL_COLUMNS = ("likes_level", "views_level")
 
 @dataclass(frozen=True)
 class FileReport:
-    """One input file; `rows` is the number of members for the archive."""
+    """One input file; of the archive `rows` is the number of members, `bytes` that of all its parts."""
 
     path: Path
     bytes: int
@@ -87,34 +88,50 @@ class DatasetReport:
     splits: dict[str, SplitReport]
 
 
-def report_dataset(base_path: Path, *, min_items: int = 1, password: str | None = None) -> DatasetReport:
+def report_dataset(
+    base_path: Path,
+    *,
+    min_items: int = 1,
+    password: str | None = None,
+    max_member_bytes: int = MAX_MEMBER_BYTES,
+    max_total_bytes: int = MAX_TOTAL_BYTES,
+) -> DatasetReport:
     """Look at all of the data under `base_path`.
 
     Args:
         base_path: the data folder.
         min_items: fewest items that the later stages can work with.
         password: of the archive.
+        max_member_bytes: of an image, unpacked.
+        max_total_bytes: of the whole archive, unpacked.
 
     Raises:
-        InputError: the inputs break a rule (`mmctr.schema`), or the archive cannot be listed.
+        InputError: the inputs break a rule (`mmctr.schema`), or the archive breaks one that its listing shows
+            (`mmctr.archive.check_archive`).
     """
     inputs = check_inputs(base_path, min_items=min_items)
-    members = list_members(inputs.archive, password=password or None)
+    members = check_archive(
+        inputs.archive, password=password, max_member_bytes=max_member_bytes, max_total_bytes=max_total_bytes
+    )
     files = {"items": inputs.items, "archive": inputs.archive, **{name: getattr(inputs, name) for name in SPLITS}}
     rows = {**inputs.rows, "archive": len(members)}
     items = read_items(inputs.items)
     item_ids = items["item_id"].to_numpy()
     table = ItemTable(item_ids=item_ids, weights=np.zeros((len(items) + 1, 0), dtype=np.float32))
-    named = [image_name(member.name) for member in members if not member.is_folder and not member.is_link]
+    named = [image_name(member.name) for member in members if member.kind == FILE]
     users = {name: _users(files[name]) for name in SPLITS}
     columns = {
         name: _read_split(files[name], role=name, table=table, with_user=users[name] is not None) for name in SPLITS
     }
     return DatasetReport(
-        files={role: FileReport(path, path.stat().st_size, rows[role]) for role, path in files.items()},
+        files={role: FileReport(path, _size(role, path), rows[role]) for role, path in files.items()},
         coverage=_coverage(items, [image[0] for image in named if image], others=named.count(None)),
         splits={name: _report_split(name, columns, users=users) for name in SPLITS},
     )
+
+
+def _size(role: str, path: Path) -> int:
+    return sum(part.stat().st_size for part in (archive_parts(path) if role == "archive" else [path]))
 
 
 def _coverage(items: pl.DataFrame, image_ids: Collection[int], *, others: int) -> Coverage:

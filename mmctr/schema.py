@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmctr.errors import InputError
+from mmctr.rar_volumes import find_first_part
 from mmctr.table_rules import KNOWN_COLUMNS, check_table
 
 ITEMS = "item_feature.parquet"
-ARCHIVES = ("item_images_2.rar", "item_images.rar")
+ARCHIVES = ("item_images_2", "item_images")  # the first that is there; each may come in parts
 CLICKS = "MicroLens_1M_x1"
 SPLITS = ("train", "valid", "test")
 SHOWN_PROBLEMS = 20
@@ -18,7 +19,7 @@ SHOWN_PROBLEMS = 20
 
 @dataclass(frozen=True)
 class InputFiles:
-    """Paths of the five input files and the rows of the tables among them."""
+    """Paths of the five input files, of the archive that of its first part, and the rows of the tables."""
 
     items: Path
     archive: Path
@@ -29,18 +30,19 @@ class InputFiles:
 
 
 def find_inputs(base_path: Path) -> tuple[dict[str, Path], list[str]]:
-    """Paths of the input files by role, and a sentence for each that is missing."""
+    """Paths of the input files by role, of the archive its first part, and a sentence for each that is missing."""
     paths = {"items": base_path / ITEMS, **{name: base_path / CLICKS / f"{name}.parquet" for name in SPLITS}}
-    archives = [base_path / name for name in ARCHIVES if (base_path / name).is_file()]
     problems = [
         f"{path.relative_to(base_path)} {'must be a file and is a folder' if path.is_dir() else 'is missing'}"
         for path in paths.values()
         if not path.is_file()
     ]
-    if archives:
-        paths["archive"] = archives[0]
+    found = [find_first_part(base_path, stem) for stem in ARCHIVES]
+    archive, problem = next((one for one in found if any(one)), (None, None))
+    if archive is not None:
+        paths["archive"] = archive
     else:
-        problems.append(f"{ARCHIVES[0]} (or {ARCHIVES[1]}) is missing")
+        problems.append(problem or f"{ARCHIVES[0]}.rar (or {ARCHIVES[1]}.rar, or {ARCHIVES[0]}.part1.rar) is missing")
     return paths, problems
 
 

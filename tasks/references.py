@@ -14,6 +14,7 @@ BASE_PATH/.mmctr/
 
 import errno
 import fcntl
+import hashlib
 import os
 import shutil
 import time
@@ -38,6 +39,16 @@ class FileRef(BaseModel):
     model_config = ConfigDict(frozen=True)
     path: str
     sha256: str
+
+
+class PartsRef(FileRef):
+    """A file that may come in parts, the first of which is at `path`.
+
+    `sha256` is that of the only file; where there are several, `parts` holds all of them, and it is that of their
+    digests in order.
+    """
+
+    parts: tuple[FileRef, ...] = ()
 
 
 class FolderRef(BaseModel):
@@ -86,8 +97,18 @@ class Workspace:
         """Reference to a file as it is now."""
         return FileRef(path=self.relative(path), sha256=self._sha256(path))
 
+    def parts_ref(self, paths: Sequence[Path]) -> PartsRef:
+        """Reference to a file in one or more parts as they are now, the first one first."""
+        first, *later = refs = [self.file_ref(path) for path in paths]
+        if not later:
+            return PartsRef(path=first.path, sha256=first.sha256)
+        together = hashlib.sha256("\n".join(ref.sha256 for ref in refs).encode()).hexdigest()
+        return PartsRef(path=first.path, sha256=together, parts=tuple(refs))
+
     def holds(self, ref: FileRef) -> bool:
-        """Whether the file is there with the very bytes that the reference names."""
+        """Whether the file, in all its parts, is there with the very bytes that the reference names."""
+        if isinstance(ref, PartsRef) and ref.parts:
+            return all(self.holds(part) for part in ref.parts)
         path = self.path(ref)
         return path.is_file() and self._sha256(path) == ref.sha256
 
@@ -100,17 +121,18 @@ class Workspace:
         Raises:
             InputError: the file has another content, or it was written, moved or replaced while it was read.
         """
-        path = self.path(ref)
-        before = _times(path)
-        if before is None or not self.holds(ref):
+        parts = (ref.parts if isinstance(ref, PartsRef) else ()) or (ref,)
+        files = [self.path(part) for part in parts]
+        before = [_times(file) for file in files]
+        if None in before or not self.holds(ref):
             raise _changed(ref)
         try:
-            yield path
+            yield files[0]
         except Exception as error:
-            if _times(path) != before:  # what it met may be half of each file
+            if [_times(file) for file in files] != before:  # what it met may be half of each file
                 raise _changed(ref) from error
             raise
-        if _times(path) != before:
+        if [_times(file) for file in files] != before:
             raise _changed(ref)
 
     def _sha256(self, path: Path) -> str:

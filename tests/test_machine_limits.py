@@ -239,7 +239,7 @@ def test_the_file_is_not_blamed_for_the_machine(demo_original, monkeypatch, numb
         ("mmctr.list_columns.Footer", fail(None), lambda: check_inputs(demo_original), "parquet"),
         ("mmctr.list_columns.pq.ParquetFile", fail(None), lambda: check_inputs(demo_original), "parquet"),
         ("mmctr.list_columns.pq.ParquetFile", fail(None), lambda: next(read_chunks(train, columns=["label"])), "train"),
-        ("mmctr.rar_listing.rarfile.RarFile", fail(None), lambda: list_members(rar4, password=None), str(rar4)),
+        ("mmctr.rar_listing.headers_of", fail(None), lambda: list_members(rar4, password=None), str(rar4)),
         ("mmctr.image_manifest.read_table", fail(in_rust), lambda: manifest_digest(demo_original), MANIFEST_NAME),
         (
             "mmctr.rar_listing.rarfile.is_rarfile",
