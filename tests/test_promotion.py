@@ -9,7 +9,8 @@ from prefect.logging import disable_run_logger
 
 from mmctr.checkpoint import Checkpoint, save_checkpoint
 from mmctr.click_split import load_split
-from mmctr.training import Recipe, train_din
+from mmctr.recipe import Recipe
+from mmctr.training import train_din
 from tasks.ancestor import Ancestor, find_ancestor
 from tasks.config import PipelineConfig, PromoteConfig
 from tasks.promote import promote
