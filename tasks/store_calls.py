@@ -30,6 +30,7 @@ ANSWERS = (  # of a store that is well; whoever asked knows what they mean
     *("INVALID_PARAMETER_VALUE", "INVALID_STATE", "NOT_FOUND"),
 )
 _in_a_hurry = ContextVar("_in_a_hurry", default=False)
+NO_FILES = "The following failures occurred while downloading"  # as MLflow says it, whatever the reason
 NOT_KEPT = (errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EINVAL, errno.ENOSYS)
 HURRIED = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 logger = logging.getLogger(__name__)
@@ -132,8 +133,10 @@ def reason(error: BaseException) -> str:
 
 
 def _is_fault_in(error: MlflowException) -> bool:
-    """Whether MLflow wraps an error that says nothing about the store: a fault of MLflow's or ours."""
+    """Whether an error says nothing about the store: a file of a run, or a fault of MLflow's or ours."""
     cause = error.__cause__
+    if str(error).startswith(NO_FILES):
+        return True
     return cause is not None and not isinstance(cause, (MlflowException, SQLAlchemyError, OSError))
 
 
