@@ -48,7 +48,7 @@ def test_the_command_is_installed():
         ([], "required: COMMAND"),
         (
             ["clean"],
-            "invalid choice: 'clean' (choose from 'demo', 'check', 'run', 'predict', 'gc', 'check-submission')",
+            "invalid choice: 'clean' (choose from 'demo', 'check', 'run', 'predict', 'promote', 'gc', 'check-submission')",
         ),
         (["check"], "required: BASE_PATH"),
         (["check", "a", "b"], "unrecognized arguments: b"),
@@ -63,7 +63,7 @@ def test_wrong_arguments_show_the_usage(capsys, arguments, message):
     assert err.startswith("usage: mmctr")
 
 
-@pytest.mark.parametrize("command", [[], ["demo"], ["check"], ["run"], ["predict"], ["gc"], ["check-submission"]])
+@pytest.mark.parametrize("command", [[], ["demo"], ["check"], ["run"], ["predict"], ["promote"], ["gc"], ["check-submission"]])
 def test_help_is_an_answer(capsys, command):
     code, out, err = said(capsys, *command, "--help")
     assert (code, err) == (0, "")
