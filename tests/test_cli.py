@@ -17,6 +17,8 @@ from flows.cli import main
 from mmctr.submission import write_prediction, zip_prediction
 from tasks.config_file import load_config
 
+COMMANDS = ("demo", "check", "run", "predict", "promote", "gc", "check-submission", "ui")
+
 
 def said(capsys, *arguments):
     """Exit code, stdout and stderr of one command in this process."""
@@ -50,7 +52,7 @@ def test_the_command_is_installed():
         ([], "required: COMMAND"),
         (
             ["clean"],
-            "invalid choice: 'clean' (choose from 'demo', 'check', 'run', 'predict', 'gc', 'check-submission', 'ui')",
+            f"invalid choice: 'clean' (choose from {', '.join(map(repr, COMMANDS))})",
         ),
         (["check"], "required: BASE_PATH"),
         (["check", "a", "b"], "unrecognized arguments: b"),
@@ -65,9 +67,7 @@ def test_wrong_arguments_show_the_usage(capsys, arguments, message):
     assert err.startswith("usage: mmctr")
 
 
-@pytest.mark.parametrize(
-    "command", [[], ["demo"], ["check"], ["run"], ["predict"], ["gc"], ["check-submission"], ["ui"]]
-)
+@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)])
 def test_help_is_an_answer(capsys, command):
     code, out, err = said(capsys, *command, "--help")
     assert (code, err) == (0, "")

@@ -345,7 +345,7 @@ def test_models_stay_that_a_kept_run_made_or_started_from(workspace):
 def test_what_is_unknown_stays_and_is_told(workspace, tmp_path_factory):
     write_run(workspace, manifest(1))
     outside = write(tmp_path_factory.mktemp("outside") / "mine")
-    for memory in ("lock", "digests.json", "checked.json", "announced.json"):
+    for memory in ("lock", "digests.json", "checked.json", "announced.json", "published.json"):
         write(workspace.root / memory)
     key = digits("anything")
     strangers = [
