@@ -164,7 +164,10 @@ def run_check(options: argparse.Namespace) -> int:
 
     config = load_config(options.base_path, config_file=options.config, overrides=options.set)
     report = report_dataset(
-        config.base_path, min_items=config.reduce.n_components, password=archive_password(config.extract)
+        config.base_path,
+        min_items=config.reduce.n_components,
+        min_known_targets=config.predict.min_known_targets,
+        password=archive_password(config.extract),
     )
     print(as_json(report) if options.json else f"{as_text(report)}\n\nthe inputs can be used")
     return OK

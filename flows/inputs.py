@@ -57,11 +57,12 @@ def open_inputs(config: PipelineConfig, workspace: Workspace) -> Inputs:
     base_path, min_items = config.base_path, config.reduce.n_components
     look_before(config)
     inputs = name_inputs(config, workspace)
+    known = config.predict.min_known_targets
     fingerprint = hashlib.sha256(
-        json.dumps([inputs.digests(), min_items, code_digest("mmctr.schema")], sort_keys=True).encode()
+        json.dumps([inputs.digests(), min_items, known, code_digest("mmctr.schema")], sort_keys=True).encode()
     ).hexdigest()
     if _remembered(base_path).get("inputs") != fingerprint:
-        check_inputs(base_path, min_items=min_items)
+        check_inputs(base_path, min_items=min_items, min_known_targets=known)
         _check_width(config)
         good = {"inputs": fingerprint, "clip_model": config.embed.model}
         write_bytes(_memory(base_path), json.dumps(good).encode())

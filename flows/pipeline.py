@@ -5,13 +5,14 @@ items, archive --> extract --> embed --> reduce --> build_weights --> train --> 
 train, valid ----------------------------------------------------------+       +--> promote --> champion
 """
 
+import json
 import time
 from importlib.metadata import version
 from typing import Any
 
 from prefect import flow
 
-from flows.artifacts import show_on_page
+from flows.artifacts import show_on_page, show_training
 from flows.hooks import end_mlflow_runs
 from flows.inputs import Inputs, open_inputs
 from flows.place import place_of, registry_of
@@ -85,6 +86,9 @@ def run_stages(config: PipelineConfig, workspace: Workspace, *, reason: str = "b
         earlier=ancestor.checkpoint,
         lineage=lineage(config, inputs, images, embedded, reduced, ancestor=ancestor, reason=reason),
     )
+    epochs = json.loads(workspace.path(trained.history).read_bytes())
+    if run.reports[-1].cached:
+        show_training(trained.run_id, epochs=epochs, tracker=tracker)
     predicted = run(predict, config=config.predict, test=inputs.test, checkpoint=trained.checkpoint)
 
     made = {**dict(reduced), **dict(trained), **dict(predicted)}
@@ -117,6 +121,8 @@ def run_stages(config: PipelineConfig, workspace: Workspace, *, reason: str = "b
         items=embedded.counts,
         explained_variance=reduced.explained_variance,
         n_components=config.reduce.n_components,
+        epochs=len(epochs),
+        most_epochs=config.train.epochs,
         best_epoch=trained.best_epoch,
         valid_auc=trained.valid_auc,
         valid_logloss=trained.valid_logloss,
@@ -127,7 +133,7 @@ def run_stages(config: PipelineConfig, workspace: Workspace, *, reason: str = "b
         decision=decision,
         reason=reason,
     )
-    show_on_page(summary, epochs=workspace.path(trained.history), tracker=tracker)
+    show_on_page(summary)
     return summary
 
 

@@ -86,18 +86,21 @@ class DatasetReport:
     splits: dict[str, SplitReport]
 
 
-def report_dataset(base_path: Path, *, min_items: int = 1, password: str | None = None) -> DatasetReport:
+def report_dataset(
+    base_path: Path, *, min_items: int = 1, min_known_targets: float = 0.0, password: str | None = None
+) -> DatasetReport:
     """Look at all of the data under `base_path`.
 
     Args:
         base_path: the data folder.
         min_items: fewest items that the later stages can work with.
+        min_known_targets: share of the test split's target items that must be among the items.
         password: of the archive.
 
     Raises:
         InputError: the inputs break a rule (`mmctr.schema`), or the archive cannot be listed.
     """
-    inputs = check_inputs(base_path, min_items=min_items)
+    inputs = check_inputs(base_path, min_items=min_items, min_known_targets=min_known_targets)
     members = list_members(inputs.archive, password=password or None)
     files = {"items": inputs.items, "archive": inputs.archive, **{name: getattr(inputs, name) for name in SPLITS}}
     rows = {**inputs.rows, "archive": len(members)}

@@ -8,14 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mmctr.errors import InputError, first_line, raise_if_of_the_machine
+from mmctr.item_table import ItemTable, check_targets_known
 from mmctr.levels import LEVELS
 from mmctr.list_columns import read_chunks
-from mmctr.tables import scan_table, table_schema
+from mmctr.tables import read_table, scan_table, table_schema
 
 ITEMS = "item_feature.parquet"
 ARCHIVES = ("item_images_2.rar", "item_images.rar")
@@ -59,12 +62,13 @@ def find_inputs(base_path: Path) -> tuple[dict[str, Path], list[str]]:
     return paths, problems
 
 
-def check_inputs(base_path: Path, *, min_items: int = 1) -> InputFiles:
+def check_inputs(base_path: Path, *, min_items: int = 1, min_known_targets: float = 0.0) -> InputFiles:
     """Validate the inputs under `base_path`.
 
     Args:
         base_path: the data folder.
         min_items: fewest items that the later stages can work with.
+        min_known_targets: share of the test split's target items that must be among the items.
 
     Raises:
         InputError: with a line for each thing that is wrong: files, columns, dtypes, nulls, ranges, labels, ids.
@@ -83,7 +87,15 @@ def check_inputs(base_path: Path, *, min_items: int = 1) -> InputFiles:
         shown = "".join(f"\n  {problem}" for problem in problems[:SHOWN_PROBLEMS])
         more = f"\n  and {len(problems) - SHOWN_PROBLEMS} more" if len(problems) > SHOWN_PROBLEMS else ""
         raise InputError(f"the inputs in {base_path} cannot be used; mend these and run again:{shown}{more}")
+    if min_known_targets:
+        check_targets_known(_rows_of_targets(paths["items"], paths["test"]), min_share=min_known_targets)
     return InputFiles(**paths, rows=rows)
+
+
+def _rows_of_targets(items: Path, clicks: Path) -> npt.NDArray[np.int32]:
+    """Rows that the targets of a click log would have in the item table."""
+    ids, targets = (read_table(path, columns=["item_id"])["item_id"].to_numpy() for path in (items, clicks))
+    return ItemTable(item_ids=ids.astype(np.int64), weights=np.zeros((0, 0), dtype=np.float32)).lookup(targets)
 
 
 def check_split(base_path: Path, name: str) -> Path:

@@ -12,8 +12,9 @@ def predict(place: Place, *, config: PredictConfig, test: FileRef, checkpoint: F
     from mmctr.checkpoint import load_checkpoint, restore_model
     from mmctr.click_split import load_split
     from mmctr.device import resolve_device
+    from mmctr.item_table import check_targets_known
     from mmctr.placement import placed
-    from mmctr.prediction import check_targets_known, predict_probabilities
+    from mmctr.prediction import predict_probabilities
     from mmctr.submission import check_submission, write_prediction, zip_prediction
     from mmctr.tables import read_table
 
@@ -23,7 +24,7 @@ def predict(place: Place, *, config: PredictConfig, test: FileRef, checkpoint: F
     device = resolve_device(place.device)
     model = restore_model(trained).to(device)
     split = load_split(workspace.path(test), table=trained.table, max_len=trained.max_len, with_label=False)
-    check_targets_known(split, min_share=config.min_known_targets)
+    check_targets_known(split.target.numpy(), min_share=config.min_known_targets)
     probabilities = predict_probabilities(model, placed(split, model.device), batch_size=config.batch_size)
     ids = read_table(workspace.path(test), columns=["ID"])["ID"]
     write_prediction(ids, probabilities, folder / "prediction.csv")
