@@ -1,6 +1,7 @@
 """What a run leaves on its page in Prefect: a training that was cached, and the summary. `tasks.page` has the rest."""
 
-from collections.abc import Mapping, Sequence
+import json
+from pathlib import Path
 
 from prefect.artifacts import create_markdown_artifact
 
@@ -9,10 +10,10 @@ from tasks.page import EpochTable, show, show_auc_plot, show_link
 from tasks.tracking import Tracker
 
 
-def show_training(run_id: str, *, epochs: Sequence[Mapping[str, float]], tracker: Tracker) -> None:
-    """What a training shows of itself, where it did not run because its result is there already."""
+def show_training(run_id: str, *, epochs: Path, tracker: Tracker) -> None:
+    """What a training shows of itself, where it did not run because its result is there; `epochs` is its JSON file."""
     show_link(tracker, run_id)
-    EpochTable()(epochs, last=True)
+    EpochTable()(show("the table of epochs", lambda: json.loads(epochs.read_bytes())) or [], last=True)
     show_auc_plot(tracker, run_id)
 
 

@@ -86,9 +86,9 @@ def run_stages(config: PipelineConfig, workspace: Workspace, *, reason: str = "b
         earlier=ancestor.checkpoint,
         lineage=lineage(config, inputs, images, embedded, reduced, ancestor=ancestor, reason=reason),
     )
-    epochs = json.loads(workspace.path(trained.history).read_bytes())
+    history = workspace.path(trained.history)
     if run.reports[-1].cached:
-        show_training(trained.run_id, epochs=epochs, tracker=tracker)
+        show_training(trained.run_id, epochs=history, tracker=tracker)
     predicted = run(predict, config=config.predict, test=inputs.test, checkpoint=trained.checkpoint)
 
     made = {**dict(reduced), **dict(trained), **dict(predicted)}
@@ -121,7 +121,7 @@ def run_stages(config: PipelineConfig, workspace: Workspace, *, reason: str = "b
         items=embedded.counts,
         explained_variance=reduced.explained_variance,
         n_components=config.reduce.n_components,
-        epochs=len(epochs),
+        epochs=len(json.loads(history.read_bytes())),
         most_epochs=config.train.epochs,
         best_epoch=trained.best_epoch,
         valid_auc=trained.valid_auc,

@@ -1,5 +1,8 @@
 """What a flow run's page in Prefect shows of a training, and when."""
 
+from unittest.mock import Mock
+from uuid import uuid4
+
 import pytest
 from mlflow import MlflowClient
 
@@ -24,7 +27,8 @@ def made(monkeypatch):
     shown = []
     for kind in ("link", "table", "image"):
         name = f"create_{kind}_artifact"
-        monkeypatch.setattr(tasks.page, name, lambda *_, kind=kind, **__: shown.append(kind))
+        monkeypatch.setattr(tasks.page, name, lambda *_, kind=kind, **__: shown.append(kind) or uuid4())
+    monkeypatch.setattr(tasks.page, "get_client", lambda **_: Mock())  # an update of what is there already
     return shown
 
 
