@@ -16,7 +16,7 @@ from mmctr.click_split import load_split
 from mmctr.din import DIN
 from mmctr.prediction import predict_logits
 from mmctr.recipe import Recipe
-from mmctr.training import train_epoch
+from mmctr.training import optimizer_and_schedule, train_epoch
 
 TRAIN_ROWS, TEST_ROWS = 3_600_000, 379_142
 
@@ -31,7 +31,7 @@ def main() -> None:
     for freeze in (False, True):
         model = DIN(len(table.item_ids), 128, freeze=freeze)
         model.set_item_table(torch.from_numpy(table.weights))
-        optimizer = torch.optim.AdamW([w for w in model.parameters() if w.requires_grad], fused=True)
+        optimizer, _ = optimizer_and_schedule(model, recipe=Recipe())
         name = f"epoch, {'frozen' if freeze else 'trained'} item embeddings"
         took = seconds(lambda m=model, o=optimizer: train_epoch(m, split, o, recipe=Recipe(), number=1))
         told(name, took, rows=TRAIN_ROWS)

@@ -21,6 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmctr.click_split import load_split
+from mmctr.numerics import deterministic
 from mmctr.recipe import Recipe
 from mmctr.training import train_step
 
@@ -141,7 +142,8 @@ def estimates(folder: Path) -> list[Estimate]:
             model, optimizer = stepping(table, recipe=recipe, freeze=freeze)
 
             def step(model: Any = model, optimizer: Any = optimizer) -> Tensor:
-                return train_step(model, batch, optimizer, recipe=recipe)
+                with deterministic():  # as an epoch has it
+                    return train_step(model, batch, optimizer, recipe=recipe)
 
             name = f"train step, {'frozen' if freeze else 'trained'} items"
             found.append(counted(name, step, count=BATCH, unit="rows/s"))

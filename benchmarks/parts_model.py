@@ -20,6 +20,7 @@ from mmctr.din import DIN
 from mmctr.item_table import ItemTable
 from mmctr.memory import kept_memory
 from mmctr.metrics import auc
+from mmctr.numerics import deterministic
 from mmctr.prediction import predict_logits
 from mmctr.recipe import Recipe
 from mmctr.training import optimizer_and_schedule, smoothed_loss, train_epoch, train_step, trained
@@ -38,7 +39,7 @@ def train(folder: Path) -> list[Row]:
     for freeze in (False, True):
         model = started(table, freeze=freeze)
         reference = PaddedDIN(copy.deepcopy(model))
-        ours = torch.optim.AdamW([w for w in model.parameters() if w.requires_grad], weight_decay=1e-4, fused=True)
+        ours, _ = optimizer_and_schedule(model, recipe=recipe)
         peers = torch.optim.AdamW([w for w in reference.parameters() if w.requires_grad], weight_decay=1e-4)
         seconds, peer_seconds = in_turn(
             lambda m=model, o=ours: train_epoch(m, split, o, recipe=recipe, number=1),
@@ -93,7 +94,7 @@ def organisers(folder: Path) -> list[Row]:
     trainer = Trainer(OrganisersDIN(info).train())
 
     def ours() -> None:
-        with kept_memory():  # as an epoch has it; the peer runs as it comes
+        with deterministic(), kept_memory():  # as an epoch has it; the peer runs as it comes
             for batch in batches:
                 trainer.step(batch)
 
@@ -128,7 +129,7 @@ def shares(name: str, step: Callable[[], object], layers: list[Linear]) -> list[
     needed = operations(layers)
     squares, in_squares = square(needed)
     rows = []
-    with kept_memory():
+    with deterministic(), kept_memory():  # as an epoch has it
         for beside, run, count in (
             ("its products, bare", bare(layers), needed),
             ("square products", squares, in_squares),

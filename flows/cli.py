@@ -233,7 +233,10 @@ def run_check(options: argparse.Namespace) -> int:
     config = load_config(options.base_path, config_file=options.config, overrides=options.set)
     with settings_named():
         report = report_dataset(
-            config.base_path, min_items=config.reduce.n_components, **archive_limits(config.extract)
+            config.base_path,
+            min_items=config.reduce.n_components,
+            min_known_targets=config.predict.min_known_targets,
+            **archive_limits(config.extract),
         )
     check_places(config.base_path, writes=False)
     show(as_json(report) if options.json else f"{as_text(report)}\n\nthe inputs can be used")

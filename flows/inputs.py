@@ -82,11 +82,12 @@ def open_inputs(config: PipelineConfig, workspace: Workspace) -> Inputs:
     look_before(config)
     look_at_archive(config)
     inputs = name_inputs(config, workspace)
+    known = config.predict.min_known_targets
     fingerprint = hashlib.sha256(
-        json.dumps([inputs.digests(), min_items, code_digest("mmctr.schema")], sort_keys=True).encode()
+        json.dumps([inputs.digests(), min_items, known, code_digest("mmctr.schema")], sort_keys=True).encode()
     ).hexdigest()
     if _remembered(base_path).get("inputs") != fingerprint:
-        check_inputs(base_path, min_items=min_items)
+        check_inputs(base_path, min_items=min_items, min_known_targets=known)
         _check_width(config)
     archive = _archive_stamp(config, workspace.path(inputs.archive))
     good = {"inputs": fingerprint, "clip_model": config.embed.model, "archive": archive}

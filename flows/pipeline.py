@@ -5,13 +5,14 @@ items, archive --> extract --> embed --> reduce --> build_weights --> train --> 
 train, valid ----------------------------------------------------------+       +--> promote --> champion
 """
 
+import json
 import time
 from importlib.metadata import version
 from typing import Any
 
 from prefect import flow
 
-from flows.artifacts import show_on_page
+from flows.artifacts import show_on_page, show_training
 from flows.hooks import end_mlflow_runs
 from flows.inputs import Inputs, open_inputs
 from flows.place import place_of, registry_of
@@ -96,6 +97,9 @@ def run_stages(config: PipelineConfig, workspace: Workspace, *, reason: str = "b
         lineage=story,
     )
     log_lost_artifacts(tracker, trained, lineage=story, workspace=workspace)
+    history = workspace.path(trained.history)
+    if run.reports[-1].cached:
+        show_training(trained.run_id, epochs=history, tracker=tracker)
     predicted = run(predict, config=config.predict, test=inputs.test, checkpoint=trained.checkpoint)
 
     tracker.attach_submission(
@@ -137,6 +141,8 @@ def run_stages(config: PipelineConfig, workspace: Workspace, *, reason: str = "b
         items=embedded.counts,
         explained_variance=reduced.explained_variance,
         n_components=config.reduce.n_components,
+        epochs=len(json.loads(history.read_bytes())),
+        most_epochs=config.train.epochs,
         best_epoch=trained.best_epoch,
         valid_auc=trained.valid_auc,
         valid_logloss=trained.valid_logloss,
@@ -148,7 +154,7 @@ def run_stages(config: PipelineConfig, workspace: Workspace, *, reason: str = "b
         decision=decision,
         reason=reason,
     )
-    show_on_page(summary, epochs=workspace.path(trained.history), tracker=tracker)
+    show_on_page(summary)
     return summary
 
 

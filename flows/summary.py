@@ -18,6 +18,8 @@ class Summary:
     items: dict[str, int]
     explained_variance: float
     n_components: int
+    epochs: int
+    most_epochs: int
     best_epoch: int
     valid_auc: float
     valid_logloss: float
@@ -67,10 +69,12 @@ class Summary:
             ("unknown_images", "images of unknown items"),
         )
         items = ", ".join(f"{self.items[name]} {words}" for name, words in missing)
+        early = f"; stopped early after epoch {self.epochs} of {self.most_epochs}"
+        early = early if self.epochs < self.most_epochs else ""
         return {
             "items": f"{self.items['items']}: {items}",
             "PCA": f"{self.n_components} dimensions keep {self.explained_variance:.2%} of the variance",
-            "best epoch": f"{self.best_epoch}: valid AUC {self.valid_auc:.4f}, logloss {self.valid_logloss:.4f}",
+            "best epoch": f"{self.best_epoch}: valid AUC {self.valid_auc:.4f}, logloss {self.valid_logloss:.4f}{early}",
             "model": f"version {self.decision.version}, {self.decision.reason}",
             "submission": f"{self.rows} rows",
             "outputs of": self.owner,

@@ -92,6 +92,7 @@ def report_dataset(
     base_path: Path,
     *,
     min_items: int = 1,
+    min_known_targets: float = 0.0,
     password: str | None = None,
     max_member_bytes: int = MAX_MEMBER_BYTES,
     max_total_bytes: int = MAX_TOTAL_BYTES,
@@ -101,6 +102,7 @@ def report_dataset(
     Args:
         base_path: the data folder.
         min_items: fewest items that the later stages can work with.
+        min_known_targets: share of the test split's target items that must be among the items.
         password: of the archive.
         max_member_bytes: of an image, unpacked.
         max_total_bytes: of the whole archive, unpacked.
@@ -109,7 +111,7 @@ def report_dataset(
         InputError: the inputs break a rule (`mmctr.schema`), or the archive breaks one that its listing shows
             (`mmctr.archive.check_archive`).
     """
-    inputs = check_inputs(base_path, min_items=min_items)
+    inputs = check_inputs(base_path, min_items=min_items, min_known_targets=min_known_targets)
     members = check_archive(
         inputs.archive, password=password, max_member_bytes=max_member_bytes, max_total_bytes=max_total_bytes
     )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from mmctr.errors import InputError
 from mmctr.files import replacing
 
 if TYPE_CHECKING:  # looking items up needs no Polars, which takes 24 MB
@@ -74,6 +75,24 @@ class ItemTable:
         keys, rows = self._sorted
         position = np.minimum(np.searchsorted(keys, ids), len(keys) - 1)
         return np.where(keys[position] == ids, rows[position], np.int32(PADDING_IDX))
+
+
+def check_targets_known(rows: npt.NDArray[np.integer], *, min_share: float) -> None:
+    """Refuse target items that a model does not know: its answers would mean nothing.
+
+    Args:
+        rows: (R,) rows of the targets in the model's item table.
+        min_share: of them that must be known.
+
+    Raises:
+        InputError: fewer are.
+    """
+    known = int((rows != PADDING_IDX).sum())
+    if known < min_share * len(rows):
+        raise InputError(
+            f"the model must know at least {min_share:.0%} of the target items, it knows {known:,} of {len(rows):,}; "
+            "use data or a model of the same items, or lower predict.min_known_targets"
+        )
 
 
 def build_item_table(embeddings: "pl.DataFrame", *, column: str) -> ItemTable:

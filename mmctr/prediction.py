@@ -6,26 +6,9 @@ import torch
 from torch import nn
 
 from mmctr.click_split import ClickSplit
-from mmctr.errors import InputError
-from mmctr.item_table import PADDING_IDX
 from mmctr.memory import kept_memory
 from mmctr.numerics import autocast, deterministic
 from mmctr.placement import StreamedSplit
-
-
-def check_targets_known(split: ClickSplit, *, min_share: float) -> None:
-    """Refuse rows that are about other items than the model was trained on: its answers would mean nothing.
-
-    Raises:
-        InputError: fewer than `min_share` of the targets are in the model's id map.
-    """
-    known = int((split.target != PADDING_IDX).sum())
-    if known < min_share * len(split):
-        raise InputError(
-            f"the model must know at least {min_share:.0%} of the target items, it knows {known:,} of "
-            f"{len(split):,}: it was trained on other items; use a model of this data, or lower "
-            "predict.min_known_targets"
-        )
 
 
 @torch.inference_mode()

@@ -6,7 +6,12 @@ Everything is looked at before any work starts, and everything that is wrong is 
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from mmctr.errors import InputError
+from mmctr.item_table import ItemTable, check_targets_known
+from mmctr.list_columns import plain_numbers, read_chunks
 from mmctr.rar_volumes import find_first_part
 from mmctr.table_rules import KNOWN_COLUMNS, check_table
 
@@ -46,12 +51,13 @@ def find_inputs(base_path: Path) -> tuple[dict[str, Path], list[str]]:
     return paths, problems
 
 
-def check_inputs(base_path: Path, *, min_items: int = 1) -> InputFiles:
+def check_inputs(base_path: Path, *, min_items: int = 1, min_known_targets: float = 0.0) -> InputFiles:
     """Validate the inputs under `base_path`.
 
     Args:
         base_path: the data folder.
         min_items: fewest items that the later stages can work with.
+        min_known_targets: share of the test split's target items that must be among the items.
 
     Raises:
         InputError: with a line for each thing that is wrong: files, columns, dtypes, nulls, ranges, labels, ids.
@@ -70,7 +76,18 @@ def check_inputs(base_path: Path, *, min_items: int = 1) -> InputFiles:
         shown = "".join(f"\n  {problem}" for problem in problems[:SHOWN_PROBLEMS])
         more = f"\n  and {len(problems) - SHOWN_PROBLEMS} more" if len(problems) > SHOWN_PROBLEMS else ""
         raise InputError(f"the inputs in {base_path} cannot be used; mend these and run again:{shown}{more}")
+    if min_known_targets:
+        check_targets_known(_rows_of_targets(paths["items"], paths["test"]), min_share=min_known_targets)
     return InputFiles(**paths, rows=rows)
+
+
+def _rows_of_targets(items: Path, clicks: Path) -> npt.NDArray[np.int32]:
+    """Rows that the targets of a click log would have in the item table."""
+    ids, targets = (
+        np.concatenate([plain_numbers(chunk.column("item_id")) for chunk in read_chunks(path, columns=["item_id"])])
+        for path in (items, clicks)
+    )
+    return ItemTable(item_ids=ids.astype(np.int64), weights=np.zeros((0, 0), dtype=np.float32)).lookup(targets)
 
 
 def check_split(base_path: Path, name: str) -> Path:

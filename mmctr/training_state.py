@@ -95,7 +95,7 @@ def restore_state(path: Path, model: DIN, optimizer: Optimizer, schedule: Reduce
     try:
         saved = load_tensors(path)
         _check_form(saved, model, optimizer, schedule, rows=rows)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         logger.warning("the saved training state cannot be used (%s); training begins anew", first_line(error))
         return Progress()
     for owner, name in ((model, "model"), (optimizer, "optimizer"), (schedule, "schedule")):
@@ -114,7 +114,7 @@ def _check_form(
     """Refuse what `save_state` does not write for these three, before any of it is put into them.
 
     Raises:
-        ValueError, KeyError, TypeError: in a few words.
+        ValueError, LookupError, TypeError, AttributeError: in a few words.
     """
     weights = model.state_dict()
     _check_like(saved["model"], weights, "model")

@@ -2,14 +2,20 @@
 
 import json
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
+from mmctr.errors import InputError
 from tasks.config import TrainConfig
+from tasks.page import EpochTable, show_auc_plot, show_link
 from tasks.progress import ProgressArtifact
 from tasks.references import FileRef
 from tasks.results import Trained
 from tasks.stage import Lineage, Place, current_key, logger, stage
 from tasks.tracking import Tracker
 from tasks.training_run import training_run
+
+if TYPE_CHECKING:  # PyTorch is loaded when there is something to train
+    from mmctr.training_state import Epoch
 
 REPRODUCIBLE = ("epoch", "train_loss", "valid_auc", "valid_logloss", "learning_rate")  # of an epoch; speed is not
 
@@ -32,11 +38,11 @@ def train(
     from mmctr.checkpoint import Architecture, load_checkpoint, save_checkpoint
     from mmctr.click_split import load_split
     from mmctr.device import resolve_device
+    from mmctr.divergence import DivergenceError
     from mmctr.files import write_bytes
     from mmctr.item_table import load_item_table
     from mmctr.recipe import Recipe
     from mmctr.training import train_din
-    from mmctr.training_state import Epoch
 
     workspace, key = place.workspace, current_key()
     folder, work = workspace.store("train", key), workspace.work("train", key)
@@ -67,35 +73,43 @@ def train(
         run.log_device(device)
         logger().info("training on %s, %d rows, MLflow run %s", device, len(clicks), run.run_id)
 
-        show_progress = ProgressArtifact("training, epochs of those allowed")
+        show_link(tracker, run.run_id)
+        show_progress = ProgressArtifact("training, rows of all epochs that are allowed")
+        show_epochs, told = EpochTable(), []
 
-        def tell(epoch: Epoch) -> None:
+        def tell(epoch: "Epoch") -> None:
             run.log_epoch(epoch)
-            show_progress(epoch.epoch, config.epochs)
+            told.append(figures(epoch))
+            show_epochs(told)
             logger().info(
                 "epoch %d: train loss %.4f, valid AUC %.4f, valid logloss %.4f, learning rate %.2g, %.0f rows/s",
                 *(epoch.epoch, epoch.train_loss, epoch.valid_auc, epoch.valid_logloss),
                 *(epoch.learning_rate, epoch.rows_per_second),
             )
 
-        checkpoint, history = train_din(
-            items,
-            clicks,
-            held_out,
-            architecture=architecture,
-            recipe=recipe,
-            max_len=config.max_len,
-            device=device,
-            earlier=start,
-            state=work / "training.pt",
-            on_epoch=tell,
-        )
+        try:
+            checkpoint, history = train_din(
+                items,
+                clicks,
+                held_out,
+                architecture=architecture,
+                recipe=recipe,
+                max_len=config.max_len,
+                device=device,
+                earlier=start,
+                state=work / "training.pt",
+                on_epoch=tell,
+                on_rows=show_progress,
+            )
+        except DivergenceError as error:
+            raise InputError(f"{error} (settings train.learning_rate, train.clip_norm, train.epochs)") from None
         show_progress(1, 1)  # it may have stopped early
+        show_epochs(told, last=True)
         best, best_file = checkpoint.metrics, folder / "task1and2_best.pt"
         save_checkpoint(checkpoint, best_file)
-        epochs = [{name: value for name, value in asdict(epoch).items() if name in REPRODUCIBLE} for epoch in history]
-        write_bytes(folder / "epochs.json", json.dumps(epochs, indent=1).encode())
+        write_bytes(folder / "epochs.json", json.dumps([figures(epoch) for epoch in history], indent=1).encode())
         run.log_outcome(history, best=best)
+        show_auc_plot(tracker, run.run_id)
         run.log_files(workspace, lineage=lineage, checkpoint=best_file, epochs=folder / "epochs.json")
         run.log_models(checkpoint=best_file, pca=workspace.path(lineage.pca))
     return Trained(
@@ -106,3 +120,8 @@ def train(
         valid_logloss=best["valid_logloss"],
         run_id=run.run_id,
     )
+
+
+def figures(epoch: "Epoch") -> dict[str, float]:
+    """What of an epoch is the same each time that it is trained."""
+    return {name: value for name, value in asdict(epoch).items() if name in REPRODUCIBLE}

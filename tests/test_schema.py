@@ -163,3 +163,12 @@ def test_a_truncated_file_is_refused(base):
     path = path_of(base, "train")
     path.write_bytes(path.read_bytes()[:200])
     assert "not a readable parquet file" in problems(base)
+
+
+def test_test_rows_about_other_items_are_refused_before_anything_is_trained(base):
+    known = check_inputs(base, min_known_targets=0.5).rows["test"]
+    frame = pl.read_parquet(path_of(base, "test"))
+    put(base, "test", frame.with_columns(pl.col("item_id") + 10**9))
+    assert check_inputs(base).rows["test"] == known
+    with pytest.raises(InputError, match=r"must know at least 50% of the target items, it knows 0 of .*min_known"):
+        check_inputs(base, min_known_targets=0.5)

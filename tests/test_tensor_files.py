@@ -216,6 +216,10 @@ STATES = {
     "a generator that is none": lambda content: content.update(
         begun={"rows": 32, "loss_sum": 1.0, "generators": {"cpu": torch.zeros(3, dtype=torch.uint8)}}
     ),
+    "a moment of a weight that is none": lambda content: content["optimizer"]["state"].update({99: {}}),
+    "an optimizer that is a number": lambda content: content.update(optimizer=3),
+    "a list of states": lambda content: content["optimizer"].update(state=[1]),
+    "a begun epoch that is a list": lambda content: content.update(begun=[1]),
     "a deep value": lambda content: content.update(begun=deep()),
 }
 
