@@ -8,26 +8,29 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from flows.environment import import_nothing_from_here
-from flows.say import say, show, write_any_text
-from mmctr import __version__
+from flows.say import prepare_streams, say, show
 
 OK, MISTAKE = 0, 2  # exit codes: all well, the user's mistake
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code. A fault of ours is raised: Python shows its trace and exits with 1."""
-    write_any_text()
-    options = _parsed(arguments)
+    prepare_streams()
     from flows.interrupts import signal_number, stoppable, stopped
-    from mmctr.errors import as_input_error
+    from mmctr.errors import as_input_error, check_text
 
     import_nothing_from_here()
     try:
         with stoppable():
+            options = _parsed(arguments)
+            for option in vars(options).values():
+                if isinstance(option, str | Path):
+                    check_text(str(option))
             if options.doing is not None:
                 say(options.doing.format_map(vars(options)))  # at once, as imports alone take seconds
             return int(options.command(options))
@@ -57,7 +60,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="mmctr", description="Click-through-rate models from item titles, item images and click logs."
     )
-    top.add_argument("--version", action="version", version=f"mmctr {__version__}")
+    top.add_argument("--version", action="version", version=f"mmctr {version('mmctr')}")
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     demo = commands.add_parser(

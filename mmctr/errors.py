@@ -30,11 +30,22 @@ def on_screen(message: str) -> str:
     if len(lines) > SCREEN_LINES:
         first = SCREEN_LINES - LAST_LINES - 1
         lines = [*lines[:first], f"... {len(lines) - first - LAST_LINES} lines left out ...", *lines[-LAST_LINES:]]
-    text = "\n".join(shown(line, limit=len(line)) for line in lines)
+    text = printable("\n".join(lines))
     if len(text) <= SCREEN_LETTERS:
         return text
     between = " ... "
     return f"{text[: SCREEN_LETTERS - LAST_LETTERS - len(between)]}{between}{text[-LAST_LETTERS:]}"
+
+
+def printable(text: str) -> str:
+    """All of `text`, with escapes in the place of what a terminal would obey or could not show; line ends stay."""
+    return "\n".join(shown(line, limit=len(line)) for line in text.split("\n"))
+
+
+def check_text(text: str) -> None:
+    """Refuse a path or a setting that is no UTF-8: it can be neither opened everywhere nor written down in a record."""
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        raise InputError(f"paths and settings must be valid UTF-8; found {shown_value(text)}")
 
 
 def shown(text: str, *, limit: int = 200) -> str:
@@ -74,7 +85,6 @@ REMEDIES = {
     errno.EROFS: "mount that disk writable, or use a folder on another one",
     errno.EACCES: "give this user the permission, or use another folder",
     errno.EPERM: "give this user the permission, or use another folder",
-    errno.EISDIR: "move the folder that has the name of this file somewhere else",
     errno.ENAMETOOLONG: "give a shorter path",
     errno.EMFILE: "raise the limit on open files (ulimit -n)",
     errno.ENFILE: "close programs, or raise the system's limit on open files (sysctl fs.file-max)",

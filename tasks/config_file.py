@@ -2,12 +2,13 @@
 
 import stat
 import tomllib
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from mmctr.errors import InputError, first_line, raise_if_of_the_machine, shown_value
+from mmctr.errors import InputError, check_text, first_line, raise_if_of_the_machine, shown, shown_value
 from mmctr.files import is_file
 from tasks.config import PipelineConfig, Section, home_expanded
 
@@ -32,7 +33,7 @@ def load_config(
         InputError: the file cannot be read, or a setting is unknown or out of range; all of them in one message.
     """
     for text in (str(base_path), *(overrides or [])):
-        _check_text(text)
+        check_text(text)
     base_path = home_expanded(base_path).absolute()
     given: dict[str, Any] = {}
     for override in overrides or []:
@@ -142,24 +143,35 @@ def _beyond(base_path: Path, found: str) -> InputError:
     )
 
 
-def _check_text(text: str) -> None:
-    """Refuse arguments that are no UTF-8: they cannot be written down in a run's records."""
-    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
-        raise InputError(f"paths and settings must be valid UTF-8; found {shown_value(text)}")
-
-
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as stream:
             content = stream.read(LARGEST_BYTES + 1)
         if len(content) > LARGEST_BYTES:
             raise InputError(f"a file with settings must have at most {LARGEST_BYTES:,} bytes; {path} has more")
-        return tomllib.loads(content.decode())
+        return tomllib.loads(_text(content, path=path))
     except FileNotFoundError:
         raise InputError(f"no configuration file at {path}; give the path of a TOML file with --config") from None
     except (ValueError, OSError, RecursionError) as error:  # whole numbers of thousands of digits are a ValueError
         raise_if_of_the_machine(error, path=path)
         raise InputError(f"{path} is not a readable TOML file: {first_line(error)}") from None
+
+
+def _text(content: bytes, *, path: Path) -> str:
+    """The text of a TOML file, which is UTF-8; editors of Windows put a mark before it, or write in another encoding.
+
+    Raises:
+        InputError: it has another encoding.
+    """
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        found = "UTF-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else f"the byte {content[error.start]:#x}"
+        raise InputError(
+            f"a TOML file must be in UTF-8, {path} is not a readable TOML file: it has {found} in line {line}; save it "
+            "as UTF-8"
+        ) from None
 
 
 def _resolve_model(values: dict[str, Any], *, folder: Path) -> None:
@@ -200,16 +212,26 @@ def _describe(error: ValidationError) -> str:
         if not problem["loc"]:  # a rule about several settings
             lines.append(f"  {problem['msg'].removeprefix('Value error, ')}")
             continue
-        name = ".".join(str(part) for part in problem["loc"])[:SHOWN_NAME]
-        known = "" if problem["type"] != "extra_forbidden" else f"; known are {', '.join(_fields(problem['loc'][:-1]))}"
-        lines.append(f"  {name} = {shown_value(problem['input'])}: {problem['msg']}{known}")
+        name = shown(".".join(str(part) for part in problem["loc"]), limit=SHOWN_NAME)
+        rule = _instead(problem["loc"]) if problem["type"] == "extra_forbidden" else problem["msg"]
+        lines.append(f"  {name} = {shown_value(problem['input'])}: {rule}")
     if len(problems) > SHOWN_PROBLEMS:
         lines.append(f"  and {len(problems) - SHOWN_PROBLEMS} more")
     return "\n".join(lines)
+
+
+def _instead(location: tuple[int | str, ...]) -> str:
+    """The setting that an unknown one may have meant, and all that its section knows."""
+    *before, unknown = (str(part) for part in location)
+    known = [name for name in _fields(location[:-1]) if name != "base_path"]
+    of_sections = [f"{name}.{field}" for name in known for field in _fields((name,))] if not before else []
+    near = [name for name in of_sections if name.endswith(f".{unknown}")] or get_close_matches(unknown, known, n=1)
+    meant = f"did you mean {'.'.join([*before, near[0]])}? Known" if near else "known"
+    return f"there is no such setting; {meant} are {', '.join(known)}"
 
 
 def _fields(location: tuple[int | str, ...]) -> list[str]:
     section: Any = PipelineConfig
     for part in location:
         section = section.model_fields[str(part)].annotation
-    return list(section.model_fields)
+    return list(section.model_fields) if _is_section(section) else []

@@ -17,7 +17,7 @@ from flows.cli import main
 from mmctr.submission import write_prediction, zip_prediction
 from tasks.config_file import load_config
 
-COMMANDS = ("demo", "check", "run", "predict", "promote", "gc", "check-submission", "ui")
+COMMANDS = ("demo", "check", "run", "predict", "promote", "settings", "gc", "check-submission", "ui")
 
 
 def said(capsys, *arguments):
@@ -182,7 +182,10 @@ def no_prefect(monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--set", "train.epoch=3"], "train.epoch = 3: Extra inputs are not permitted; known are max_len"),
+        (
+            ["--set", "train.epoch=3"],
+            "train.epoch = 3: there is no such setting; did you mean train.epochs? Known",
+        ),
         (["--set", "epochs"], "a setting is written section.field=value"),
         (["--set", "experiment=\udcff"], "must be valid UTF-8"),
         (["--set", f"train.epochs={'9' * 5000}"], "train.epochs = '999"),

@@ -49,8 +49,17 @@ def test_a_checkpoint_in_a_file_is_meant_from_that_files_folder(tmp_path, monkey
     [
         ("train.epochs=0", "train.epochs = 0: Input should be greater than or equal to 1"),
         ("train.epochs=many", "train.epochs = 'many': Input should be a valid integer"),
-        ("train.epoch=3", "train.epoch = 3: Extra inputs are not permitted; known are max_len, attention_hidden"),
-        ("trian.epochs=3", "trian = {'epochs': 3}: Extra inputs are not permitted; known are base_path, device"),
+        (
+            "train.epoch=3",
+            "train.epoch = 3: there is no such setting; did you mean train.epochs? Known are max_len",
+        ),
+        (
+            "trian.epochs=3",
+            "trian = {'epochs': 3}: there is no such setting; did you mean train? Known are device",
+        ),
+        ("epochs=3", "epochs = 3: there is no such setting; did you mean train.epochs? Known are device, experiment"),
+        ("qqqq.x=3", "qqqq = {'x': 3}: there is no such setting; known are device, experiment"),
+        ('run.timeout={"\\u001b[2J" = 3}', r"run.timeout.\x1b[2J"),
         ("train.learning_rate=nan", "train.learning_rate = nan: Input should be"),
         ("train.epochs", "a setting is written section.field=value"),
         ("train.a.b=1", "a setting is written section.field=value"),
@@ -91,6 +100,24 @@ def test_an_unreadable_file_is_named(tmp_path, content, message):
         path.write_bytes(content)
     with pytest.raises(InputError, match=message):
         load_config(tmp_path, config_file=path)
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n"])
+def test_a_file_of_a_windows_editor_is_read(tmp_path, ends):
+    lines = ["# Größe", "[train]", "epochs = 7", ""]
+    (tmp_path / "mmctr.toml").write_bytes(ends.join(lines).encode("utf-8-sig"))
+    assert load_config(tmp_path).train.epochs == 7
+
+
+@pytest.mark.parametrize(
+    ("encoding", "found"), [("utf-16", "UTF-16 in line 1"), ("latin-1", "the byte 0xf6 in line 2"), ("cp1252", "0xf6")]
+)
+def test_a_file_in_another_encoding_says_which_byte_is_wrong(tmp_path, encoding, found):
+    (tmp_path / "mmctr.toml").write_bytes("[train]\n# Größe\nepochs = 7\n".encode(encoding))
+    with pytest.raises(InputError, match="a TOML file must be in UTF-8") as error:
+        load_config(tmp_path)
+    assert found in str(error.value)
+    assert "save it as UTF-8" in str(error.value)
 
 
 def test_a_model_that_cannot_be_a_path_is_left_as_it_is(tmp_path):
