@@ -15,6 +15,8 @@ def refusals_said_once() -> Iterator[None]:
     handlers = [handler for handler in logging.getLogger().handlers if isinstance(handler, PrefectConsoleHandler)]
     for handler in handlers:
         handler.addFilter(is_no_refusal)
+        # `mmctr run DATA 2>&1 | head` goes on; Rich would exit.
+        handler.console.on_broken_pipe = lambda: None  # type: ignore[method-assign]
     try:
         yield
     finally:

@@ -135,3 +135,18 @@ def test_a_reader_that_has_seen_enough_is_no_error(demo_original):
         process.stdout.close()
         assert process.wait(120) == 0
         assert process.stderr.read() == f"looking through the inputs in {demo_original}\n"
+
+
+def test_a_log_whose_reader_is_gone_does_not_end_the_work():
+    program = (
+        "import flows, logging\nfrom prefect.logging.configuration import setup_logging\nsetup_logging()\n"
+        "from flows.console import refusals_said_once\nwith refusals_said_once():\n"
+        "    logging.getLogger('prefect').info('a line')\nprint('went on')"
+    )
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=writer, text=True, cwd=PROJECT
+    )
+    os.close(writer)
+    assert (done.returncode, done.stdout) == (0, "went on\n")
