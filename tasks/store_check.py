@@ -10,6 +10,7 @@ from contextlib import closing
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from mmctr.errors import InputError, first_line
 from tasks.store_address import local_database, shown
@@ -42,7 +43,7 @@ def check_store(address: str, experiment: str, *, writes: bool = True) -> None:
         if scheme != kind:
             _check_driver(address)
         _check_sqlite(address, experiment, writes=writes)
-    elif kind in SERVERS:
+    elif kind in SERVERS and _names_a_host(address):
         from tasks.store_server import check_server
 
         check_server(address, experiment)
@@ -56,6 +57,13 @@ def check_store(address: str, experiment: str, *, writes: bool = True) -> None:
             )
     elif kind not in (*DATABRICKS, *_plugins()):
         raise InputError(f"{KINDS}; found {shown(address)}; {ANOTHER}")
+
+
+def _names_a_host(address: str) -> bool:
+    try:
+        return bool(urlsplit(address).hostname)
+    except ValueError:
+        return False
 
 
 def _plugins() -> set[str]:
