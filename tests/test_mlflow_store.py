@@ -61,6 +61,16 @@ def test_an_address_that_names_no_store_of_use(address):
     assert "secret" not in str(refused.value)
 
 
+def test_a_database_server_that_is_not_there(monkeypatch):
+    monkeypatch.setattr("sqlalchemy.dialects.postgresql.psycopg2.PGDialect_psycopg2.import_dbapi", lambda: None)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"postgresql://me:secret@127.0.0.1:{free.getsockname()[1]}/db"
+    with pytest.raises(InputError, match=r"must answer, and does not \(.*refused\); start it") as refused:
+        check_store(address, "mmctr")
+    assert "secret" not in str(refused.value)
+
+
 def of_another_program(path):
     path.unlink()
     with closing(sqlite3.connect(path)) as database:
