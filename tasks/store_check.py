@@ -5,11 +5,13 @@ MLflow itself is imported only for a server; a database is opened as MLflow woul
 
 import os
 import re
+import socket
 import sqlite3
 from contextlib import closing
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from mmctr.errors import InputError, first_line
 from tasks.store_address import local_database, shown
@@ -20,7 +22,8 @@ KINDS = "an MLflow store is a server (http://...) or a database (sqlite:////abso
 DATABASES = ("postgresql", "mysql", "mssql")
 SERVERS = ("http", "https")
 DATABRICKS = ("databricks", "databricks-uc", "uc")
-BUSY_SECONDS = 5
+PORTS = {"postgresql": 5432, "mysql": 3306}
+CONNECT_SECONDS, BUSY_SECONDS = 5, 5
 CHECKED_BYTES = 64 << 20  # of a database; larger ones are not read through
 SQLITE_HEADER = b"SQLite format 3\0"
 
@@ -42,7 +45,7 @@ def check_store(address: str, experiment: str, *, writes: bool = True) -> None:
         if scheme != kind:
             _check_driver(address)
         _check_sqlite(address, experiment, writes=writes)
-    elif kind in SERVERS:
+    elif kind in SERVERS and _names_a_host(address):
         from tasks.store_server import check_server
 
         check_server(address, experiment)
@@ -58,17 +61,25 @@ def check_store(address: str, experiment: str, *, writes: bool = True) -> None:
         raise InputError(f"{KINDS}; found {shown(address)}; {ANOTHER}")
 
 
+def _names_a_host(address: str) -> bool:
+    try:
+        return bool(urlsplit(address).hostname)
+    except ValueError:
+        return False
+
+
 def _plugins() -> set[str]:
     return {point.name for point in entry_points(group="mlflow.tracking_store")}
 
 
 def _check_driver(address: str) -> None:
-    """Refuse a database whose driver is not installed, or whose address cannot be read."""
+    """Refuse a database whose driver is not installed, whose address cannot be read, or whose host does not answer."""
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
     try:
-        make_url(address).get_dialect().import_dbapi()
+        url = make_url(address)
+        url.get_dialect().import_dbapi()
     except ModuleNotFoundError as error:
         raise InputError(
             f"the MLflow store {shown(address)} needs the Python package {error.name}, which is missing; install it in "
@@ -76,6 +87,15 @@ def _check_driver(address: str) -> None:
         ) from None
     except (ArgumentError, NoSuchModuleError, ValueError) as error:
         raise InputError(f"{KINDS}; {shown(address)} cannot be read ({first_line(error)}); {ANOTHER}") from None
+    port = url.port or PORTS.get(url.get_backend_name())
+    if url.host and port:
+        try:
+            socket.create_connection((url.host, port), timeout=CONNECT_SECONDS).close()
+        except OSError as error:  # drivers wait for minutes
+            raise InputError(
+                f"the MLflow store at {shown(address)} must answer, and does not ({first_line(error)}); start it, or "
+                "set MLFLOW_TRACKING_URI to another one"
+            ) from error
 
 
 def _install(module: str) -> str:

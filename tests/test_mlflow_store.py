@@ -36,6 +36,9 @@ ADDRESSES = {
     "/data/mlruns": "is a folder, which MLflow writes no longer",
     "foo://host/path": "found foo://host/path",
     "s3://bucket/mlruns": "found s3://bucket/mlruns",
+    "http://": "found http://",
+    "http:localhost:5000": "found http:localhost:5000",
+    "https://[::1": "found https://[::1",
     "oracle://host/db": "found oracle://host/db",
     "sqlite://": "sqlite:// is in memory",
     "sqlite:///:memory:": "is in memory",
@@ -55,6 +58,16 @@ def test_an_address_that_names_no_store_of_use(address):
         check_store(address, "mmctr")
     assert ADDRESSES[address] in str(refused.value)
     assert "MLFLOW_TRACKING_URI" in str(refused.value)
+    assert "secret" not in str(refused.value)
+
+
+def test_a_database_server_that_is_not_there(monkeypatch):
+    monkeypatch.setattr("sqlalchemy.dialects.postgresql.psycopg2.PGDialect_psycopg2.import_dbapi", lambda: None)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"postgresql://me:secret@127.0.0.1:{free.getsockname()[1]}/db"
+    with pytest.raises(InputError, match=r"must answer, and does not \(.*refused\); start it") as refused:
+        check_store(address, "mmctr")
     assert "secret" not in str(refused.value)
 
 
