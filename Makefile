@@ -4,12 +4,12 @@ ARGS ?=
 ONLY ?=
 PYTHON ?= python3
 UV_VERSION := 0.13.9
-UI_HOST := 127.0.0.1
+MLFLOW_PORT ?= 5000
+PREFECT_PORT ?= 4200
 
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-STORE := sqlite:///$(CURDIR)/mlruns/mlflow.db
 
 .DEFAULT_GOAL := check
 .PHONY: run test check lint ui bench lock clean
@@ -31,14 +31,9 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Prefect on port 4200, MLflow on port 5000, both on the loopback address only. Ctrl-C stops both.
+# The pages of MLflow and Prefect, on the loopback address only, until Ctrl-C.
 ui: $(READY)
-	@mkdir -p mlruns
-	@trap 'kill 0' EXIT INT TERM; \
-	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_DISABLE_TELEMETRY=true \
-		$(BIN)/mlflow server --host $(UI_HOST) --port 5000 --backend-store-uri $(STORE) & \
-	DO_NOT_TRACK=1 $(BIN)/prefect server start --host $(UI_HOST) --port 4200 & \
-	wait
+	@$(BIN)/mmctr ui --mlflow-port "$(MLFLOW_PORT)" --prefect-port "$(PREFECT_PORT)"
 
 # Parts: `make bench ONLY="train predict"`.
 bench: $(READY)

@@ -106,7 +106,8 @@ def prepare_image(_: Path) -> list[bytes]:
 def image_case(seeds: list[bytes], rng: Random, _: Path) -> str:
     import numpy as np
 
-    from mmctr.clip_images import UnreadableImage, View, preprocess_image
+    from mmctr.clip_images import View, preprocess_image
+    from mmctr.image_limits import UnreadableImage
 
     content = rng.choice((mutate, near_start))(rng, rng.choice(seeds), donors=seeds)
     content = mended(content) if rng.random() < 0.5 else content

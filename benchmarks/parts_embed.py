@@ -1,5 +1,6 @@
 """CLIP beside its peers: titles, images, preprocessing and the whole stage, at ViT-B/32's size with random weights."""
 
+import hashlib
 import io
 import shutil
 from collections.abc import Callable
@@ -162,9 +163,11 @@ def embed(folder: Path) -> list[Row]:
     """JPEG files through decoding, encoding and shards, beside the encoder alone on as many tensors in memory."""
     pictures = folder / "embed"
     pictures.mkdir(exist_ok=True)
-    paths = {f"{number:064d}": pictures / f"{number}.jpg" for number in range(FILES)}
-    for number, path in enumerate(paths.values()):
-        path.write_bytes(_jpeg(640, 360, seed=number))
+    paths = {}
+    for number in range(FILES):
+        content = _jpeg(640, 360, seed=number)
+        path = paths[hashlib.sha256(content).hexdigest()] = pictures / f"{number}.jpg"
+        path.write_bytes(content)
     pixels = torch.from_numpy(np.stack([preprocess_image(path, View(224)) for path in paths.values()]))
 
     def stage() -> None:

@@ -4,34 +4,39 @@ Nothing heavy is imported before a command needs it, so that `--help` answers at
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from flows.environment import import_nothing_from_here
+
 OK, MISTAKE = 0, 2  # exit codes: all well, the user's mistake
-SIGNALLED = 128  # and the signal's number: 130 for Ctrl-C, 143 for SIGTERM
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code. A fault of ours is raised: Python shows its trace and exits with 1."""
     options = parser().parse_args(arguments)
     from flows.interrupts import signal_number, stoppable, stopped
+    from flows.say import say
     from mmctr.errors import as_input_error
 
+    import_nothing_from_here()
     try:
         with stoppable():
+            say(options.doing.format_map(vars(options)))  # at once, as imports alone take seconds
             return int(options.command(options))
     except KeyboardInterrupt as stop:
-        number = signal_number(stop)
-        print(stopped(number), file=sys.stderr)
-        return SIGNALLED + number
+        message, code = stopped(signal_number(stop))
+        say(f"mmctr: {message}")
+        return code
     except Exception as error:
         mistake = as_input_error(error)
         if mistake is None:
             raise
-        print(f"mmctr: {mistake}", file=sys.stderr)
+        say(f"mmctr: {mistake}")
         return MISTAKE
 
 
@@ -50,7 +55,7 @@ def parser() -> argparse.ArgumentParser:
     demo.add_argument("--users", type=int, default=12000, help="users with four train rows each (default %(default)s)")
     demo.add_argument("--seed", type=int, default=0, help="seed of the world (default %(default)s)")
     demo.add_argument("--if-missing", action="store_true", help="do nothing when OUT is a whole demo data set already")
-    demo.set_defaults(command=run_demo)
+    demo.set_defaults(command=run_demo, doing="demo data set in {out}")
 
     check = commands.add_parser(
         "check",
@@ -61,7 +66,7 @@ def parser() -> argparse.ArgumentParser:
     _add_base_path(check)
     _add_settings(check)
     check.add_argument("--json", action="store_true", help="print the report as JSON, for a program to read")
-    check.set_defaults(command=run_check)
+    check.set_defaults(command=run_check, doing="looking through the inputs in {base_path}")
 
     run = commands.add_parser(
         "run", help="run the pipeline", description="Run the pipeline; what has not changed is taken from the cache."
@@ -69,7 +74,7 @@ def parser() -> argparse.ArgumentParser:
     _add_base_path(run)
     _add_settings(run)
     _add_device(run)
-    run.set_defaults(command=run_pipeline)
+    run.set_defaults(command=run_pipeline, doing="running the pipeline on {base_path}")
 
     predict = commands.add_parser(
         "predict",
@@ -86,7 +91,7 @@ def parser() -> argparse.ArgumentParser:
         "(default %(default)s)",
     )
     _add_device(predict)
-    predict.set_defaults(command=run_predict)
+    predict.set_defaults(command=run_predict, doing="predicting the test split of {base_path} with {model}")
 
     promote = commands.add_parser(
         "promote",
@@ -120,7 +125,7 @@ def parser() -> argparse.ArgumentParser:
         "--drop-unfinished", action="store_true", help="do not keep the work of runs that have not finished"
     )
     gc.add_argument("--json", action="store_true", help="print the report as JSON, for a program to read")
-    gc.set_defaults(command=run_gc)
+    gc.set_defaults(command=run_gc, doing="looking what {base_path}/.mmctr holds")
 
     submission = commands.add_parser(
         "check-submission",
@@ -131,8 +136,26 @@ def parser() -> argparse.ArgumentParser:
     submission.add_argument(
         "--base-path", type=Path, required=True, metavar="BASE_PATH", help="folder with MicroLens_1M_x1/test.parquet"
     )
-    submission.set_defaults(command=run_check_submission)
+    submission.set_defaults(command=run_check_submission, doing="checking {zip}")
+
+    ui = commands.add_parser(
+        "ui",
+        help="serve the pages of MLflow and Prefect",
+        description="Serve the pages of MLflow and Prefect on the loopback address until Ctrl-C.",
+    )
+    ui.add_argument("--mlflow-port", type=_port, default=os.environ.get("MLFLOW_PORT") or "5000", metavar="N")
+    ui.add_argument("--prefect-port", type=_port, default=os.environ.get("PREFECT_PORT") or "4200", metavar="N")
+    ui.set_defaults(
+        command=run_ui, doing="starting MLflow's pages on port {mlflow_port} and Prefect's on port {prefect_port}"
+    )
     return top
+
+
+def _port(text: str) -> int:
+    """A port's number; argparse says what it was given instead."""
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 65535):
+        raise argparse.ArgumentTypeError(f"a port is a whole number from 1 to 65535, found {text[:20]!r}")
+    return int(text)
 
 
 def _add_base_path(command: argparse.ArgumentParser) -> None:
@@ -178,6 +201,7 @@ def run_demo(options: argparse.Namespace) -> int:
 def run_check(options: argparse.Namespace) -> int:
     """`mmctr check`."""
     from flows.check_report import as_json, as_text
+    from flows.outputs import check_places
     from mmctr.dataset_report import report_dataset
     from tasks.config import archive_password
     from tasks.config_file import load_config
@@ -186,6 +210,7 @@ def run_check(options: argparse.Namespace) -> int:
     report = report_dataset(
         config.base_path, min_items=config.reduce.n_components, password=archive_password(config.extract)
     )
+    check_places(config.base_path, writes=False)
     print(as_json(report) if options.json else f"{as_text(report)}\n\nthe inputs can be used")
     return OK
 
@@ -212,10 +237,15 @@ def run_predict(options: argparse.Namespace) -> int:
     from tasks.config_file import load_config
 
     config = load_config(options.base_path, config_file=options.config, overrides=options.set, device=options.device)
+    from flows.outputs import check_places
     from mmctr.schema import CLICKS, check_split
+    from tasks.store_address import tracking_uri
+    from tasks.store_check import check_store
 
     if not (config.base_path / CLICKS / "test.parquet").is_file():
         check_split(config.base_path, "test")  # says so at once, where starting Prefect takes ten seconds and more
+    check_places(config.base_path)
+    check_store(tracking_uri(), config.experiment)
 
     def load() -> Callable[[], Any]:
         from flows.submission import predict_with
@@ -247,18 +277,21 @@ def _run_flow(load: Callable[[], Callable[[], Any]]) -> int:
 
     `load` imports the flow, while Prefect's server starts.
     """
-    from flows.interrupts import start_prefect
+    from flows.interrupts import stop_because
+    from flows.prefect_server import connect
+    from flows.say import say
 
-    server_answers = start_prefect()
+    server_answers = connect(on_loss=stop_because)
     run = load()
     from flows.console import refusals_said_once
-    from tasks.refusal import REFUSED
+    from tasks.refusal import refusal
 
     server_answers()
     with refusals_said_once():
         state = run()
-    if state.name == REFUSED:
-        print(f"mmctr: {state.message}", file=sys.stderr)
+    message = refusal(state)
+    if message is not None:
+        say(f"mmctr: {message}")
         return MISTAKE
     print(state.result().text())
     return OK
@@ -267,10 +300,13 @@ def _run_flow(load: Callable[[], Callable[[], Any]]) -> int:
 def run_gc(options: argparse.Namespace) -> int:
     """`mmctr gc`."""
     from flows.gc_report import as_json, as_text
-    from flows.place import tracking_uri
-    from tasks.config import home_expanded
+    from tasks.config import PipelineConfig, home_expanded
     from tasks.housekeeping import known_runs, plan_collection, remove
     from tasks.references import Workspace
+    from tasks.store_address import tracking_uri
+    from tasks.store_check import check_store
+
+    check_store(tracking_uri(), PipelineConfig.model_fields["experiment"].default, writes=False)
     from tasks.registry import runs_with_alias
 
     workspace = Workspace(home_expanded(options.base_path))
@@ -307,6 +343,14 @@ def run_check_submission(options: argparse.Namespace) -> int:
         ) from error
     rows = check_submission(options.zip, test_ids=ids)
     print(f"{options.zip} is a valid submission of {rows:,} rows")
+    return OK
+
+
+def run_ui(options: argparse.Namespace) -> int:
+    """`mmctr ui`."""
+    from flows.ui import serve_pages
+
+    serve_pages(mlflow_port=options.mlflow_port, prefect_port=options.prefect_port)
     return OK
 
 

@@ -6,9 +6,11 @@ from typing import Any
 from prefect import Flow
 from prefect.client.schemas.objects import FlowRun, State
 
-from flows.place import tracking_uri
+from flows.settings import settings_of
 from mmctr.errors import first_line
-from tasks.config import PipelineConfig
+from tasks.store_address import tracking_uri
+from tasks.store_calls import hurried
+from tasks.store_check import check_store
 from tasks.tracking import Tracker
 
 logger = logging.getLogger(__name__)
@@ -19,10 +21,12 @@ def end_mlflow_runs(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) 
 
     A worker calls this for a process that died, on its own machine.
     """
-    experiment = (flow_run.parameters.get("config") or {}).get("experiment")
     status = "FAILED" if state.is_failed() else "KILLED"
     try:
-        tracker = Tracker(tracking_uri(), experiment or PipelineConfig.model_fields["experiment"].default)
-        tracker.end_runs_of(str(flow_run.id), status=status, note=f"Prefect: {state.name}: {state.message}")
+        uri, experiment = tracking_uri(), settings_of(flow_run).experiment
+        check_store(uri, experiment)  # a flow that ended as its store is dead must not wait for it minutes more
+        with hurried():
+            tracker = Tracker(uri, experiment)
+            tracker.end_runs_of(str(flow_run.id), status=status, note=f"Prefect: {state.name}: {state.message}")
     except Exception as problem:  # the flow run has ended, and its own message must be the one that is read
         logger.warning("MLflow runs of flow run %s could not be marked as ended: %s", flow_run.id, first_line(problem))

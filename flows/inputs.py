@@ -5,13 +5,16 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from flows.outputs import check_places
 from mmctr.device import resolve_device
 from mmctr.errors import InputError, shown_value
 from mmctr.files import is_file, write_bytes
 from mmctr.schema import check_inputs, find_inputs
 from tasks.code import code_digest
-from tasks.config import PipelineConfig, home_expanded
+from tasks.config import PipelineConfig, home_expanded, named_as_settings
 from tasks.references import FileRef, Workspace
+from tasks.store_address import tracking_uri
+from tasks.store_check import check_store
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Inputs:
 
 
 def look_before(config: PipelineConfig) -> None:
-    """Refuse at once what is cheap to see: absent files, an absent device, a CLIP model that is none.
+    """Refuse at once what is cheap to see: absent files, an absent device, no CLIP model, taken names, no store.
 
     Raises:
         InputError: with everything that is wrong where files are absent.
@@ -46,6 +49,8 @@ def look_before(config: PipelineConfig) -> None:
         _check_model_name(model)
     if config.device not in ("auto", "cpu"):
         resolve_device(config.device)
+    check_places(config.base_path)
+    check_store(tracking_uri(), config.experiment)
 
 
 def open_inputs(config: PipelineConfig, workspace: Workspace) -> Inputs:
@@ -100,7 +105,8 @@ def _check_width(config: PipelineConfig) -> None:
     from mmctr.clip_model import clip_width
 
     model, needed = str(home_expanded(Path(config.embed.model))), config.reduce.n_components
-    width = clip_width(model)
+    with named_as_settings("embed"):
+        width = clip_width(model, allow_torchscript=config.embed.allow_torchscript)
     if width is not None and width < needed:
         raise InputError(
             f"PCA to {needed} components needs embeddings at least that wide, {model} gives {width}; "

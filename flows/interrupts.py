@@ -1,50 +1,73 @@
-"""Ctrl-C and SIGTERM: a command that is stopped ends in order and takes the processes it started with it."""
+"""Ctrl-C, SIGTERM and SIGHUP: a command that is stopped ends in order and takes the processes it started with it."""
 
 import os
 import signal
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import FrameType
 
+from flows.say import say
+
 GRACE_SECONDS = 15  # for an end in order; without its server, which a signal to the group ends too, Prefect tries on
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+NEXT = "the same command goes on where this one stopped"
+
+_reasons: list[str] = []  # why the command stops itself
 
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM; it stops a command as Ctrl-C does."""
 
 
+class HungUp(KeyboardInterrupt):
+    """SIGHUP: the terminal or the ssh session is gone."""
+
+
 def signal_number(stop: KeyboardInterrupt) -> signal.Signals:
     """The signal that was answered with `stop`."""
-    return signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT
+    return {Terminated: signal.SIGTERM, HungUp: signal.SIGHUP}.get(type(stop), signal.SIGINT)
 
 
-def stopped(number: signal.Signals) -> str:
-    """What a user is told of a command that was stopped."""
-    return f"mmctr: stopped by {number.name}; the same command goes on where this one stopped"
+def stop_because(reason: str) -> None:
+    """Stop the command, from any thread, as SIGTERM does; `reason` is what the user is told."""
+    _reasons.append(reason)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def stopped(number: signal.Signals) -> tuple[str, int]:
+    """What a user is told of a command that was stopped, and its exit code."""
+    if _reasons:
+        return f"{_reasons[0]}; what was done is kept, and {NEXT}", 2
+    return f"stopped by {number.name}; {NEXT}", 128 + number
 
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """Let SIGTERM raise `Terminated`, and end the process `GRACE_SECONDS` after it or Ctrl-C, if it has not ended.
+    """Let SIGTERM and SIGHUP stop the command, and end it `GRACE_SECONDS` after them or Ctrl-C, if it has not ended.
 
-    Prefect puts its own handler in the place of this one while a flow runs, tells its server, and hands the signal on.
+    Prefect puts its own handler of SIGTERM in the place of this one while a flow runs, tells its server, and hands the
+    signal on. A signal that is ignored from the start, as nohup does with SIGHUP, stays ignored.
     """
 
     def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 the interpreter gives both
-        raise Terminated
+        raise {signal.SIGTERM: Terminated, signal.SIGHUP: HungUp}[signal.Signals(number)]
 
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     watched = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    before = signal.signal(signal.SIGTERM, stop)
+    found = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {number: handler for number, handler in found.items() if handler != signal.SIG_IGN}
+    for number in before:
+        signal.signal(number, stop)
     threading.Thread(target=_end_in_time, args=(reader,), name="end-in-time", daemon=True).start()
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
         signal.set_wakeup_fd(watched)
         os.close(writer)
 
@@ -53,43 +76,23 @@ def _end_in_time(reader: int) -> None:
     """Wait for a signal's number in the pipe, and then for the time to be over."""
     with open(reader, "rb", buffering=0) as numbers:
         while number := numbers.read(1):
-            if number[0] in (signal.SIGINT, signal.SIGTERM):
+            if number[0] in STOPPING:
                 time.sleep(GRACE_SECONDS)
-                print(stopped(signal.Signals(number[0])), file=sys.stderr, flush=True)
-                os._exit(128 + number[0])
+                end_children()
+                message, code = stopped(signal.Signals(number[0]))
+                say(f"mmctr: {message}")
+                os._exit(code)
 
 
-def start_prefect() -> Callable[[], None]:
-    """Start Prefect's temporary server, where no other is configured, out of reach of the terminal's Ctrl-C.
-
-    Ctrl-C goes to all processes of the terminal, and with its server gone the run could tell nobody that it stops: it
-    would try for minutes. A child inherits the signals that the thread which starts it blocks.
-
-    Returns:
-        A function that waits until the server answers, and raises what kept it from starting. Other modules can be
-        imported until then: the server takes five seconds in a process of its own.
-    """
-    from prefect.client.orchestration import get_client
-    from prefect.settings import PREFECT_API_URL
-
-    if not PREFECT_API_URL.value():
-        import prefect.server.api.server  # noqa: F401  here, as two threads that import Prefect at once may deadlock
-
-    errors: list[Exception] = []
-
-    def start() -> None:
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
-            get_client(sync_client=True)
-        except Exception as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=start, name="start-prefect", daemon=True)  # daemon: Ctrl-C need not wait for it
-    thread.start()
-
-    def wait() -> None:
-        thread.join()
-        if errors:
-            raise errors[0]
-
-    return wait
+def end_children() -> None:
+    """Kill every process that this one has started, and theirs, also those that are stopped."""
+    parents = {}
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError, ValueError, IndexError):
+            parents[int(entry.parent.name)] = int(entry.read_text().rpartition(")")[2].split()[1])
+    ended: set[int] = set()
+    while found := {pid for pid, parent in parents.items() if parent in ended | {os.getpid()}} - ended:
+        ended |= found
+    for pid in ended:
+        with suppress(OSError):
+            os.kill(pid, signal.SIGKILL)

@@ -16,12 +16,14 @@ from flows.hooks import end_mlflow_runs
 from flows.inputs import Inputs, open_inputs
 from flows.place import place_of, registry_of
 from flows.publish import publish_run
+from flows.settings import whole_settings
 from flows.summary import Summary
 from tasks.ancestor import Ancestor, find_ancestor
 from tasks.build_weights import build_weights
 from tasks.config import PipelineConfig
 from tasks.embed import embed, vectors_in_force
 from tasks.extract import extract
+from tasks.lost_artifacts import log_lost_artifacts
 from tasks.predict import predict
 from tasks.promote import promote
 from tasks.reduce import reduce
@@ -49,9 +51,10 @@ def pipeline(config: PipelineConfig, reason: str = "by hand") -> Any:
     """Make the embeddings, the model and the submission of the data in `config.base_path`.
 
     Args:
-        config: the data folder and all settings.
+        config: the data folder, and settings that go over those of its mmctr.toml.
         reason: why the run was started; it is kept with the training in MLflow.
     """
+    config = whole_settings(config)
     workspace = Workspace(config.base_path)
     with workspace.locked():
         return run_stages(config, workspace, reason=reason)
@@ -82,6 +85,7 @@ def run_stages(config: PipelineConfig, workspace: Workspace, *, reason: str = "b
     embedded = run(embed, config=config.embed, clip_model=inputs.clip_model, items=inputs.items, images=images.images)
     reduced = run(reduce, config=config.reduce, embeddings=embedded.embeddings, pca=ancestor.pca)
     weights = run(build_weights, config=config.build_weights, item_embeddings=reduced.item_embeddings)
+    story = lineage(config, inputs, images, embedded, reduced, ancestor=ancestor, reason=reason)
     trained = run(
         train,
         config=config.train,
@@ -89,8 +93,9 @@ def run_stages(config: PipelineConfig, workspace: Workspace, *, reason: str = "b
         valid=inputs.valid,
         table=weights.table,
         earlier=ancestor.checkpoint,
-        lineage=lineage(config, inputs, images, embedded, reduced, ancestor=ancestor, reason=reason),
+        lineage=story,
     )
+    log_lost_artifacts(tracker, trained, lineage=story, workspace=workspace)
     predicted = run(predict, config=config.predict, test=inputs.test, checkpoint=trained.checkpoint)
 
     tracker.attach_submission(

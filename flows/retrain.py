@@ -1,27 +1,28 @@
-"""Retraining when the data has changed: a look at BASE_PATH, and an event when a training is due.
+"""Retraining when the data has changed: a look at BASE_PATH, and a run of `pipeline/train` when a training is due.
 
-The look is cheap: a file whose size, inode and times are as before is not read. The event `dataset.changed` starts the
-deployment `pipeline/train` through the trigger in prefect.yaml, so whoever else wants to know can listen as well.
+The look is cheap: a file whose size, inode and times are as before is not read. It needs no lock, so it also looks
+while a training works in the folder. What was started is known by Prefect's server (`flows.starts`).
 """
 
 import hashlib
 import json
 import time
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
+from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
-from prefect.events import emit_event
 from prefect.states import Completed
 from pydantic import Field
 
 from flows.inputs import look_before, name_inputs
 from flows.place import registry_of
+from flows.settings import whole_settings
+from flows.starts import address, attempts_at, start, why_not_again
 from mmctr.errors import InputError
-from mmctr.files import write_bytes
 from mmctr.schema import find_inputs
 from tasks.config import PipelineConfig
 from tasks.references import Workspace
@@ -29,8 +30,8 @@ from tasks.refusal import refusing
 from tasks.registry import CHAMPION
 from tasks.run_manifest import read_manifests
 
-EVENT = "dataset.changed"
-ANNOUNCEMENTS_KEPT = 100
+Stamps = dict[str, tuple[int, int, int]]  # by role of the file: size in bytes, modification and change time in ns
+NS = 1_000_000_000
 
 
 @flow(
@@ -43,60 +44,55 @@ ANNOUNCEMENTS_KEPT = 100
 def retrain(
     config: PipelineConfig,
     settle_seconds: Annotated[float, Field(ge=0, le=86_400)] = 60.0,
-    again_after_hours: Annotated[float, Field(gt=0)] = 24.0,
+    again_after_hours: Annotated[float, Field(gt=0, le=87_600)] = 24.0,
+    training: Annotated[str, Field(pattern=r"^[^/]+/[^/]+$")] = "pipeline/train",
 ) -> Any:
-    """Announce a change of the data in `config.base_path`, once for each change.
+    """Start a training of the data in `config.base_path` when it has changed, once for each change.
 
     Args:
-        config: the data folder and all settings, which are handed to the training.
+        config: the data folder, and settings that go over those of its mmctr.toml; the training gets the same.
         settle_seconds: a file that is younger may still be written; the change is looked at again in the next run.
-        again_after_hours: a change is announced again where no training of it has ended well in this time.
+        again_after_hours: longest wait before a training that ended with a fault or a crash is started again.
+        training: the deployment that trains.
     """
-    workspace = Workspace(config.base_path)
-    look_before(config)
-    paths, _ = find_inputs(config.base_path)
+    whole = whole_settings(config)
+    workspace = Workspace(whole.base_path)
+    look_before(whole)
+    paths, _ = find_inputs(whole.base_path)
     before = _stamps(paths)
-    youngest = min(before, key=lambda role: _age_seconds(before[role]))
-    if _age_seconds(before[youngest]) < settle_seconds:
-        return _ended("Unsettled", f"{youngest} changed {_age_seconds(before[youngest]):.0f} s ago; looked at later")
-    digests = name_inputs(config, workspace).digests()
+    odd = _in_the_future(before)
+    unsettled = _wait_or_say(paths, before, seconds=settle_seconds)
+    if unsettled is not None:
+        return _ended("Unsettled", unsettled, odd)
+    digests = name_inputs(whole, workspace).digests()
     if _stamps(paths) != before:
-        return _ended("Unsettled", "the data changed while it was read; looked at later")
+        return _ended("Unsettled", "the data changed while it was read; looked at later", odd)
 
-    known = _champions_digests(config)
+    known = _champions_digests(whole)
     changed = sorted(role for role, digest in digests.items() if known.get(role) != digest)
     if not changed:
-        return _ended("Unchanged", "the champion was trained on this data")
+        return _ended("Unchanged", "the champion was trained on this data", odd)
     if any(manifest.inputs == digests for manifest in read_manifests(workspace)):
-        return _ended("Unchanged", f"a finished run has dealt with the change of {', '.join(changed)}")
-    digest = hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()
-    announced = _announcements(workspace)
-    said = announced.get(digest)
-    if said is not None and datetime.now(UTC) - said < timedelta(hours=again_after_hours):
-        return _ended("Underway", f"the change of {', '.join(changed)} was announced at {said:%Y-%m-%d %H:%M} UTC")
+        return _ended("Unchanged", f"a finished run has dealt with the change of {', '.join(changed)}", odd)
 
+    subject = _subject(whole, digests, training=training)
+    earlier = attempts_at(subject)
     reason = f"{', '.join(changed)} changed" if known else "there is no champion yet"
-    emit_event(
-        EVENT,
-        resource={"prefect.resource.id": dataset_id(config.base_path), "prefect.resource.name": str(config.base_path)},
-        payload={"digest": digest, "changed": changed, "reason": reason, "config": config.model_dump(mode="json")},
-    )
-    _remember(workspace, {**announced, digest: datetime.now(UTC)})
-    return _ended("Announced", f"{reason}: {EVENT} emitted")
+    waiting = why_not_again(earlier, again_after=timedelta(hours=again_after_hours))
+    if waiting is not None:
+        return _ended("Waiting", f"{reason}; {waiting}", odd)
+    parameters = {"config": config.model_dump(mode="json", exclude_unset=True), "reason": reason}
+    run = start(training, subject=subject, parameters=parameters, earlier=earlier)
+    return _ended("Started", f"{reason}; {address(run)} of {training} trains on it", odd)
 
 
-def dataset_id(base_path: Path) -> str:
-    """The data folder as Prefect's events name it."""
-    return f"mmctr.dataset.{hashlib.sha256(str(base_path).encode()).hexdigest()[:16]}"
+def _ended(what: str, message: str, odd: Sequence[str]) -> State[Any]:
+    """The flow run's final state, Prefect's own `Completed`, with a message that says what was found."""
+    note = f"; the time of {', '.join(odd)} lies in the future, and does not count" if odd else ""
+    return Completed(message=f"{what}: {message}{note}")
 
 
-def _ended(name: str, message: str) -> State[Any]:
-    """The flow run's final state, which Prefect shows and logs with its message."""
-    return Completed(name=name, message=message)
-
-
-def _stamps(paths: dict[str, Path]) -> dict[str, tuple[int, int, int]]:
-    """Size and both times of each file, in bytes and nanoseconds."""
+def _stamps(paths: dict[str, Path]) -> Stamps:
     try:
         return {
             role: (s.st_size, s.st_mtime_ns, s.st_ctime_ns) for role, s in ((r, p.stat()) for r, p in paths.items())
@@ -105,8 +101,29 @@ def _stamps(paths: dict[str, Path]) -> dict[str, tuple[int, int, int]]:
         raise InputError(f"inputs must stay while they are looked at; {error.filename} is gone; run again") from None
 
 
-def _age_seconds(stamp: tuple[int, int, int]) -> float:
-    return (time.time_ns() - max(stamp[1:])) / 1e9
+def _in_the_future(stamps: Stamps) -> list[str]:
+    """Roles of the files with a time that has not come yet, on which no age can be measured."""
+    now = time.time_ns()
+    return sorted(role for role, (_, *times) in stamps.items() if max(times) > now)
+
+
+def _wait_or_say(paths: dict[str, Path], before: Stamps, *, seconds: float) -> str | None:
+    """Why a file may still be written; None where all have been as they are for `seconds`.
+
+    A file's age is that of the later of its times, of those that have come. Where neither has come, as after the clock
+    was set back, the files are watched for so long instead.
+    """
+    now = time.time_ns()
+    ages = {role: [(now - at) / NS for at in times if at <= now] for role, (_, *times) in before.items()}
+    young = {role: min(known) for role, known in ages.items() if known and min(known) < seconds}
+    if young:
+        role = min(young, key=lambda role: young[role])
+        return f"{role} changed {young[role]:.0f} s ago; looked at later"
+    if not all(ages.values()):
+        time.sleep(seconds)
+        if _stamps(paths) != before:
+            return "the data changed while it was watched; looked at later"
+    return None
 
 
 def _champions_digests(config: PipelineConfig) -> dict[str, str]:
@@ -116,16 +133,7 @@ def _champions_digests(config: PipelineConfig) -> dict[str, str]:
     return {name.removeprefix("digest."): value for name, value in tags.items() if name.startswith("digest.")}
 
 
-def _announcements(workspace: Workspace) -> dict[str, datetime]:
-    """When each change was announced, by its digest; nothing where the file is absent or garbage."""
-    try:
-        known = json.loads((workspace.root / "announced.json").read_bytes())
-        return {str(digest): datetime.fromisoformat(at) for digest, at in known.items()}
-    except (OSError, ValueError, AttributeError, TypeError):
-        return {}
-
-
-def _remember(workspace: Workspace, announced: dict[str, datetime]) -> None:
-    latest = sorted(announced.items(), key=lambda item: item[1])[-ANNOUNCEMENTS_KEPT:]
-    content = {digest: at.isoformat() for digest, at in latest}
-    write_bytes(workspace.root / "announced.json", json.dumps(content, indent=1).encode())
+def _subject(config: PipelineConfig, digests: dict[str, str], *, training: str) -> str:
+    """What a training is started for, as a tag: this data with these settings in this folder."""
+    content = [training, config.model_dump(mode="json"), digests]
+    return f"mmctr-data-{hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]}"

@@ -7,8 +7,10 @@ from typing import Any
 
 from prefect import flow
 
+from flows.outputs import check_places
 from flows.place import place_of, registry_of
 from flows.publish import Model, model_of_run, publish_model
+from flows.settings import whole_settings
 from mmctr.errors import InputError, shown_value
 from mmctr.files import is_file
 from mmctr.schema import check_split
@@ -19,6 +21,8 @@ from tasks.references import Workspace
 from tasks.refusal import refusing
 from tasks.registry import Registry
 from tasks.stage import StageRunner
+from tasks.store_address import tracking_uri
+from tasks.store_check import check_store
 
 RUN_ID = re.compile(r"[0-9a-f]{32}")
 
@@ -44,10 +48,14 @@ def predict_with(config: PipelineConfig, model: str = "champion") -> Any:
     """Predict the test split of `config.base_path` with a trained model and make the submission.
 
     Args:
-        config: the data folder and all settings; of the data only MicroLens_1M_x1/test.parquet is read.
+        config: the data folder, of which only MicroLens_1M_x1/test.parquet is read, and settings that go over those
+            of its mmctr.toml.
         model: a version of the registered model, an alias such as champion, an MLflow run's id, or a checkpoint's path.
     """
+    config = whole_settings(config)
     workspace = Workspace(config.base_path)
+    check_store(tracking_uri(), config.experiment)
+    check_places(config.base_path)
     with workspace.locked():
         test = workspace.file_ref(check_split(config.base_path, "test"))
         found = find_model(model, registry_of(config), workspace)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tasks.promote import Decision
 from tasks.stage import StageReport
-from tasks.tracking import UI_ADDRESS
+from tasks.tracking import ui_address
 
 
 @dataclass(frozen=True)
@@ -77,5 +77,5 @@ class Summary:
         }
 
     def _where_mlflow_is(self) -> str:
-        local = self.mlflow_address.startswith(UI_ADDRESS)
+        local = self.mlflow_address.startswith(ui_address())
         return f"  {'after `make ui`: ' if local else ''}{self.mlflow_address}"

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from mmctr.dice import Dice
 
@@ -89,7 +90,7 @@ def pool(weights: Tensor, keys: Tensor, row: Tensor, *, rows: int) -> Tensor:
 class _FirstLayer(torch.autograd.Function):
     """`of_query[row] + weight [k, q * k]` piece by piece, so that what is computed on the way stays in the cache.
 
-    Products are in the precision of `of_query`, which autocast chose; sums of their gradients are float32.
+    Products are in the precision of `of_query`, which autocast chose; sums of their gradients are at least float32.
     """
 
     @staticmethod
@@ -102,24 +103,42 @@ class _FirstLayer(torch.autograd.Function):
             _, inputs = _inputs(query, keys[piece], row[piece], weight.dtype)
             torch.addmm(of_query.index_select(0, row[piece]), inputs, weight.T, out=hidden[piece])
         ctx.save_for_backward(query, keys, row, weight)
-        return hidden, keys.view_as(keys)
+        ctx.set_materialize_grads(False)
+        passed = keys.view_as(keys)
+        if not ctx.needs_input_grad[1]:
+            ctx.mark_non_differentiable(passed)
+        return hidden, passed
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor, of_keys: Tensor) -> tuple[Tensor | None, ...]:
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor | None, of_keys: Tensor | None) -> tuple[Tensor | None, ...]:
+        if grad is None:
+            return None, of_keys, None, None, None
         query, keys, row, weight = ctx.saved_tensors
-        of_items = ctx.needs_input_grad[1]
-        of_query, of_weight = query.new_zeros(len(query), len(weight)), torch.zeros_like(weight, dtype=torch.float32)
-        through_product = torch.zeros_like(query)
+        for_query, for_keys, _, for_part, for_weight = ctx.needs_input_grad
+        sums = torch.promote_types(weight.dtype, torch.float32)
+        of_query = weight.new_zeros(len(query), len(weight), dtype=sums) if for_part else None
+        of_weight = torch.zeros_like(weight, dtype=sums) if for_weight else None
+        through_product = torch.zeros_like(query) if for_query else None
+        of_items = torch.empty_like(keys) if for_keys else None  # a tensor of its own: others may hold `of_keys`
         for piece in _pieces(keys):
             q, inputs = _inputs(query, keys[piece], row[piece], weight.dtype)
-            of_query.index_add_(0, row[piece], grad[piece].float())
-            of_weight += grad[piece].T @ inputs
-            if of_items:
+            if of_query is not None:
+                of_query.index_add_(0, row[piece], grad[piece].to(sums))
+            if of_weight is not None:
+                of_weight += grad[piece].T @ inputs
+            if for_query or for_keys:
                 of_k, of_qk = torch.mm(grad[piece], weight, out=inputs).chunk(2, dim=1)  # (n, D) each
-                of_keys[piece].add_(of_k).addcmul_(of_qk, q)  # in place: `pool` makes it for nobody else
+            if of_items is not None:
+                if of_keys is None:
+                    of_items[piece] = of_k
+                else:
+                    torch.add(of_keys[piece], of_k, out=of_items[piece])
+                of_items[piece].addcmul_(of_qk, q)
+            if through_product is not None:
                 through_product.index_add_(0, row[piece], of_qk * keys[piece])
-        items = (through_product, of_keys, None) if of_items else (None, None, None)
-        return *items, of_query.to(weight.dtype), of_weight
+        part = None if of_query is None else of_query.to(weight.dtype)
+        return through_product, of_items, None, part, of_weight
 
 
 class _Pool(torch.autograd.Function):
@@ -134,14 +153,17 @@ class _Pool(torch.autograd.Function):
         return interest
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         weights, keys, row = ctx.saved_tensors
-        of_weights = torch.empty_like(weights)
-        of_keys = torch.empty_like(keys)
+        of_weights = torch.empty_like(weights) if ctx.needs_input_grad[0] else None
+        of_keys = torch.empty_like(keys) if ctx.needs_input_grad[1] else None
         for piece in _pieces(keys):
             of_row = grad.index_select(0, row[piece])  # (n, D)
-            torch.mul(of_row, weights[piece], out=of_keys[piece])
-            torch.sum(of_row.mul_(keys[piece]), dim=1, keepdim=True, out=of_weights[piece])
+            if of_keys is not None:
+                torch.mul(of_row, weights[piece], out=of_keys[piece])
+            if of_weights is not None:
+                torch.sum(of_row.mul_(keys[piece]), dim=1, keepdim=True, out=of_weights[piece])
         return of_weights, of_keys, None, None
 
 

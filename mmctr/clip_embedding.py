@@ -20,7 +20,7 @@ import polars as pl
 from mmctr.clip_images import MAX_PIXELS
 from mmctr.content_vectors import LoadEncoder, embed_images, embed_titles
 from mmctr.errors import InputError
-from mmctr.files import file_sha256
+from mmctr.files import file_sha256, is_file
 from mmctr.vector_shards import Lookup, VectorShards, stored_dim
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ def embed_items(
     max_pixels: int = MAX_PIXELS,
     jpeg_draft: bool = False,
     image_precision: str = "float32",
+    allow_torchscript: bool = False,
     max_failure_share: float = 0.2,
     progress: bool | None = None,
     on_progress: Callable[[int, int], None] | None = None,
@@ -77,8 +78,9 @@ def embed_items(
     str in `images_folder`, sha256 str of the file; images of other items are counted and not read. Returns item_id i64
     and embedding array[f32, E], sorted by item_id, and the report. The rows do not depend on the order of the inputs.
     `progress` None shows bars on a terminal only; `on_progress` is given how many titles and images are done and how
-    many there are to do. Raises InputError where the model or an image file cannot be
-    opened, or where more than `max_failure_share` of the items' images are unreadable; what was computed is kept.
+    many there are to do. A checkpoint that is TorchScript and none of OpenAI's needs `allow_torchscript`. Raises
+    InputError where the model or an image file cannot be opened or changes meanwhile, or where more than
+    `max_failure_share` of the items' images are unreadable; what was computed is kept.
     """
     table = _join_images(items, images)
     contents = _contents(table, images_folder)
@@ -87,11 +89,14 @@ def embed_items(
     def encoder() -> "ClipEncoder":
         from mmctr.clip_model import load_clip  # torch and clip take six seconds to import
 
-        return load_clip(model, device=device, image_precision=image_precision)
+        return load_clip(
+            model, device=device, image_precision=image_precision, allow_torchscript=allow_torchscript, sha256=weights
+        )
 
+    weights = file_sha256(Path(model)) if is_file(Path(model)) else None
     hide = None if progress is None else not progress
     view = f"{max_pixels}-{'draft' if jpeg_draft else 'exact'}-{image_precision}"
-    texts, pictures = _open_stores(shards, _vector_space(model, device), encoder, view=view)
+    texts, pictures = _open_stores(shards, _vector_space(weights or model, device), encoder, view=view)
     to_do = len(texts.missing(contents.titles)) + len(pictures.missing(contents.image_paths))
     steps: list[int] = []
 
@@ -179,10 +184,12 @@ def _contents(table: pl.DataFrame, images_folder: Path) -> _Contents:
 
 
 def _vector_space(model: str, device: str) -> str:
-    """A name for all that decides a content's vector: vectors of two spaces are never mixed in one store."""
-    weights = file_sha256(Path(model)) if Path(model).is_file() else model
+    """A name for all that decides a content's vector: vectors of two spaces are never mixed in one store.
+
+    `model` is an official name, or the SHA-256 of a checkpoint.
+    """
     precision = "fp32" if device.split(":")[0] == "cpu" else "fp16"
-    return hashlib.sha256(f"{weights} {precision}".encode()).hexdigest()[:16]
+    return hashlib.sha256(f"{model} {precision}".encode()).hexdigest()[:16]
 
 
 def _report(
@@ -227,5 +234,5 @@ def _check_failures(report: EmbedReport, max_failure_share: float) -> None:
         raise InputError(
             f"At most {max_failure_share:.0%} of the images may be unreadable, but {report.unreadable_image_count} of "
             f"{images} are; the first is {name} of item {item_id}: {reason}.\n"
-            "Extract the images again, or raise embed.max_failure_share. What was computed is kept."
+            "Extract the images again, or raise max_failure_share. What was computed is kept."
         )

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from mmctr.image_limits import UnreadableImage, bounded, check_tiff_strips
 from mmctr.image_shrinking import shrink
 
 # No format whose reader starts another program (EPS does) or that only a camera or a game writes.
@@ -24,6 +25,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 MAX_PIXELS = 100_000_000
 MUCH = 3  # where an image shrinks so many times, `shrink` is quicker than Pillow
 TALL = 2  # Pillow begins with the rows of taller images, `shrink` always with the columns
+DECODER_BYTES = 8  # a pixel, about the most that a decoder needs beside the image itself
 DRAFT_MARGIN = 2  # a draft is at least this many times as large as the size it is resized to
 
 
@@ -40,20 +42,13 @@ class View:
     jpeg_draft: bool = False
 
 
-class UnreadableImage(Exception):  # noqa: N818 - it tells of the image, not of a fault
-    """The bytes are no image that can be used. `reason` is short and the same whenever the bytes are the same."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
 def preprocess_image(source: Path | bytes, view: View) -> np.ndarray:
     """Decode one image and cut CLIP's view out of it.
 
     Returns uint8 (3, R, R), equal to CLIP's own preprocessing but for roundings: a few pixels differ by one level, one
     in some thousand by two, and with `jpeg_draft` most pixels of large JPEGs by one or two. The number of pixels is
-    read from the header, before anything is decoded. Raises UnreadableImage, and OSError where a path cannot be opened.
+    read from the header, before anything is decoded, and the work is bounded (`mmctr.image_limits`). Raises
+    UnreadableImage where the bytes are at fault, MemoryError and OSError where the machine is.
     """
     content = source if isinstance(source, bytes) else source.read_bytes()
     if not content:
@@ -63,20 +58,23 @@ def preprocess_image(source: Path | bytes, view: View) -> np.ndarray:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-                square = _middle(image, view)
+            with Image.open(io.BytesIO(bounded(content, max_pixels=view.max_pixels)), formats=FORMATS) as image:
+                if image.format == "TIFF":
+                    _check_strips(image, content)
+                return np.ascontiguousarray(_middle(image, view))
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise UnreadableImage(f"more than {view.max_pixels} pixels") from error
     except UnidentifiedImageError as error:
         raise UnreadableImage("not an image in a known format") from error
-    except MemoryError:
+    except (UnreadableImage, MemoryError):
         raise
     except Exception as error:  # Pillow's decoders raise nearly every type on hostile bytes
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # of the system; those of a decoder have no number
         reason = "truncated" if "truncated" in str(error).lower() else f"damaged: {type(error).__name__}"
         raise UnreadableImage(reason) from error
     finally:
         Image.MAX_IMAGE_PIXELS = allowed
-    return np.ascontiguousarray(square)
 
 
 def _middle(image: Image.Image, view: View) -> np.ndarray:
@@ -95,7 +93,7 @@ def _middle(image: Image.Image, view: View) -> np.ndarray:
         draft = image.draft(None, (DRAFT_MARGIN * columns, DRAFT_MARGIN * rows))
         scale = draft[1][2] / width if draft else 1.0
         box = (box[0] * scale, box[1] * scale, box[2] * scale, box[3] * scale)
-    image.load()
+    _load(image)
     if image.mode.startswith("I;16"):
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     much = min(box[2] - box[0], box[3] - box[1]) >= MUCH * resolution
@@ -103,3 +101,17 @@ def _middle(image: Image.Image, view: View) -> np.ndarray:
         return shrink(image, box, resolution)
     square = image.resize((resolution, resolution), Image.Resampling.BICUBIC, box=box)
     return np.asarray(square.convert("RGB")).transpose(2, 0, 1)
+
+
+def _load(image: Image.Image) -> None:
+    try:
+        image.load()
+    except OSError:  # decoders call it broken data, too, when they get no memory, which is not the image's fault
+        np.empty(DECODER_BYTES * image.width * image.height, np.uint8)
+        raise
+
+
+def _check_strips(image: Image.Image, content: bytes) -> None:
+    tags = getattr(image, "tag_v2", {})
+    counts = tags.get(279) or tags.get(325) or ()  # StripByteCounts, TileByteCounts
+    check_tiff_strips(content, compression=tags.get(259, 1), counts=counts)

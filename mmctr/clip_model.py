@@ -5,7 +5,6 @@ On the CPU the forward passes are those of `mmctr.clip_towers`; elsewhere, and f
 Shapes: n titles or images, T tokens of the longest title in a batch, E the embedding's length, R the resolution.
 """
 
-import hashlib
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,8 +14,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from mmctr.clip_checkpoint import UnusableError, Weights, checked_weights, digest_of, read_checkpoint
 from mmctr.clip_towers import PIXEL_MEAN, PIXEL_STD, ImageTower, MakeProduct, TextTower
 from mmctr.errors import InputError
+from mmctr.files import file_sha256, is_file
 from mmctr.products import Float32Product, Int8Product
 
 with warnings.catch_warnings():
@@ -25,6 +26,7 @@ with warnings.catch_warnings():
 
 TITLE_LIMIT = 2_000  # characters; tokenising one word of 100,000 letters takes a minute and 77 tokens are kept
 TOKEN_BATCH = 4096
+LARGEST = 1024  # pixels a side and tokens of a title; OpenAI's models have up to 448 and 77
 PRODUCTS: dict[str, MakeProduct] = {"float32": Float32Product, "int8": Int8Product}
 
 
@@ -101,17 +103,37 @@ def _unit_rows(encoded: torch.Tensor) -> np.ndarray:
         return torch.where(usable, rows / norms, torch.nan).cpu().numpy()
 
 
-def load_clip(model: str, *, device: str, image_precision: str = "float32") -> ClipEncoder:
+def load_clip(
+    model: str,
+    *,
+    device: str,
+    image_precision: str = "float32",
+    allow_torchscript: bool = False,
+    sha256: str | None = None,
+) -> ClipEncoder:
     """Load CLIP by an official name or from a checkpoint file (a state_dict, or TorchScript as OpenAI publishes).
 
     Weights are fp16 on a GPU and fp32 on the CPU, as `clip.load` gives them; `image_precision` "int8" rounds
     what the image tower multiplies on the CPU. Official weights are looked for in
     ~/.cache/clip, checked by their sha256, and downloaded where they are missing. A state_dict is read without
-    running code (`weights_only`); TorchScript is a program by nature, so take such files from known sources only.
-    Raises InputError.
+    running code (`weights_only`); TorchScript is a program by nature, so a file that is none of OpenAI's is refused
+    unless `allow_torchscript`. `sha256` is what a checkpoint file must have, where it was hashed before. Raises
+    InputError.
     """
     place = _checked_device(device)
-    network = _load_network(model, place)
+    official = model in clip.available_models()
+    path = _downloaded(model) if official else Path(model)
+    if not official and not is_file(path):
+        raise InputError(
+            f"A CLIP model is an official name or a checkpoint file, and {model!r} is neither.\n"
+            f"Official names: {', '.join(clip.available_models())}."
+        )
+    content = read_checkpoint(path, sha256=official_sha256(model) if official else sha256)
+    try:
+        weights = checked_weights(content, name=model, trusted=_official_digests(), allow_torchscript=allow_torchscript)
+        network = _build(weights, place)
+    except UnusableError as error:
+        raise InputError(_unusable_file(model, error)) from error
     encoder = ClipEncoder(
         network=network,
         embed_dim=network.text_projection.shape[1],
@@ -121,8 +143,7 @@ def load_clip(model: str, *, device: str, image_precision: str = "float32") -> C
     )
     if image_precision == "int8" and (place.type != "cpu" or not hasattr(network.visual, "transformer")):
         raise InputError(
-            f"embed.image_precision = int8 is for vision transformers on the CPU; {model} on {device} is "
-            "none.\nUse float32."
+            f"image_precision = int8 is for vision transformers on the CPU; {model} on {device} is none.\nUse float32."
         )
     vocabulary = len(clip.clip._tokenizer.encoder)
     if network.vocab_size != vocabulary:
@@ -132,33 +153,24 @@ def load_clip(model: str, *, device: str, image_precision: str = "float32") -> C
     return encoder
 
 
-def clip_width(model: str) -> int | None:
-    """E, the length of the embeddings, in less than a second and without the network; None where it is not known so.
+def clip_width(model: str, *, allow_torchscript: bool = False) -> int | None:
+    """E, the length of the embeddings, without building the network and without the network of computers.
 
-    Of a state_dict only the shapes are read; TorchScript is read as a whole. None is given for official weights that
-    clip has not downloaded yet, and for whatever `load_clip` refuses with its reasons.
+    A file is read and checked as `load_clip` does it, and InputError is raised for what that refuses. None is returned
+    where there is no file, as for official weights that clip has not downloaded yet.
     """
-    path = _official_place(model) if model in clip.available_models() else Path(model)
-    for read in (_mapped_weights, _script_weights):
-        try:
-            return int(read(path)["text_projection"].shape[1])
-        except MemoryError:
-            raise
-        except Exception:  # noqa: S112 - a file of another kind can fail anywhere
-            continue
-    return None
-
-
-def _mapped_weights(path: Path) -> dict[str, torch.Tensor]:
-    weights: dict[str, torch.Tensor] = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
-    return weights
-
-
-def _script_weights(path: Path) -> dict[str, torch.Tensor]:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*torch.jit.load.* is deprecated", FutureWarning)
-        weights: dict[str, torch.Tensor] = torch.jit.load(path, map_location="cpu").state_dict()
-    return weights
+    official = model in clip.available_models()
+    path = _official_place(model) if official else Path(model)
+    if not is_file(path):
+        return None
+    content = read_checkpoint(path, sha256=None)
+    if official and digest_of(content) != official_sha256(model):
+        return None  # clip downloads it again
+    try:
+        weights = checked_weights(content, name=model, trusted=_official_digests(), allow_torchscript=allow_torchscript)
+        return int(_build(weights, torch.device("meta")).text_projection.shape[1])
+    except UnusableError as error:
+        raise InputError(_unusable_file(model, error)) from error
 
 
 def official_models() -> list[str]:
@@ -171,24 +183,40 @@ def official_sha256(model: str) -> str | None:
     return str(clip.clip._MODELS[model].split("/")[-2]) if model in clip.available_models() else None
 
 
-def _load_network(model: str, device: torch.device) -> "clip.model.CLIP":
-    official = model in clip.available_models()
-    if not official and not Path(model).is_file():
-        raise InputError(
-            f"A CLIP model is an official name or a checkpoint file, and {model!r} is neither.\n"
-            f"Official names: {', '.join(clip.available_models())}."
-        )
+def _build(weights: Weights, device: torch.device) -> "clip.model.CLIP":
+    """The network of `weights`, as `clip.load` builds it; on the device "meta" no memory is taken."""
+    try:
+        with warnings.catch_warnings(), torch.device("meta"):
+            warnings.simplefilter("ignore", UserWarning)  # nothing is copied to that device, but shapes are compared
+            outline = clip.model.build_model(dict(weights))
+        sizes = (outline.visual.input_resolution, outline.context_length)
+        if max(sizes) > LARGEST:
+            raise UnusableError(f"its resolution and context are {sizes}, more than {LARGEST}")
+        if device.type == "meta":
+            return outline
+        network = clip.model.build_model(dict(weights)).to(device)
+    except (MemoryError, torch.OutOfMemoryError, UnusableError):
+        raise
+    except Exception as error:  # tensors of another model can fail anywhere in it
+        raise UnusableError(_cause(error)) from error
+    return network.float() if device.type == "cpu" else network
+
+
+def _downloaded(model: str) -> Path:
+    """Where the official weights are, after clip has downloaded them where they are missing or damaged."""
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", ".*torch.jit.load.* is deprecated", FutureWarning)
             warnings.filterwarnings("ignore", "unclosed file", ResourceWarning)  # clip hashes the file without closing
             warnings.filterwarnings("ignore", ".*SHA256 checksum does not match", UserWarning)  # it downloads again
-            network, _ = clip.load(model, device=device, jit=False)
-    except (MemoryError, torch.OutOfMemoryError):
-        raise
-    except Exception as error:  # a file that is no CLIP checkpoint can fail anywhere in clip.load
-        raise InputError(_missing_weights(model, error) if official else _unusable_file(model, error)) from error
-    return network
+            place = _official_place(model)
+            clip.clip._download(clip.clip._MODELS[model], str(place.parent))
+    except Exception as error:
+        raise InputError(_missing_weights(model, error)) from error
+    return place
+
+
+def _official_digests() -> set[str]:
+    return {str(official_sha256(model)) for model in clip.available_models()}
 
 
 def _official_place(model: str) -> Path:
@@ -199,12 +227,10 @@ def _official_place(model: str) -> Path:
 def _missing_weights(model: str, error: Exception) -> str:
     """What to do by hand when clip could not get the official weights."""
     url = clip.clip._MODELS[model]
-    sha256 = url.split("/")[-2]
-    place = _official_place(model)
+    sha256, place = official_sha256(model), _official_place(model)
     state = "are not there"
     if place.is_file():
-        with place.open("rb") as stream:
-            found = hashlib.file_digest(stream, "sha256").hexdigest()
+        found = file_sha256(place)
         state = "are damaged" if found == sha256 else f"have the wrong sha256 {found}"
     return (
         f"The weights of CLIP {model} must be at {place}; they {state}, and getting them failed "
@@ -216,7 +242,7 @@ def _missing_weights(model: str, error: Exception) -> str:
 def _unusable_file(model: str, error: Exception) -> str:
     return (
         "A CLIP checkpoint must be a state_dict of OpenAI's CLIP (plain tensors, no other objects) or its TorchScript "
-        f"file; {model} is not, or is incomplete ({_cause(error)}).\n"
+        f"file; {model} is not, or is incomplete ({error}).\n"
         f"Fetch the file again, or give an official name: {', '.join(clip.available_models())}."
     )
 

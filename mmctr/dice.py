@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 
 class Dice(nn.Module):
@@ -63,11 +64,15 @@ class _Dice(torch.autograd.Function):
         return torch.addcmul(alpha, p, 1 - alpha).mul_(x)  # (B, features)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, alpha, running_mean, running_var, p, *statistics = ctx.saved_tensors
+        for_x, for_alpha = ctx.needs_input_grad[:2]
         rest = grad * x
         rest.addcmul_(rest, p, value=-1)  # grad x (1 - p)
-        of_alpha = rest.sum(0)
+        of_alpha = rest.sum(0) if for_alpha else None
+        if not for_x:
+            return None, of_alpha, None, None, None, None, None
         through_p, _, _ = torch.ops.aten.native_batch_norm_backward(
             rest.mul_(p),
             x,

@@ -3,7 +3,6 @@
 Legend: n items, E CLIP width, D components.
 """
 
-import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import polars as pl
 from sklearn.decomposition import PCA
 from threadpoolctl import threadpool_limits
 
+from mmctr.cores import usable_cores
 from mmctr.errors import InputError, first_line, raise_if_of_the_machine
 from mmctr.files import replacing
 
@@ -90,7 +90,7 @@ def reduce_embeddings(
     known = embeddings if count == len(embeddings) else embeddings[present]
     # Threads over blocks and none inside a product: no core waits for another within a block, and the bits are the same
     # on any number of cores.
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(usable_cores()) as pool:
         model = _fit(known, n_components=n_components, pool=pool) if pca is None else pca
         projected = _project(known, model, pool=pool)
     share = model.explained_variance_ratio_.sum() if pca is None else _share(projected, known)

@@ -4,10 +4,15 @@ A field marked with `RunsOnly` says how a stage does its work and not what comes
 """
 
 import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, field_validator, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from mmctr.errors import InputError, shown_value
 
@@ -24,6 +29,16 @@ class Section(BaseModel):
     """Base of all sections: frozen, and unknown names are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """The schema of Prefect's form, without defaults: sent back, they would go over the data folder's own."""
+        made = handler(schema)
+        for field in handler.resolve_ref_schema(made).get("properties", {}).values():
+            default = field.pop("default", None)
+            if default is not None and "description" in field:
+                field["description"] += f"; default {default}"
+        return made
 
     def keyed(self) -> dict[str, Any]:
         """The fields that a stage's result depends on, as JSON values."""
@@ -48,6 +63,9 @@ class EmbedConfig(Section):
     model: Annotated[str, RunsOnly()] = Field(  # the model itself counts, as an input of its own, not where it lies
         "ViT-B/32", description="an OpenAI CLIP model's name, or the path of a checkpoint"
     )
+    allow_torchscript: Annotated[bool, RunsOnly()] = Field(  # whether it may run does not change what comes out
+        False, description="take a TorchScript checkpoint, which is a program, also if it is none of OpenAI's"
+    )
     # Batches may decide a vector's last digits, as the device may: docs/decisions/0009-batching-is-no-part-of-a-key.md
     image_batch: Annotated[int, RunsOnly()] = Field(256, ge=1, le=8192, description="images a step of the encoder")
     token_batch: Annotated[int, RunsOnly()] = Field(
@@ -68,7 +86,7 @@ class EmbedConfig(Section):
         0.2, ge=0, le=1, description="share of unreadable images above which the stage stops"
     )
     workers: Annotated[int | None, RunsOnly()] = Field(
-        None, ge=0, le=256, description="processes that decode images; by default one less than the cores"
+        None, ge=0, le=256, description="processes that decode images; by default one less than the cores it may use"
     )
 
 
@@ -187,12 +205,25 @@ class PipelineConfig(Section):
 
     @model_validator(mode="after")
     def _check_warm_start(self) -> Self:
-        if self.train.warm_start and self.reduce.pca != "reuse":
+        pca_is_set = "pca" in self.reduce.model_fields_set  # else BASE_PATH/mmctr.toml may set it
+        if self.train.warm_start and pca_is_set and self.reduce.pca != "reuse":
             raise ValueError(
                 'train.warm_start needs reduce.pca = "reuse": after another fit the item vectors have other axes than '
                 "the weights they would meet"
             )
         return self
+
+
+@contextmanager
+def named_as_settings(section: str) -> Iterator[None]:
+    """Let an InputError of the library speak of `section.field` where it names a parameter by the field's name."""
+    kind: Any = PipelineConfig.model_fields[section].annotation
+    names = [name for name in kind.model_fields if "_" in name]  # others are words of every message
+    try:
+        yield
+    except InputError as error:
+        pattern = rf"(?<![\w./])({'|'.join(names)}|workers(?==))(?!\.?\w|/)"
+        raise InputError(re.sub(pattern, rf"{section}.\1", str(error))) from error
 
 
 def archive_password(config: ExtractConfig) -> str | None:

@@ -2,11 +2,13 @@
 
 import json
 import os
-from contextlib import nullcontext
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import asdict
+from pathlib import Path
 
 from tasks.code import code_digest
-from tasks.config import EmbedConfig
+from tasks.config import EmbedConfig, named_as_settings
 from tasks.progress import ProgressArtifact
 from tasks.references import FileRef, FolderRef
 from tasks.results import Embedded
@@ -31,6 +33,8 @@ def embed(
 ) -> Embedded:
     """Write `embeddings.parquet`; vectors that were computed before for the same content are taken up again."""
     from mmctr.clip_embedding import embed_items
+    from mmctr.content_vectors import ChangedImagesError
+    from mmctr.cores import usable_cores
     from mmctr.device import resolve_device
     from mmctr.files import replacing, write_bytes
     from mmctr.tables import read_table
@@ -40,25 +44,31 @@ def embed(
     device = resolve_device(place.device)
     images_folder = workspace.path(images)
     with workspace.reading(items) as items_file:
-        titles = read_table(items_file, columns=["item_id", "item_title"])
-    with nullcontext(clip_model) if isinstance(clip_model, str) else workspace.reading(clip_model) as model:
-        embeddings, report = embed_items(
-            titles,
-            read_table(images_folder / "manifest.parquet"),
-            images_folder=images_folder,
-            model=str(model),
-            device=device,
-            shards=workspace.vectors / vectors_in_force(),
-            shard_size=config.shard_size,
-            batch_size=config.image_batch,
-            token_batch=config.token_batch,
-            workers=config.workers if config.workers is not None else max(1, (os.cpu_count() or 2) - 1),
-            max_pixels=config.max_pixels,
-            jpeg_draft=config.jpeg_draft,
-            image_precision=config.image_precision,
-            max_failure_share=config.max_failure_share,
-            on_progress=ProgressArtifact("embedding, titles and images of those that are new"),
-        )
+        table = read_table(items_file, columns=["item_id", "item_title"])
+    with ExitStack() as inputs, named_as_settings("embed"):
+        model = clip_model if isinstance(clip_model, str) else inputs.enter_context(workspace.reading(clip_model))
+        try:
+            embeddings, report = embed_items(
+                table,
+                read_table(images_folder / "manifest.parquet"),
+                images_folder=images_folder,
+                model=str(model),
+                device=device,
+                shards=workspace.vectors / vectors_in_force(),
+                shard_size=config.shard_size,
+                batch_size=config.image_batch,
+                token_batch=config.token_batch,
+                workers=config.workers if config.workers is not None else max(1, usable_cores() - 1),
+                max_pixels=config.max_pixels,
+                jpeg_draft=config.jpeg_draft,
+                image_precision=config.image_precision,
+                allow_torchscript=config.allow_torchscript,
+                max_failure_share=config.max_failure_share,
+                on_progress=ProgressArtifact("embedding, titles and images of those that are new"),
+            )
+        except ChangedImagesError as error:
+            _mark_for_extraction(error.paths)
+            raise
     figures = asdict(report)
     logger().info(
         "%d items embedded on %s: %d with title and image, %d unreadable images, %d images of unknown items",
@@ -74,3 +84,10 @@ def embed(
         report=workspace.file_ref(folder / "embed.json"),
         counts={**{name: figures[name] for name in ITEM_COUNTS}, "unreadable_images": report.unreadable_image_count},
     )
+
+
+def _mark_for_extraction(images: Sequence[Path]) -> None:
+    """Give files another time than the manifest's, so that the next run reads them, and extracts what is not right."""
+    for path in images:
+        with suppress(OSError):  # a file that is gone is missed anyway
+            os.utime(path, follow_symlinks=False)

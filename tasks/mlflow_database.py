@@ -7,6 +7,8 @@ from pathlib import Path
 from mlflow.store.db.utils import _initialize_tables, create_sqlalchemy_engine_with_retry
 
 from mmctr.files import partials_of, replacing
+from tasks.references import LOCKLESS
+from tasks.store_address import sqlite_uri
 
 
 def make_database(path: Path) -> None:
@@ -17,15 +19,24 @@ def make_database(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)  # one process makes it, the others wait and find it made
-        if not path.exists():
+        _lock(descriptor)  # one process makes it, the others wait and find it made
+        if not path.exists() or path.stat().st_size == 0:
             for leftover in partials_of(path):  # and their journals, which would be replayed
                 leftover.unlink()
             with replacing(path) as partial:
-                engine = create_sqlalchemy_engine_with_retry(f"sqlite:///{partial}")
+                engine = create_sqlalchemy_engine_with_retry(sqlite_uri(partial))
                 try:
                     _initialize_tables(engine)
                 finally:
                     engine.dispose()  # a client would stay connected to the file under its old name
     finally:
         os.close(descriptor)
+
+
+def _lock(folder: int) -> None:
+    """Wait for the lock of an open folder; a file system that has none for folders lets two processes make one each."""
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+    except OSError as error:
+        if error.errno not in LOCKLESS:
+            raise

@@ -22,8 +22,8 @@ SCORER = Path(__file__).with_name("din_scorer.py")
 SCORER_PACKAGES = ("numpy", "pandas", "polars", "pyarrow", "torch", "tqdm")
 
 
-def log_din_model(uri: str, run_id: str, *, checkpoint: Path) -> None:
-    """Log the click model as `din`: rows of the click log in, probabilities out."""
+def log_din_model(uri: str, run_id: str, *, checkpoint: Path, model_id: str | None = None) -> None:
+    """Log the click model as `din`, or anew under the id it has: rows of the click log in, probabilities out."""
     inputs = Schema(
         [
             ColSpec(Array(DataType.long), "item_seq"),
@@ -33,27 +33,27 @@ def log_din_model(uri: str, run_id: str, *, checkpoint: Path) -> None:
         ]
     )
     outputs = Schema([TensorSpec(np.dtype(np.float32), (-1,))])
-    with _logged_model(uri, run_id, "din") as model_id, warnings.catch_warnings():
+    with _logged_model(uri, run_id, "din", model_id) as model_id, warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*input example", category=UserWarning)  # the signature says it all
         mlflow.pyfunc.log_model(
             model_id=model_id,
             python_model=str(SCORER),
-            artifacts={"checkpoint": str(checkpoint)},
+            artifacts={"checkpoint": checkpoint.absolute().as_uri()},  # a path would be read as an address, too
             code_paths=[str(Path(library).parent)],
             signature=ModelSignature(inputs=inputs, outputs=outputs),
             pip_requirements=_pinned(SCORER_PACKAGES),
         )
 
 
-def log_pca_model(uri: str, run_id: str, *, pca: Path) -> None:
-    """Log the PCA model as `pca` (`mlflow.sklearn.load_model`): CLIP embeddings in, reduced embeddings out."""
+def log_pca_model(uri: str, run_id: str, *, pca: Path, model_id: str | None = None) -> None:
+    """Log the PCA model as `pca`, or anew under the id it has: CLIP embeddings in, reduced embeddings out."""
     model = load_pca(pca)
     components, width = model.components_.shape
     signature = ModelSignature(
         inputs=Schema([TensorSpec(np.dtype(np.float64), (-1, width))]),
         outputs=Schema([TensorSpec(np.dtype(np.float64), (-1, components))]),
     )
-    with _logged_model(uri, run_id, "pca") as model_id:
+    with _logged_model(uri, run_id, "pca", model_id) as model_id:
         mlflow.sklearn.log_model(
             model,
             model_id=model_id,
@@ -63,12 +63,15 @@ def log_pca_model(uri: str, run_id: str, *, pca: Path) -> None:
 
 
 @contextmanager
-def _logged_model(uri: str, run_id: str, name: str) -> Iterator[str]:
-    """Id of a new model, which becomes an output of the run once it is whole.
+def _logged_model(uri: str, run_id: str, name: str, model_id: str | None = None) -> Iterator[str]:
+    """Id of a new model, which becomes an output of the run once it is whole; or `model_id`, which is one.
 
     No run is made this thread's active one, as MLflow marks such a run finished whenever it is left.
     """
     mlflow.set_tracking_uri(uri)
+    if model_id is not None:
+        yield model_id
+        return
     client = MlflowClient(uri)
     run = client.get_run(run_id)
     model = client.create_logged_model(

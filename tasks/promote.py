@@ -52,7 +52,7 @@ def promote(
     digests: dict[str, str],
 ) -> Decision:
     """Register the training's model and, where that was not decided before, make it champion or challenger."""
-    tracker = Tracker(place.tracking_uri, place.experiment)
+    tracker = Tracker(place.tracking_uri, place.experiment, pauses=place.pauses)
     registry = Registry(tracker, config.registered_model)
     keep_files(
         tracker,

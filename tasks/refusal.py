@@ -1,4 +1,8 @@
-"""What Prefect is told of a mistake of the user's: a failed state with the message and no stack trace, said once."""
+"""What Prefect is told of a mistake of the user's: a failed state with the message and no stack trace, said once.
+
+The state is Prefect's own `Failed`, which its pages and alerts know; the message begins with `Refused: `, and by this
+a refusal is told from a fault, in this process and in what the server keeps.
+"""
 
 import logging
 from collections.abc import Callable
@@ -13,8 +17,10 @@ from mmctr.errors import InputError, as_input_error, first_line
 
 P = ParamSpec("P")
 R = TypeVar("R")
-REFUSED, TIMED_OUT = "Refused", "TimedOut"  # the second is Prefect's own
-LINES = (f"Finished in state {REFUSED}(", f"Task run failed with state: {REFUSED}(")  # as Prefect 3 writes them
+REFUSED = "Refused: "  # begins the message of a state
+TIMED_OUT = "TimedOut"  # Prefect's own name
+ENDS = ("Finished in state Failed(", "Task run failed with state: Failed(")  # as Prefect 3 writes them,
+LINES = tuple(f"{end}{quote}{REFUSED}" for end in ENDS for quote in "'\"")  # with the `repr` of the message
 
 
 _said: set[str] = set()  # messages of refusals of this process
@@ -22,8 +28,15 @@ _said: set[str] = set()  # messages of refusals of this process
 
 def refused(error: InputError) -> State[Any]:
     """The state of a task or flow that the user's input stopped."""
-    _said.add(str(error))
-    return Failed(name=REFUSED, message=str(error))
+    message = f"{REFUSED}{error}"
+    _said.add(message)
+    return Failed(message=message)
+
+
+def refusal(state: State[Any] | None) -> str | None:
+    """What a task or flow was refused with; None where it has not ended, or ended otherwise."""
+    message = str(state.message) if state is not None and state.is_failed() else ""
+    return message.removeprefix(REFUSED) if message.startswith(REFUSED) else None
 
 
 def refusing(function: Callable[P, R]) -> Callable[P, Any]:
@@ -48,8 +61,9 @@ def outcome(state: State[Any], *, of: str) -> Any:
     Raises:
         InputError: the user can mend what went wrong; a limit on time that the user has set is such a thing.
     """
-    if state.name == REFUSED:
-        raise InputError(str(state.message))
+    refused_with = refusal(state)
+    if refused_with is not None:
+        raise InputError(refused_with)
     if state.name == TIMED_OUT:
         raise InputError(f"{of} must end in the time that run.timeout allows: {state.message}; raise it and run again")
     return state.result()

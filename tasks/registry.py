@@ -11,7 +11,9 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import RegisteredModel
 from mlflow.exceptions import MlflowException
 
-from tasks.tracking import UNKNOWN_RUN, Tracker, local_database, unanswered
+from tasks.store_address import local_database
+from tasks.store_calls import StoreClient
+from tasks.tracking import UNKNOWN_RUN, Tracker
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 CHAMPIONS_TAG, PIN_TAG = "champions", "pin"  # tags of the registered model
@@ -148,22 +150,15 @@ class Registry:
 
 
 def runs_with_alias(uri: str, run_ids: Sequence[str]) -> set[str]:
-    """Those of `run_ids` of which a version of a registered model has an alias, such as champion.
-
-    Raises:
-        InputError: the store does not answer, so nobody knows.
-    """
+    """Those of `run_ids` of which a version of a registered model has an alias, such as champion."""
     database = local_database(uri)
     if database is not None and not database.exists():
         return set()
     if not run_ids:
         return set()
-    client, quoted = MlflowClient(uri), ", ".join(f"'{run_id}'" for run_id in run_ids)
-    try:
-        versions = client.search_model_versions(f"run_id IN ({quoted})", max_results=10_000)
-        # A search leaves `aliases` of a version empty (MLflow 3.17); the model itself knows them.
-        aliases = {name: client.get_registered_model(name).aliases for name in {found.name for found in versions}}
-    except MlflowException as error:
-        raise unanswered(uri, error) from error
+    client, quoted = StoreClient(uri), ", ".join(f"'{run_id}'" for run_id in run_ids)
+    versions = client.search_model_versions(f"run_id IN ({quoted})", max_results=10_000)
+    # A search leaves `aliases` of a version empty (MLflow 3.17); the model itself knows them.
+    aliases = {name: client.get_registered_model(name).aliases for name in {found.name for found in versions}}
     numbers = {name: {int(number) for number in known.values()} for name, known in aliases.items()}
     return {str(found.run_id) for found in versions if int(found.version) in numbers[found.name]}

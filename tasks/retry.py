@@ -2,24 +2,28 @@
 
 import errno
 import sqlite3
+from collections.abc import Iterator
 from typing import Any, TypedDict
 
+import requests
 from mlflow.exceptions import MlflowException
 from prefect import Task
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import exponential_backoff
 
-from mmctr.errors import causes
 from tasks.config import RunConfig
-from tasks.refusal import REFUSED, TIMED_OUT
+from tasks.refusal import TIMED_OUT, refusal
 
 PASSING = {  # what a network file system, a busy disk or a restarted server gives
     *(errno.EIO, errno.EAGAIN, errno.EBUSY, errno.EINTR, errno.ESTALE, errno.EPIPE, errno.ENOTCONN),
     *(errno.ETIMEDOUT, errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTDOWN, errno.EHOSTUNREACH),
     *(errno.ECONNABORTED, errno.ECONNREFUSED, errno.ECONNRESET),
 }
-LOCKED = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+SQLITE_PASSING = {  # locked; the last two are what a network file system gives
+    *(sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_PROTOCOL),
+}
 UNAVAILABLE = ("TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED")
+NO_ANSWER = (requests.ConnectionError, requests.Timeout, requests.exceptions.RetryError)
 
 
 class Retries(TypedDict):
@@ -41,20 +45,36 @@ def retries(config: RunConfig) -> Retries:
 
 def can_help(task: Task[Any, Any], run: TaskRun, state: State[Any]) -> bool:  # noqa: ARG001 Prefect gives all three
     """Whether the task that ended in `state` may end otherwise in a second try."""
-    if state.name in (REFUSED, TIMED_OUT):
+    if state.name == TIMED_OUT or refusal(state) is not None:
         return False
     error = state.result(raise_on_failure=False)
     return isinstance(error, BaseException) and is_passing(error)
 
 
+def pauses(config: RunConfig) -> tuple[float, ...]:
+    """Seconds before each further try of a call to MLflow's store."""
+    return tuple(config.retry_delay * 2**number for number in range(config.retries))
+
+
 def is_passing(error: BaseException) -> bool:
     """Whether an error, or what it came from, may be gone in a moment."""
-    return any(_is_passing(cause) for cause in causes(error))
+    known = list(chain(error))
+    for cause in known:
+        if isinstance(cause, sqlite3.Error) and hasattr(cause, "sqlite_errorcode"):
+            return cause.sqlite_errorcode & 0xFF in SQLITE_PASSING  # MLflow calls each of them unavailable for a while
+    return any(_is_passing(cause) for cause in known)
 
 
 def _is_passing(error: BaseException) -> bool:
-    if isinstance(error, sqlite3.Error):
-        return getattr(error, "sqlite_errorcode", 0) & 0xFF in LOCKED
     if isinstance(error, MlflowException):
-        return error.error_code in UNAVAILABLE
-    return isinstance(error, ConnectionError) or (isinstance(error, OSError) and error.errno in PASSING)
+        return error.error_code in UNAVAILABLE or error.get_http_status_code() in (502, 503, 504)
+    if isinstance(error, requests.exceptions.SSLError):
+        return False
+    return isinstance(error, (*NO_ANSWER, ConnectionError)) or (isinstance(error, OSError) and error.errno in PASSING)
+
+
+def chain(error: BaseException | None) -> Iterator[BaseException]:
+    """`error` and all that led to it: MLflow raises its own in handling of others without naming them."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

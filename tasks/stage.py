@@ -42,6 +42,7 @@ class Place(BaseModel):
     device: str
     tracking_uri: str
     experiment: str
+    pauses: tuple[float, ...] = ()  # seconds before each further try of a call to MLflow
 
     @property
     def workspace(self) -> Workspace:

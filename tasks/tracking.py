@@ -5,18 +5,23 @@ Only run ids and the client are used, as MLflow's notion of an active run is bou
 
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 from mlflow import MlflowClient
 from mlflow.entities import LifecycleStage, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
-from mmctr.errors import InputError, first_line
 from tasks.config import Section
 from tasks.mlflow_database import make_database
+from tasks.store_address import local_database
+from tasks.store_calls import StoreClient
+from tasks.store_move import artifact_folder, follow_moves
 
-UI_ADDRESS = "http://127.0.0.1:5000"  # of `make ui`
+SUBMISSION = "submission"  # folder of artifacts
+UI_HOST, UI_PORT = "127.0.0.1", 5000  # of `make ui`; MLFLOW_PORT is another port
 SUBMISSION_TAG = "mmctr.submission_sha256"
 FLOW_RUN_TAG = "prefect.flow_run_id"
 UNKNOWN_RUN = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # no such run, or no run's id at all
@@ -25,27 +30,28 @@ logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it rais
 
 
 class Tracker:
-    """The MLflow store at `uri` and one experiment in it."""
+    """The MLflow store at `uri` and one experiment in it.
 
-    def __init__(self, uri: str, experiment: str) -> None:
-        self.uri, self.experiment = uri, experiment
+    Its client, and whoever uses it, asks again after each of `pauses` (seconds) where the store does not answer, and
+    raises `StoreError` where it still does not (tasks/store_calls.py).
+    """
+
+    def __init__(self, uri: str, experiment: str, *, pauses: Sequence[float] = ()) -> None:
+        self.uri, self.experiment, self.pauses = uri, experiment, tuple(pauses)
         database = local_database(uri)
         if database is not None:
             make_database(database)
-        self.client = MlflowClient(uri)
+            follow_moves(database)
+        self.client = cast(MlflowClient, StoreClient(uri, pauses=self.pauses))
 
     def is_finished(self, run_id: str) -> bool:
-        """Whether the run is there, not deleted, and ended well.
-
-        Raises:
-            InputError: the store does not answer, so nobody knows.
-        """
+        """Whether the run is there, not deleted, and ended well."""
         try:
             run = self.client.get_run(run_id)
         except MlflowException as error:
             if error.error_code in UNKNOWN_RUN:
                 return False
-            raise unanswered(self.uri, error) from error
+            raise
         return run.info.lifecycle_stage == LifecycleStage.ACTIVE and run.info.status == "FINISHED"
 
     def experiment_id(self) -> str:
@@ -53,7 +59,7 @@ class Tracker:
         found = self.client.get_experiment_by_name(self.experiment)
         if found is None:
             database = local_database(self.uri)
-            location = None if database is None else (database.parent / "artifacts" / self.experiment).as_uri()
+            location = None if database is None else (artifact_folder(database) / self.experiment).as_uri()
             return self.client.create_experiment(self.experiment, artifact_location=location)
         if found.lifecycle_stage == LifecycleStage.DELETED:
             self.client.restore_experiment(found.experiment_id)
@@ -62,13 +68,14 @@ class Tracker:
     def run_address(self, run_id: str) -> str:
         """Address of the run's page; a store without a server of its own is served by `make ui`."""
         experiment = self.client.get_run(run_id).info.experiment_id
-        server = self.uri.rstrip("/") if self.uri.startswith("http") else UI_ADDRESS
+        server = self.uri.rstrip("/") if self.uri.startswith("http") else ui_address()
         return f"{server}/#/experiments/{experiment}/runs/{run_id}?workflowType=machine_learning"
 
     def attach_submission(self, run_id: str, archive: Path, *, sha256: str, config: Section) -> None:
         """Make `prediction.zip` an artifact of the run, once for the same bytes, with its settings as tags."""
-        if self.client.get_run(run_id).data.tags.get(SUBMISSION_TAG) != sha256:
-            self.client.log_artifact(run_id, str(archive), "submission")
+        is_there = any(Path(file.path).name == archive.name for file in self.client.list_artifacts(run_id, SUBMISSION))
+        if not is_there or self.client.get_run(run_id).data.tags.get(SUBMISSION_TAG) != sha256:
+            self.client.log_artifact(run_id, str(archive), SUBMISSION)
             settings = config.model_dump(mode="json").items()
             tags = [RunTag(f"predict.{name}", str(value)) for name, value in settings]
             self.client.log_batch(run_id, tags=[*tags, RunTag(SUBMISSION_TAG, sha256)])
@@ -81,20 +88,6 @@ class Tracker:
             self.client.set_tag(run.info.run_id, MLFLOW_RUN_NOTE, note[:5000])
 
 
-def default_tracking_uri(project: Path) -> str:
-    """`MLFLOW_TRACKING_URI` where it is set, else the SQLite store `mlruns/mlflow.db` of the project."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{project / 'mlruns' / 'mlflow.db'}"
-
-
-def unanswered(uri: str, error: MlflowException) -> InputError:
-    """What a user is told of a store that does not answer."""
-    return InputError(
-        f"the MLflow store at {uri} must answer, and does not ({first_line(error)}); "
-        "start it, or set MLFLOW_TRACKING_URI to another one"
-    )
-
-
-def local_database(uri: str) -> Path | None:
-    """File of a local SQLite store, None for any other store."""
-    prefix = "sqlite:///"
-    return Path(uri.removeprefix(prefix).partition("?")[0]).absolute() if uri.startswith(prefix) else None
+def ui_address() -> str:
+    """Where `make ui` serves MLflow's pages."""
+    return f"http://{UI_HOST}:{os.environ.get('MLFLOW_PORT') or UI_PORT}"

@@ -61,7 +61,7 @@ def train(
     )
     recipe = Recipe(**{name: getattr(config, name) for name in Recipe.__dataclass_fields__})
 
-    tracker = Tracker(place.tracking_uri, place.experiment)
+    tracker = Tracker(place.tracking_uri, place.experiment, pauses=place.pauses)
     with training_run(tracker, work / "training_name", config=config, lineage=lineage, rows=len(clicks)) as run:
         run.log_device(device)
         logger().info("training on %s, %d rows, MLflow run %s", device, len(clicks), run.run_id)

@@ -4,9 +4,10 @@ import logging
 import time
 import uuid
 from asyncio import CancelledError
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from mlflow.entities import Dataset, DatasetInput, Metric, Param, RunTag
@@ -18,6 +19,7 @@ from mmctr.files import write_bytes
 from tasks.config import Section
 from tasks.references import Workspace
 from tasks.stage import Lineage
+from tasks.store_calls import call, hurried
 from tasks.tracking import FLOW_RUN_TAG, Tracker
 
 if TYPE_CHECKING:  # PyTorch and Matplotlib are loaded when there is something to log
@@ -26,6 +28,7 @@ if TYPE_CHECKING:  # PyTorch and Matplotlib are loaded when there is something t
 TRAINING_TAG = "mmctr.training"
 REASON_TAG, ANCESTOR_TAG = "mmctr.reason", "mmctr.ancestor"
 CHECKPOINT, PCA, AUC_PLOT = "checkpoint/task1and2_best.pt", "pca/pca.npz", "plots/valid_auc.png"  # artifacts
+VARIANCE_PLOT = "plots/explained_variance.png"
 DATASET_DIGEST_LIMIT = 36  # characters, MLflow's own
 
 logger = logging.getLogger(__name__)
@@ -86,29 +89,42 @@ class TrainingRun:
 
     def log_outcome(self, history: Sequence["Epoch"], *, best: dict[str, float]) -> None:
         """The best epoch's figures and the plot of all."""
-        from tasks.plots import auc_figure
+        from tasks.plots import auc_plot
 
         self.log_once({f"best_{name}": value for name, value in best.items()}, step=int(best["epoch"]))
-        self.client.log_figure(self.run_id, auc_figure(history), AUC_PLOT)
+        self.log_plot(lambda: auc_plot(history), AUC_PLOT)
 
     def log_files(self, workspace: Workspace, *, lineage: Lineage, checkpoint: Path, epochs: Path) -> None:
         """The checkpoint, the PCA model with its plot, and the reports of the stages."""
-        from tasks.plots import explained_variance_figure
+        from tasks.plots import explained_variance_plot
 
         self.client.log_artifact(self.run_id, str(checkpoint), "checkpoint")
         self.client.log_artifact(self.run_id, str(epochs), "checkpoint")
         self.client.log_artifact(self.run_id, str(workspace.path(lineage.pca)), "pca")
-        self.client.log_figure(
-            self.run_id, explained_variance_figure(workspace.path(lineage.pca)), "plots/explained_variance.png"
-        )
+        self.log_plot(lambda: explained_variance_plot(workspace.path(lineage.pca)), VARIANCE_PLOT)
         for name, report in lineage.reports.items():
             self.client.log_artifact(self.run_id, str(workspace.path(report)), f"reports/{name}")
+
+    def log_plot(self, draw: Callable[[], bytes], name: str) -> None:
+        """A plot as an artifact; it is for the eye alone, so one that cannot be drawn here costs no training."""
+        try:
+            content = draw()
+        except Exception as problem:
+            logger.warning("no plot %s in MLflow: %s", name, first_line(problem))
+            return
+        with TemporaryDirectory() as folder:
+            file = Path(folder, Path(name).name)
+            file.write_bytes(content)
+            self.client.log_artifact(self.run_id, str(file), str(Path(name).parent))
 
     def log_models(self, *, checkpoint: Path, pca: Path) -> None:
         """The model that scores clicks and the PCA model, as models that MLflow can load; each once for a run.
 
-        A model that a killed process left unfinished is no output of the run; it is deleted and logged anew.
+        A model that was left unfinished is no output of the run; it is deleted and logged anew.
         """
+        call(lambda: self._log_models(checkpoint=checkpoint, pca=pca), uri=self.tracker.uri, pauses=self.tracker.pauses)
+
+    def _log_models(self, *, checkpoint: Path, pca: Path) -> None:
         from tasks.model_logging import log_din_model, log_pca_model
 
         run = self.client.get_run(self.run_id)
@@ -133,8 +149,9 @@ class TrainingRun:
         out_of_time = isinstance(error, CancelledError)  # as Prefect ends a task at its time limit
         note = "run.timeout was over" if out_of_time else f"{type(error).__name__}: {error}"[:5000]
         try:
-            self.end("FAILED" if out_of_time or isinstance(error, Exception) else "KILLED")
-            self.client.set_tag(self.run_id, MLFLOW_RUN_NOTE, note)
+            with hurried():
+                self.end("FAILED" if out_of_time or isinstance(error, Exception) else "KILLED")
+                self.client.set_tag(self.run_id, MLFLOW_RUN_NOTE, note)
         except Exception as problem:  # the store may be on the very disk that is full
             logger.warning("MLflow run %s could not be marked as ended: %s", self.run_id, first_line(problem))
 

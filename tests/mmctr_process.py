@@ -16,12 +16,17 @@ LIMIT_SECONDS = 120
 class MmctrRun:
     """A run in a process group of its own, with its output in a file."""
 
-    def __init__(self, base: Path, *settings: str, log: Path, largest_file: int | None = None) -> None:
-        """Start it; no file that it writes may grow beyond `largest_file` bytes."""
+    def __init__(
+        self, base: Path, *settings: str, log: Path, largest_file: int | None = None, server: str | None = None
+    ) -> None:
+        """Start it; no file that it writes may grow beyond `largest_file` bytes.
+
+        It reports to the Prefect server at `server`: by default the tests' own, "" for a temporary one.
+        """
         from prefect.settings import PREFECT_API_URL
 
-        address = PREFECT_API_URL.value()
-        assert address is not None  # the tests' own server
+        address = PREFECT_API_URL.value() if server is None else server
+        assert address is not None
         words = [word for setting in settings for word in ("--set", setting)]
         self.log = log
         with log.open("w") as output:
@@ -59,6 +64,11 @@ class MmctrRun:
         """Send a signal to the process or to its group; returns the exit code, negative where a signal ended it."""
         (os.killpg if group else os.kill)(self.process.pid, number)
         return self.process.wait(within)
+
+    def children(self) -> list[int]:
+        """Processes that it has started and that still run."""
+        done = subprocess.run(["ps", "-o", "pid=", "--ppid", str(self.process.pid)], capture_output=True, text=True)
+        return [int(pid) for pid in done.stdout.split()]
 
     def end(self) -> int:
         """Wait for the end of the run; returns the exit code."""

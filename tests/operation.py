@@ -1,26 +1,42 @@
 """A Prefect server and a worker of their own, as the README starts them, on a free port of the loopback address."""
 
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
 
 import httpx
+from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import State
+from printed_commands import printed
 
 PROJECT = Path(__file__).resolve().parents[1]
 PREFECT = Path(sys.executable).with_name("prefect")
 LIMIT_SECONDS = 240
+ALERT = {  # the automation of docs/operations.md, as Prefect's form sends it
+    "name": "a run has failed",
+    "trigger": {
+        **{"type": "event", "posture": "Reactive", "threshold": 1, "within": 0},
+        "match": {"prefect.resource.id": "prefect.flow-run.*"},
+        "match_related": {"prefect.resource.role": "tag", "prefect.resource.id": ["prefect.tag.mmctr"]},
+        "for_each": ["prefect.resource.id"],
+        "expect": ["prefect.flow-run.Failed", "prefect.flow-run.Crashed"],
+    },
+}
 T = TypeVar("T")
 
 
@@ -48,15 +64,16 @@ class Operation:
             **{"PREFECT_WORKER_QUERY_SECONDS": "1", "PREFECT_LOGGING_COLORS": "false", "RICH_WIDTH": "400"},
         }
         self.processes: list[subprocess.Popen[bytes]] = []
+        self.listener: HTTPServer | None = None
         self.client = SyncPrefectClient(self.api)
 
     def __enter__(self) -> "Operation":
         try:
             self._start("server", "server", "start", "--host", "127.0.0.1", "--port", self.api.split(":")[2][:-4])
             wait_for("server", lambda: self._answers() or None)
-            self.prefect("work-pool", "create", "gpu-pool", "--type", "process")
-            self._start("worker", "worker", "start", "--pool", "gpu-pool")  # takes seconds: beside the deployment
-            self.prefect("--no-prompt", "deploy", "--all")
+            self.prefect(*printed("prefect", "work-pool"))
+            self._start("worker", *printed("prefect", "worker", "start"))  # takes seconds: beside the deployment
+            self.prefect("--no-prompt", *printed("prefect", "deploy"))
             self.schedules = {name: self._pause(name) for name in ("pipeline/train", "retrain/retrain")}
         except BaseException:
             self.__exit__()
@@ -64,6 +81,9 @@ class Operation:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self.listener is not None:
+            self.listener.shutdown()
+            self.listener.server_close()
         self.client._client.close()
         for process in reversed(self.processes):  # the worker before its server
             os.killpg(process.pid, signal.SIGTERM)
@@ -102,6 +122,30 @@ class Operation:
     def cancel(self, run_id: UUID) -> None:
         """What the button Cancel does."""
         self.client.set_flow_run_state(run_id, State(type=StateType.CANCELLING))
+
+    def alert(self) -> list[str]:
+        """Make the automation; returns the messages that its notifications bring, as they come."""
+        heard: list[str] = []
+
+        class Listener(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                heard.append(json.loads(self.rfile.read(int(self.headers["Content-Length"])))["text"])
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.listener = HTTPServer(("127.0.0.1", 0), Listener)
+        threading.Thread(target=self.listener.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{self.listener.server_port}/"
+        block = CustomWebhookNotificationBlock(name="alerts", url=address, json_data={"text": "{{body}}"})
+        with temporary_settings({PREFECT_API_URL: self.api}):
+            block_id = block.save("alerts", _sync=True)
+        message = "{{ flow_run.state.name }}: {{ flow_run.state.message }}"
+        action = {"type": "send-notification", "block_document_id": str(block_id), "subject": "mmctr", "body": message}
+        self.client._client.post("/automations/", json={**ALERT, "actions": [action]}).raise_for_status()
+        return heard
 
     def log(self, process: str) -> str:
         """What a process printed so far."""

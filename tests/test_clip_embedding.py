@@ -89,7 +89,7 @@ def world(tmp_path: Path, checkpoint: Path, encoder: ClipEncoder, monkeypatch: p
             world.asked_images += len(pixels)
             return encoder.encode_images(pixels)
 
-    monkeypatch.setattr(mmctr.clip_model, "load_clip", lambda model, *, device, image_precision: Counting())
+    monkeypatch.setattr(mmctr.clip_model, "load_clip", lambda model, **_: Counting())
     return world
 
 
@@ -282,7 +282,7 @@ def test_too_many_unreadable_images_are_an_input_error_and_the_work_is_kept(worl
     with pytest.raises(InputError) as error:
         world.embed()
     message = str(error.value)
-    for part in ("At most 20%", "6 of 23 are", "3.jpg of item 3: not an image", "embed.max_failure_share"):
+    for part in ("At most 20%", "6 of 23 are", "3.jpg of item 3: not an image", "raise max_failure_share"):
         assert part in message
     _, report = world.embed(max_failure_share=0.3)
     assert report.reused_images == 18  # 17 readable ones and the page, which has one content
@@ -301,9 +301,12 @@ def test_vectors_that_are_not_finite_count_as_unusable(
             return rows
 
         def encode_images(self, pixels: torch.Tensor) -> np.ndarray:
-            return np.full((len(pixels), self.embed_dim), np.nan, np.float32)
+            rows = encoder.encode_images(pixels)
+            rows[[bool((image == bad).all()) for image in pixels]] = np.nan
+            return rows
 
-    monkeypatch.setattr(mmctr.clip_model, "load_clip", lambda model, *, device, image_precision: Broken())
+    bad = torch.from_numpy(preprocess_image(jpeg(1), View(encoder.resolution)))
+    monkeypatch.setattr(mmctr.clip_model, "load_clip", lambda model, **_: Broken())
     world.titles, world.images = {1: "bad", 2: "good"}, {1: jpeg(1)}
     frame, report = world.embed(max_failure_share=1.0)
     assert not vectors(frame)[0].any()
@@ -365,6 +368,68 @@ def test_progress_counts_what_is_new_up_to_all_of_it(world: World) -> None:
     told.clear()
     world.embed(on_progress=lambda done, total: told.append((done, total)))
     assert told == []
+
+
+@pytest.mark.parametrize("few", [True, False])
+@pytest.mark.parametrize("side", ["titles", "images"])
+def test_a_model_without_finite_vectors_is_blamed_and_not_its_contents(
+    world: World, encoder: ClipEncoder, monkeypatch: pytest.MonkeyPatch, side: str, few: bool
+) -> None:
+    class Broken:
+        embed_dim, resolution = encoder.embed_dim, encoder.resolution
+
+        def encode_titles(self, titles: list[str], *, token_batch: int) -> np.ndarray:
+            return encoder.encode_titles(titles, token_batch=token_batch) * (np.nan if side == "titles" else 1)
+
+        def encode_images(self, pixels: torch.Tensor) -> np.ndarray:
+            return encoder.encode_images(pixels) * (np.nan if side == "images" else 1)
+
+    if few:
+        world.titles, world.images = {1: "a title"}, {1: jpeg(1)}
+    load = mmctr.clip_model.load_clip
+    monkeypatch.setattr(mmctr.clip_model, "load_clip", lambda *_, **__: Broken())
+    with pytest.raises(InputError, match=rf"must give finite vectors, .* none .*{side}.\nThe {side} are not at fault"):
+        world.embed()
+    monkeypatch.setattr(mmctr.clip_model, "load_clip", load)
+    _, report = world.embed()
+    assert (report.unusable_titles, report.unreadable_image_count) == (0, 0)
+
+
+OTHER = {"another picture": lambda number: jpeg(number + 500), "no picture": lambda _: b"half a pic"}
+
+
+@pytest.mark.parametrize("other", OTHER)
+@pytest.mark.parametrize("workers", [0, 1])
+def test_images_that_change_while_they_are_embedded_leave_no_trace(world: World, other: str, workers: int) -> None:
+    """The vector of other bytes would be kept for ever, and so would the word that they are no image."""
+    expected, _ = world.embed("right")
+    frames = world.frames()
+    for number in (10, 11, 20):
+        (world.folder / "images" / f"{number}.jpg").write_bytes(OTHER[other](number))
+    with pytest.raises(InputError, match=r"10.jpg and 1 more had other bytes than the listed sha256") as error:
+        world.embed(frames=frames, workers=workers)
+    assert [path.name for path in error.value.paths] == ["10.jpg", "11.jpg"]
+    for number in (10, 11, 20):
+        (world.folder / "images" / f"{number}.jpg").write_bytes(world.images[number])
+    world.asked_images = 0
+    found, report = world.embed(frames=frames, workers=workers)
+    np.testing.assert_allclose(vectors(found), vectors(expected), atol=1e-6)
+    assert report.unreadable_image_count == 0
+    assert report.reused_images == 10  # two batches of four, and the rest of the third
+    assert world.asked_images == COUNT - 10
+
+
+def test_an_image_that_was_read_badly_once_is_read_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk or a network that gives other bytes once; the file itself never changed."""
+    expected, _ = world.embed("right")
+    read = Path.read_bytes
+    with monkeypatch.context() as bad:
+        bad.setattr(Path, "read_bytes", lambda path: read(path)[: 100 if path.name == "5.jpg" else None])
+        with pytest.raises(InputError, match=r"5.jpg had other bytes"):
+            world.embed()
+    found, report = world.embed()
+    assert report.unreadable_image_count == 0
+    np.testing.assert_allclose(vectors(found), vectors(expected), atol=1e-6)
 
 
 HOSTILE_TITLES = {

@@ -14,9 +14,10 @@ from PIL import Image
 from threadpoolctl import threadpool_limits
 from tiny_clip import picture
 
-from mmctr.clip_images import UnreadableImage, View, preprocess_image
+from mmctr.clip_images import View, preprocess_image
 from mmctr.clip_model import clip
 from mmctr.clip_towers import PIXEL_MEAN, PIXEL_STD
+from mmctr.image_limits import UnreadableImage
 
 R = 32
 

@@ -81,13 +81,12 @@ def test_nothing_in_nothing_out(encoder: ClipEncoder) -> None:
     assert encoder.encode_images(torch.empty(0, 3, 32, 32, dtype=torch.uint8)).shape == (0, 128)
 
 
-def test_rows_without_a_direction_are_nan(tmp_path: Path) -> None:
+def test_rows_without_a_direction_are_nan() -> None:
     network = tiny_network()
     with torch.no_grad():
         network.text_projection.zero_()
         network.visual.proj[0, 0] = torch.inf
-    torch.save(network.state_dict(), tmp_path / "broken.pt")
-    broken = load_clip(str(tmp_path / "broken.pt"), device="cpu")
+    broken = ClipEncoder(network, embed_dim=128, resolution=32, device=torch.device("cpu"))
     assert np.isnan(broken.encode_titles(["a", "b"])).all()
     assert np.isnan(broken.encode_images(torch.zeros(2, 3, 32, 32, dtype=torch.uint8))).all()
 
@@ -121,7 +120,7 @@ def save_script(path: Path, **sizes: int) -> Path:
 
 def test_a_torchscript_checkpoint_gives_the_same_vectors(tmp_path: Path, encoder: ClipEncoder) -> None:
     script = save_script(tmp_path / "script.pt")
-    again = load_clip(str(script), device="cpu")
+    again = load_clip(str(script), device="cpu", allow_torchscript=True)
     np.testing.assert_array_equal(again.encode_titles(TITLES), encoder.encode_titles(TITLES))
 
 
@@ -179,18 +178,127 @@ def test_code_in_a_checkpoint_is_not_run(tmp_path: Path, zipped: bool) -> None:
     sprung = tmp_path / "sprung"
     content = {"visual.proj": Trap(sprung)}
     torch.save(content, tmp_path / "trap.pt", _use_new_zipfile_serialization=zipped)
-    assert clip_width(str(tmp_path / "trap.pt")) is None
+    with pytest.raises(InputError, match="no other objects"):
+        clip_width(str(tmp_path / "trap.pt"))
     assert "no other objects" in refused(tmp_path / "trap.pt")
     assert not sprung.exists()
 
 
 def test_the_width_is_told_without_building_the_network(tmp_path: Path) -> None:
     assert clip_width(str(save_tiny_clip(tmp_path / "short.pt", embed_dim=64))) == 64
-    assert clip_width(str(save_script(tmp_path / "script.pt", embed_dim=96))) == 96
+    assert clip_width(str(save_script(tmp_path / "script.pt", embed_dim=96)), allow_torchscript=True) == 96
+    for name in ("absent.pt", "."):
+        assert clip_width(str(tmp_path / name)) is None
     (tmp_path / "none.pt").write_bytes(b"none")
     torch.save({"layer.weight": torch.zeros(2, 2)}, tmp_path / "other.pt")
-    for name in ("none.pt", "other.pt", "absent.pt", "."):
-        assert clip_width(str(tmp_path / name)) is None
+    for name in ("none.pt", "other.pt"):  # long before the images are unpacked
+        with pytest.raises(InputError, match="is not, or is incomplete"):
+            clip_width(str(tmp_path / name))
+
+
+class Loud(torch.nn.Module):
+    """Its TorchScript prints when it is loaded."""
+
+    @torch.jit.export
+    def __getstate__(self) -> int:
+        return 1
+
+    @torch.jit.export
+    def __setstate__(self, state: int) -> None:
+        print("the program was run")
+
+
+def test_torchscript_is_a_program_and_runs_only_when_it_may(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    script = save_script(tmp_path / "script.pt")
+    digest = hashlib.sha256(script.read_bytes()).hexdigest()
+    assert f"has the sha256 {digest}, which is none of theirs" in refused(script)
+    with pytest.raises(InputError, match="allow_torchscript=True if you trust"):
+        clip_width(str(script))
+    assert load_clip(str(script), device="cpu", allow_torchscript=True).embed_dim == 128
+    monkeypatch.setitem(clip.clip._MODELS, "ViT-B/32", f"https://models.example/clip/{digest}/ViT-B-32.pt")
+    assert load_clip(str(script), device="cpu").embed_dim == 128
+    assert clip_width(str(script)) == 128
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.save(torch.jit.script(Loud()), tmp_path / "loud.pt")
+    capfd.readouterr()
+    refused(tmp_path / "loud.pt")
+    assert "was run" not in capfd.readouterr().out
+    with pytest.raises(InputError, match="is not, or is incomplete"):
+        load_clip(str(tmp_path / "loud.pt"), device="cpu", allow_torchscript=True)
+    assert "was run" in capfd.readouterr().out
+
+
+def test_a_program_that_hides_is_not_run(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Under other names, or behind other bytes, it is no program to PyTorch either, or it is refused."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.save(torch.jit.script(Loud()), tmp_path / "loud.pt")
+    capfd.readouterr()
+    content = (tmp_path / "loud.pt").read_bytes()
+    for disguise in (b"#" * 512 + content, content + b"#" * 512, content.replace(b"constants.pkl", b"constants.pkk")):
+        (tmp_path / "hidden.pt").write_bytes(disguise)
+        refused(tmp_path / "hidden.pt")
+        assert "was run" not in capfd.readouterr().out
+
+
+def test_a_checkpoint_that_changes_after_it_was_hashed_is_refused(checkpoint: Path) -> None:
+    digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    assert load_clip(str(checkpoint), device="cpu", sha256=digest).embed_dim == 128
+    with pytest.raises(InputError, match=rf"had the sha256 {'0' * 64} and now has {digest}"):
+        load_clip(str(checkpoint), device="cpu", sha256="0" * 64)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e6])
+@pytest.mark.parametrize("name", ["visual.proj", "token_embedding.weight", "logit_scale"])
+def test_weights_that_are_not_finite_are_said_before_anything_is_read(tmp_path: Path, name: str, value: float) -> None:
+    weights = tiny_network().state_dict()
+    weights[name] = weights[name].clone()
+    weights[name].view(-1)[0] = value
+    torch.save(weights, tmp_path / "nan.pt")
+    message = refused(tmp_path / "nan.pt")
+    assert "must be finite numbers of half precision" in message
+    assert f"1 of the {weights[name].numel()} in '{name}' of" in message
+    with pytest.raises(InputError, match="must be finite"):
+        clip_width(str(tmp_path / "nan.pt"))
+
+
+def huge(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return weights | {"visual.conv1.weight": torch.zeros(1).expand(1_000_000, 3, 16, 16)}
+
+
+HOSTILE_WEIGHTS = {
+    "expanded tensors": (huge, "is no plain tensor"),
+    "meta tensors": (lambda w: w | {"visual.proj": w["visual.proj"].to("meta")}, "is no plain tensor"),
+    "sparse tensors": (lambda w: w | {"visual.proj": w["visual.proj"].to_sparse()}, "is no plain tensor"),
+    "a long context": (lambda w: w | {"positional_embedding": torch.zeros(300_000, 64)}, "more than 1024"),
+    "tensors that share their numbers": (
+        lambda w: w | {f"copy {n}": w["token_embedding.weight"] for n in range(99)},
+        "its tensors have",
+    ),
+    "a number": (lambda w: w | {"visual.proj": 1}, "no tensor"),
+    "a number as a name": (lambda w: w | {1: w["visual.proj"]}, "it holds"),
+    "a layer of another width": (lambda w: w | {"ln_final.weight": torch.zeros(10_000_000)}, "or is incomplete"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE_WEIGHTS)
+def test_weights_that_ask_for_more_than_there_is_are_refused(tmp_path: Path, name: str) -> None:
+    change, words = HOSTILE_WEIGHTS[name]
+    torch.save(change(tiny_network().state_dict()), tmp_path / "hostile.pt")
+    message = refused(tmp_path / "hostile.pt")
+    assert words in message
+    assert len(message) < 1500
+
+
+def test_a_flipped_bit_in_a_checkpoint_is_found(tmp_path: Path, checkpoint: Path) -> None:
+    content = bytearray(checkpoint.read_bytes())
+    content[len(content) // 2] ^= 1
+    (tmp_path / "flipped.pt").write_bytes(content)
+    assert "does not have its checksum" in refused(tmp_path / "flipped.pt")
 
 
 def test_a_foreign_vocabulary_is_refused(tmp_path: Path) -> None:

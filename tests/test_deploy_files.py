@@ -13,6 +13,7 @@ import prefect
 import pytest
 import yaml
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.utilities.templating import apply_values
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -38,17 +39,65 @@ def container(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def prefect_command(*arguments: str) -> None:
+    done = prefect_process(*arguments, cwd=ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def prefect_process(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     from prefect.settings import PREFECT_API_URL
 
-    done = subprocess.run(
+    return subprocess.run(
         [sys.executable, "-m", "prefect", "--no-prompt", *arguments],
-        cwd=ROOT,
+        cwd=cwd,
         env={**os.environ, "PREFECT_API_URL": str(PREFECT_API_URL.value()), "COLUMNS": "200"},
         capture_output=True,
         text=True,
         timeout=120,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+
+
+# Processes of one machine
+
+
+@pytest.fixture
+def clone(tmp_path) -> Path:
+    """Another clone of this project."""
+    found = tmp_path / "clone"
+    found.mkdir()
+    for name in ("flows", "tasks", "mmctr", "pyproject.toml"):
+        (found / name).symlink_to(ROOT / name)
+    (found / "prefect.yaml").write_text((ROOT / "prefect.yaml").read_text())
+    return found
+
+
+@pytest.mark.integration
+def test_a_clone_does_not_replace_the_deployments_of_another(prefect_server, clone, monkeypatch, capsys):
+    from flows.deploying import keep_others
+    from flows.pipeline import pipeline
+
+    def pulled_from(folder: Path) -> list[dict[str, Any]]:
+        return [{"prefect.deployments.steps.set_working_directory": {"directory": str(folder)}}]
+
+    monkeypatch.chdir(clone)
+    keep_others()  # there is none yet
+    with get_client(sync_client=True) as client:
+        client.create_work_pool(WorkPoolCreate(name="gpu-pool", type="process"))
+        flow_id = client.create_flow(pipeline)
+        client.create_deployment(flow_id, "train", pull_steps=pulled_from(clone.parent / "." / "clone"))
+        keep_others()  # its own
+        client.create_deployment(flow_id, "train", pull_steps=[{"prefect.deployments.steps.git_clone": {"a": "b"}}])
+        keep_others()  # of no folder
+        client.create_deployment(flow_id, "train", pull_steps=pulled_from(ROOT))
+        with pytest.raises(SystemExit) as stop:
+            keep_others()
+        assert stop.value.code == 2
+        error = capsys.readouterr().err
+        assert f"pipeline/train at {client.api_url} runs the code in {ROOT}, this is {clone}" in error
+        assert error.endswith("first run: prefect deployment delete pipeline/train\n")
+        done = prefect_process("deploy", "--all", cwd=clone)
+        assert done.returncode == 2, done.stdout + done.stderr
+        assert done.stderr == error
+        assert client.read_deployment_by_name("pipeline/train").pull_steps == pulled_from(ROOT)
 
 
 # Docker

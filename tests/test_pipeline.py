@@ -134,7 +134,7 @@ def test_a_users_mistake_is_said_once_and_loses_nothing(demo, tracking_uri, capl
     train = demo / "MicroLens_1M_x1/train.parquet"
     pl.read_parquet(train).drop("label").write_parquet(train)
     state = pipeline(load_config(demo, overrides=SHORT), return_state=True)
-    assert state.name == "Refused"
+    assert (state.name, state.message[:9]) == ("Failed", "Refused: ")
     assert "MicroLens_1M_x1/train.parquet: column label is missing" in state.message
     assert "Traceback" not in caplog.text
     assert sizes_and_bytes(kept) == before
@@ -144,7 +144,7 @@ def test_a_stage_that_refuses_stops_the_run_without_a_trace(demo, tracking_uri, 
     from flows.pipeline import pipeline
 
     state = pipeline(load_config(demo, overrides=["embed.max_failure_share=0.0"]), return_state=True)
-    assert state.name == "Refused"
+    assert (state.name, state.message[:9]) == ("Failed", "Refused: ")
     assert "At most 0% of the images may be unreadable" in state.message
     assert "Traceback" not in caplog.text
 

@@ -45,7 +45,7 @@ def test_the_number_of_cores_changes_no_bit(embeddings, monkeypatch):
     many = np.tile(embeddings, (40, 1)) * np.linspace(0.9, 1.1, 12_000, dtype=np.float32)[:, None]
     made = []
     for cores in ({0}, {0, 1, 2}):
-        monkeypatch.setattr("mmctr.reduction.os.sched_getaffinity", lambda _, cores=cores: cores)
+        monkeypatch.setattr("mmctr.cores.os.sched_getaffinity", lambda _, cores=cores: cores)
         made.append(reduce_embeddings(many, n_components=10).vectors.tobytes())
     assert made[0] == made[1]
 

@@ -105,7 +105,7 @@ def test_a_stage_ends_in_the_time_it_is_given(prefect_server, demo, tracking_uri
 
     monkeypatch.setattr("mmctr.checkpoint.save_checkpoint", endless)
     state = pipeline(load_config(demo, overrides=[*SHORT, "run.timeout={train = 5}"]), return_state=True)
-    assert state.name == "Refused"
+    assert (state.name, state.message[:9]) == ("Failed", "Refused: ")
     assert "train must end in the time that run.timeout allows" in state.message
     client = MlflowClient(tracking_uri)
     (run,) = client.search_runs([client.get_experiment_by_name("mmctr").experiment_id])

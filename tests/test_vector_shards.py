@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -101,15 +102,93 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("name", DAMAGE)
-def test_a_damaged_shard_is_removed_and_the_others_stay(folder: Path, name: str) -> None:
+def test_a_damaged_shard_is_set_aside_and_the_others_stay(folder: Path, name: str) -> None:
     DAMAGE[name](folder / "000001.npz")
     store = VectorShards(folder, dim=DIM)
     assert store.missing(map(key, range(5))) == [key(2), key(3)]
     assert not (folder / "000001.npz").exists()
+    assert (folder / "000001.npz.not-a-shard").is_file()
     store.append([key(2), key(3)], rows(2, 3))
     assert (folder / "000003.npz").exists()
     again = VectorShards(folder, dim=DIM).lookup([key(number) for number in range(5)])
     np.testing.assert_array_equal(again.vectors, rows(0, 1, 2, 3, 4))
+
+
+STRAY = {
+    "a folder with a shard's name": ("000007.npz", Path.mkdir),
+    "a folder with the next name": ("000003.npz", Path.mkdir),
+    "a folder of another name": ("notes.npz", Path.mkdir),
+    "a file of another name": ("notes.npz", lambda path: path.write_text("mine")),
+    "a number of a hundred digits": ("1" * 100 + ".npz", lambda path: path.write_text("mine")),
+    "five thousand digits cut to a name": ("1" * 250 + ".npz", lambda path: path.write_text("mine")),
+    "a raised two": ("\u00b2.npz", lambda path: path.write_text("mine")),
+    "Arabic digits": ("\u0660\u0660\u0660\u0660\u0660\u0661.npz", lambda path: path.write_text("mine")),
+    "a short number": ("7.npz", lambda path: path.write_text("mine")),
+    "a link to nothing": ("000007.npz", lambda path: path.symlink_to("/nowhere")),
+    "a link to itself": ("000007.npz", lambda path: path.symlink_to(path.name)),
+    "a link to a folder": ("000007.npz", lambda path: path.symlink_to("/")),
+    "a pipe": ("000007.npz", os.mkfifo),
+    "a file of a temporary name": ("000003.npz.tmp", lambda path: path.write_text("mine")),
+}
+
+
+@pytest.mark.parametrize("name", STRAY)
+def test_what_is_no_shard_is_left_alone(folder: Path, name: str) -> None:
+    stray, make = STRAY[name]
+    make(folder / stray)
+    before = os.lstat(folder / stray)
+    assert stored_dim(folder) == DIM
+    for number in (5, 6):
+        store = VectorShards(folder, dim=DIM)
+        assert store.missing([*map(key, range(number))]) == []
+        store.append([key(number)], rows(number))
+    assert os.path.samestat(os.lstat(folder / stray), before)
+
+
+def test_a_foreign_shard_is_kept_under_another_name(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    content = (folder / "000001.npz").read_bytes()[:-9]
+    (folder / "000007.npz").write_bytes(content)
+    VectorShards(folder, dim=DIM).append([key(5)], rows(5))
+    assert "000007.npz is no whole shard and is set aside" in caplog.text
+    assert (folder / "000007.npz.not-a-shard").read_bytes() == content
+    assert (folder / "000008.npz").is_file()
+    caplog.clear()
+    VectorShards(folder, dim=DIM).append([key(6)], rows(6))
+    assert caplog.text == ""
+
+
+def test_a_shard_of_another_model_does_not_turn_the_others_away(folder: Path) -> None:
+    other = VectorShards(folder.with_name("other"), dim=3 * DIM)
+    other.append([key(10)], np.zeros((1, 3 * DIM), np.float32))
+    (other.folder / "000000.npz").rename(folder / "00000000.npz")
+    assert stored_dim(folder) == DIM
+    assert len(VectorShards(folder, dim=DIM)) == 5
+
+
+def test_a_shard_that_cannot_be_read_stays_where_it_is(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = Path.read_bytes
+
+    def deny(path: Path) -> bytes:
+        if path.name == "000001.npz":
+            raise PermissionError(13, "Permission denied", str(path))
+        return read(path)
+
+    with monkeypatch.context() as denied:
+        denied.setattr(Path, "read_bytes", deny)
+        store = VectorShards(folder, dim=DIM)
+        assert store.missing(map(key, range(5))) == [key(2), key(3)]
+    assert len(VectorShards(folder, dim=DIM)) == 5
+
+
+def test_too_little_memory_is_not_called_damage(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def exhaust(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as short:
+        short.setattr(np, "load", exhaust)
+        with pytest.raises(MemoryError):
+            VectorShards(folder, dim=DIM)
+    assert len(VectorShards(folder, dim=DIM)) == 5
 
 
 def test_pickled_objects_are_not_loaded(folder: Path, tmp_path: Path) -> None:
@@ -122,7 +201,7 @@ def test_pickled_objects_are_not_loaded(folder: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "sprung").exists()
 
 
-def test_the_length_is_told_by_the_first_whole_shard(folder: Path) -> None:
+def test_the_length_is_told_by_the_shards_that_are_whole(folder: Path) -> None:
     (folder / "000000.npz").write_bytes(b"")
     assert stored_dim(folder) == DIM
 
