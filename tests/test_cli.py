@@ -50,8 +50,8 @@ def test_the_command_is_installed():
         ([], "required: COMMAND"),
         (
             ["clean"],
-            "invalid choice: 'clean' (choose from 'demo', 'check', 'run', 'predict', 'promote', 'gc', 'check-submission', "
-            "'ui')",
+            "invalid choice: 'clean' (choose from 'demo', 'check', 'run', 'predict', 'promote', 'gc', "
+            "'check-submission', 'ui')",
         ),
         (["check"], "required: BASE_PATH"),
         (["check", "a", "b"], "unrecognized arguments: b"),

@@ -16,9 +16,10 @@ from mlflow import MlflowClient
 from mmctr.checkpoint import Checkpoint, save_checkpoint
 from mmctr.errors import InputError
 from tasks.config import PredictConfig
+from tasks.fetching import fetch
 from tasks.lost_artifacts import log_lost_artifacts
 from tasks.references import Workspace
-from tasks.registry import Registry, fetch
+from tasks.registry import Registry
 from tasks.results import Trained
 from tasks.stage import Lineage
 from tasks.store_address import sqlite_uri

@@ -19,9 +19,9 @@ from mmctr.checkpoint import Checkpoint, save_checkpoint
 from mmctr.errors import InputError
 from mmctr.training_state import Epoch
 from tasks.config_file import load_config
+from tasks.fetching import fetch
 from tasks.plots import auc_plot
 from tasks.references import Workspace
-from tasks.registry import fetch
 from tasks.store_address import sqlite_uri
 from tasks.store_check import check_store
 from tasks.tracking import Tracker
