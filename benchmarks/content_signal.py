@@ -18,7 +18,8 @@ from mmctr.din import DIN
 from mmctr.item_table import ItemTable, build_item_table
 from mmctr.metrics import auc
 from mmctr.prediction import predict_logits
-from mmctr.training import Recipe, fit
+from mmctr.recipe import Recipe
+from mmctr.training import fit
 
 
 def cold_and_all_aucs(base_path: Path, table: ItemTable, *, recipe: Recipe) -> dict[str, float]:

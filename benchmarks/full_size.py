@@ -15,7 +15,8 @@ import flows  # noqa: F401  the settings that a run has
 from mmctr.click_split import load_split
 from mmctr.din import DIN
 from mmctr.prediction import predict_logits
-from mmctr.training import Recipe, train_epoch
+from mmctr.recipe import Recipe
+from mmctr.training import train_epoch
 
 TRAIN_ROWS, TEST_ROWS = 3_600_000, 379_142
 
@@ -32,7 +33,7 @@ def main() -> None:
         model.set_item_table(torch.from_numpy(table.weights))
         optimizer = torch.optim.AdamW([w for w in model.parameters() if w.requires_grad], fused=True)
         name = f"epoch, {'frozen' if freeze else 'trained'} item embeddings"
-        took = seconds(lambda m=model, o=optimizer: train_epoch(m, split, o, recipe=Recipe(), number=1, progress=False))
+        took = seconds(lambda m=model, o=optimizer: train_epoch(m, split, o, recipe=Recipe(), number=1))
         told(name, took, rows=TRAIN_ROWS)
     told("predict", seconds(lambda: predict_logits(model, held_out, batch_size=8192)), rows=TEST_ROWS)
 

@@ -21,7 +21,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmctr.click_split import load_split
-from mmctr.training import Recipe, train_step
+from mmctr.recipe import Recipe
+from mmctr.training import train_step
 
 LAUNCH_SECONDS = 5e-6  # of one kernel from Python, the usual order of magnitude
 IMAGES, TITLES, TOKENS = 256, 256, 22

@@ -21,7 +21,8 @@ from mmctr.item_table import ItemTable
 from mmctr.memory import kept_memory
 from mmctr.metrics import auc
 from mmctr.prediction import predict_logits
-from mmctr.training import Recipe, optimizer_and_schedule, smoothed_loss, train_epoch, train_step, trained
+from mmctr.recipe import Recipe
+from mmctr.training import optimizer_and_schedule, smoothed_loss, train_epoch, train_step, trained
 
 TRAIN_ROWS, TEST_ROWS, BATCH, PADDED_SHARE = 200_000, 379_142, 4096, 8
 ORGANISERS_BATCH, OUR_STEPS = 8192, 8
@@ -40,7 +41,7 @@ def train(folder: Path) -> list[Row]:
         ours = torch.optim.AdamW([w for w in model.parameters() if w.requires_grad], weight_decay=1e-4, fused=True)
         peers = torch.optim.AdamW([w for w in reference.parameters() if w.requires_grad], weight_decay=1e-4)
         seconds, peer_seconds = in_turn(
-            lambda m=model, o=ours: train_epoch(m, split, o, recipe=recipe, number=1, progress=False),
+            lambda m=model, o=ours: train_epoch(m, split, o, recipe=recipe, number=1),
             lambda m=reference, o=peers: padded_epoch(m, padded, o),
         )
         name = "frozen item embeddings" if freeze else "trained item embeddings"

@@ -39,7 +39,8 @@ from real_shape import item_table
 from mmctr.click_split import load_split
 from mmctr.din import DIN
 from mmctr.prediction import predict_logits
-from mmctr.training import Recipe, optimizer_and_schedule, train_epoch
+from mmctr.recipe import Recipe
+from mmctr.training import optimizer_and_schedule, train_epoch
 
 path, items, dim, steps = Path(sys.argv[3]), *map(int, sys.argv[4:])
 table = item_table(items=items, dim=dim)
@@ -51,10 +52,10 @@ recipe = Recipe()
 optimizer, _ = optimizer_and_schedule(model, recipe=recipe)
 few = split if len(split) <= steps * recipe.batch_size else first(split, steps * recipe.batch_size)
 batch = first(few, min(len(few), recipe.batch_size))
-train_epoch(model, batch, optimizer, recipe=recipe, number=0, progress=False)  # the first step is not like the others
+train_epoch(model, batch, optimizer, recipe=recipe, number=0)  # the first step is not like the others
 predict_logits(model, batch, batch_size=8192)
 started = time.perf_counter()
-train_epoch(model, few, optimizer, recipe=recipe, number=1, progress=False)
+train_epoch(model, few, optimizer, recipe=recipe, number=1)
 trained = time.perf_counter()
 predict_logits(model, few, batch_size=8192)
 result = {"train": len(few) / (trained - started), "predict": len(few) / (time.perf_counter() - trained)}

@@ -12,21 +12,24 @@ from pathlib import Path
 from typing import Any
 
 from flows.environment import import_nothing_from_here
+from flows.say import say, show, write_any_text
+from mmctr import __version__
 
 OK, MISTAKE = 0, 2  # exit codes: all well, the user's mistake
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code. A fault of ours is raised: Python shows its trace and exits with 1."""
-    options = parser().parse_args(arguments)
+    write_any_text()
+    options = _parsed(arguments)
     from flows.interrupts import signal_number, stoppable, stopped
-    from flows.say import say
     from mmctr.errors import as_input_error
 
     import_nothing_from_here()
     try:
         with stoppable():
-            say(options.doing.format_map(vars(options)))  # at once, as imports alone take seconds
+            if options.doing is not None:
+                say(options.doing.format_map(vars(options)))  # at once, as imports alone take seconds
             return int(options.command(options))
     except KeyboardInterrupt as stop:
         message, code = stopped(signal_number(stop))
@@ -40,11 +43,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return MISTAKE
 
 
+def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The options; help and version are printed here, and what argparse says of wrong ones."""
+    try:
+        return parser().parse_args(arguments)
+    except SystemExit:
+        show("", end="")  # a reader that is gone or a full disk is met here, not in the interpreter's last moment
+        raise
+
+
 def parser() -> argparse.ArgumentParser:
     """The commands and their options."""
     top = argparse.ArgumentParser(
         prog="mmctr", description="Click-through-rate models from item titles, item images and click logs."
     )
+    top.add_argument("--version", action="version", version=f"mmctr {__version__}")
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     demo = commands.add_parser(
@@ -108,7 +121,18 @@ def parser() -> argparse.ArgumentParser:
     promote.add_argument("--unpin", action="store_true", help="let better models become the champion again")
     _add_settings(promote)
     _add_device(promote)
-    promote.set_defaults(command=run_promote)
+    promote.set_defaults(command=run_promote, doing="the champion of {base_path}")
+
+    settings = commands.add_parser(
+        "settings",
+        help="list all settings",
+        description="Every setting with its default, its range and a sentence. They are given with --set, in "
+        "BASE_PATH/mmctr.toml, or in the file of --config.",
+    )
+    form = settings.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print them as JSON, for a program to read")
+    form.add_argument("--markdown", action="store_true", help="print them as Markdown, as docs/settings.md has them")
+    settings.set_defaults(command=run_settings, doing=None)
 
     gc = commands.add_parser(
         "gc",
@@ -191,10 +215,10 @@ def run_demo(options: argparse.Namespace) -> int:
     from mmctr.demo.write import is_demo, write_demo
 
     if options.if_missing and is_demo(options.out):
-        print(f"{options.out} is a demo data set already")
+        show(f"{options.out} is a demo data set already")
         return OK
     write_demo(options.out, items=options.items, users=options.users, seed=options.seed)
-    print(f"demo data set written to {options.out}; next: mmctr run {options.out}")
+    show(f"demo data set written to {options.out}; next: mmctr run {options.out}")
     return OK
 
 
@@ -203,15 +227,16 @@ def run_check(options: argparse.Namespace) -> int:
     from flows.check_report import as_json, as_text
     from flows.outputs import check_places
     from mmctr.dataset_report import report_dataset
-    from tasks.config import archive_password
+    from tasks.archive_settings import archive_limits, settings_named
     from tasks.config_file import load_config
 
     config = load_config(options.base_path, config_file=options.config, overrides=options.set)
-    report = report_dataset(
-        config.base_path, min_items=config.reduce.n_components, password=archive_password(config.extract)
-    )
+    with settings_named():
+        report = report_dataset(
+            config.base_path, min_items=config.reduce.n_components, **archive_limits(config.extract)
+        )
     check_places(config.base_path, writes=False)
-    print(as_json(report) if options.json else f"{as_text(report)}\n\nthe inputs can be used")
+    show(as_json(report) if options.json else f"{as_text(report)}\n\nthe inputs can be used")
     return OK
 
 
@@ -220,9 +245,10 @@ def run_pipeline(options: argparse.Namespace) -> int:
     from tasks.config_file import load_config
 
     config = load_config(options.base_path, config_file=options.config, overrides=options.set, device=options.device)
-    from flows.inputs import look_before
+    from flows.inputs import look_at_archive, look_before
 
     look_before(config)  # at once, where starting Prefect takes ten seconds and more
+    look_at_archive(config)
 
     def load() -> Callable[[], Any]:
         from flows.pipeline import pipeline
@@ -262,9 +288,9 @@ def run_promote(options: argparse.Namespace) -> int:
 
     config = load_config(options.base_path, config_file=options.config, overrides=options.set, device=options.device)
     if options.version is None and not (options.rollback or options.pin or options.unpin):
-        print(champions_text(config))
+        show(champions_text(config))
     else:
-        print(
+        show(
             change_champion(
                 config, version=options.version, rollback=options.rollback, pin=options.pin, unpin=options.unpin
             )
@@ -278,8 +304,7 @@ def _run_flow(load: Callable[[], Callable[[], Any]]) -> int:
     `load` imports the flow, while Prefect's server starts.
     """
     from flows.interrupts import stop_because
-    from flows.prefect_server import connect
-    from flows.say import say
+    from flows.prefect_server import connect, server_that_stays
 
     server_answers = connect(on_loss=stop_because)
     run = load()
@@ -287,26 +312,34 @@ def _run_flow(load: Callable[[], Callable[[], Any]]) -> int:
     from tasks.refusal import refusal
 
     server_answers()
-    with refusals_said_once():
+    with refusals_said_once(), server_that_stays():
         state = run()
     message = refusal(state)
     if message is not None:
         say(f"mmctr: {message}")
         return MISTAKE
-    print(state.result().text())
+    show(state.result().text())
+    return OK
+
+
+def run_settings(options: argparse.Namespace) -> int:
+    """`mmctr settings`."""
+    from flows.settings_report import as_json, as_markdown, as_text
+
+    show(as_json() if options.json else as_markdown() if options.markdown else as_text())
     return OK
 
 
 def run_gc(options: argparse.Namespace) -> int:
     """`mmctr gc`."""
-    from flows.gc_report import as_json, as_text
     from tasks.config import PipelineConfig, home_expanded
-    from tasks.housekeeping import known_runs, plan_collection, remove
-    from tasks.references import Workspace
     from tasks.store_address import tracking_uri
     from tasks.store_check import check_store
 
     check_store(tracking_uri(), PipelineConfig.model_fields["experiment"].default, writes=False)
+    from flows.gc_report import as_json, as_text
+    from tasks.housekeeping import known_runs, plan_collection, remove
+    from tasks.references import Workspace
     from tasks.registry import runs_with_alias
 
     workspace = Workspace(home_expanded(options.base_path))
@@ -319,30 +352,26 @@ def run_gc(options: argparse.Namespace) -> int:
         if options.delete:
             remove(workspace, collection)
     if options.json:
-        print(as_json(collection, base_path=workspace.base_path, deleted=options.delete))
+        show(as_json(collection, base_path=workspace.base_path, deleted=options.delete))
     else:
-        print(as_text(collection, deleted=options.delete))
+        show(as_text(collection, deleted=options.delete))
     return OK
 
 
 def run_check_submission(options: argparse.Namespace) -> int:
     """`mmctr check-submission`."""
-    from mmctr.errors import InputError, first_line, raise_if_of_the_machine
-    from mmctr.schema import CLICKS, UNREADABLE
+    from mmctr.errors import InputError
+    from mmctr.list_columns import read_ids
+    from mmctr.schema import CLICKS
     from mmctr.submission import check_submission
-    from mmctr.tables import read_table
 
     test = options.base_path / CLICKS / "test.parquet"
     try:
-        ids = read_table(test, columns=["ID"])["ID"]
-    except UNREADABLE as error:
-        raise_if_of_the_machine(error, path=test)
-        raise InputError(
-            f"the IDs are read from {test}, which cannot be used: {first_line(error)}; "
-            "give the folder of the data with --base-path"
-        ) from error
+        ids = read_ids(test)
+    except InputError as error:
+        raise InputError(f"{error}; or give the folder of the data with --base-path") from error
     rows = check_submission(options.zip, test_ids=ids)
-    print(f"{options.zip} is a valid submission of {rows:,} rows")
+    show(f"{options.zip} is a valid submission of {rows:,} rows")
     return OK
 
 

@@ -1,8 +1,8 @@
 """Where a configuration's runs work: the folder, the device, the MLflow store and its registry."""
 
 from tasks.config import PipelineConfig
+from tasks.passing import pauses
 from tasks.registry import Registry
-from tasks.retry import pauses
 from tasks.stage import Place
 from tasks.store_address import tracking_uri
 from tasks.tracking import Tracker

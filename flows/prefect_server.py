@@ -1,36 +1,22 @@
 """The Prefect server that a command reports to: the configured one, which must answer, or a temporary one."""
 
-import atexit
 import contextlib
-import io
 import os
-import re
-import shutil
-import sys
 import threading
-import tomllib
-import warnings
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import copy_context
-from pathlib import Path
-from typing import TYPE_CHECKING
+from functools import partial
 
-from pydantic import ValidationError
-
-from flows.environment import PROJECT, TEMPORARY_SERVER, drop_unusable_proxies
+from flows.environment import TEMPORARY_SERVER, drop_unusable_proxies
+from flows.prefect_settings import load_settings, use_home
 from flows.say import say
-from flows.temporary_server import TemporaryServer, temporary_folder
+from flows.temporary_server import TemporaryServer
 from mmctr.errors import InputError, causes, first_line, shown_value
 
-if TYPE_CHECKING:
-    from prefect.settings import Settings
-
 ANSWER_SECONDS = 15.0  # for a configured server to answer three short questions
-SETTINGS_FILES: dict[str, Callable[[str], bool]] = {  # which Prefect reads, and whether a text has settings of it
-    ".env": lambda text: re.search(r"^\s*(export\s+)?PREFECT_", text, flags=re.MULTILINE | re.IGNORECASE) is not None,
-    "prefect.toml": lambda text: bool(tomllib.loads(text)),
-    "pyproject.toml": lambda text: bool(tomllib.loads(text).get("tool", {}).get("prefect")),
-}
+LOOK_SECONDS, AWAY_SECONDS = 10.0, 120.0  # between two looks at it; without an answer, before the command ends
 OTHERWISE = "start it (make ui), correct PREFECT_API_URL, or unset it, and a temporary server is used"
 
 
@@ -52,7 +38,7 @@ def connect(*, on_loss: Callable[[str], None]) -> Callable[[], None]:
     settings = load_settings()
     if settings.api.url:
         check_answers(settings.api.url)
-        return lambda: None
+        return partial(watch_configured, on_loss=on_loss)
     ephemeral = settings.server.ephemeral
     if not ephemeral.enabled:
         raise InputError(
@@ -71,85 +57,6 @@ def connect(*, on_loss: Callable[[str], None]) -> Callable[[], None]:
 
     refresh_global_settings_context()
     return server.wait
-
-
-def use_home() -> str:
-    """Make `PREFECT_HOME` a folder that can be written, a temporary one where it is none; returns what was wrong."""
-    home = Path(os.path.expanduser(os.environ["PREFECT_HOME"])).absolute()  # noqa: PTH111 an unknown user stays as it is
-    os.environ["PREFECT_HOME"] = str(home)
-    probe = home / f".{os.getpid()}.probe"
-    try:
-        home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        probe.write_bytes(bytes(4096))
-    except OSError as error:
-        os.environ["PREFECT_HOME"] = folder = temporary_folder()
-        atexit.register(shutil.rmtree, folder, ignore_errors=True)
-        return (
-            f"Prefect's folder {home} cannot be written ({error.strerror}); its temporary server uses a temporary "
-            "folder instead. To keep Prefect's records, set PREFECT_HOME to another folder"
-        )
-    finally:
-        with contextlib.suppress(OSError):
-            probe.unlink()
-    return ""
-
-
-def load_settings() -> "Settings":
-    """Prefect's settings, wherever they stand.
-
-    Raises:
-        InputError: Prefect cannot read them, or does not accept them.
-    """
-    refuse_settings_of_other_folders()
-    said = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(said), warnings.catch_warnings():
-            from prefect.settings import get_current_settings
-
-            settings = get_current_settings()
-    except ImportError:
-        raise
-    except Exception as error:
-        profiles = os.environ.get("PREFECT_PROFILES_PATH") or f"{os.environ['PREFECT_HOME']}/profiles.toml"
-        raise InputError(
-            f"Prefect's settings must be usable, and are not: {_setting_at_fault(error)}; correct or remove it where "
-            f"it stands: a variable PREFECT_..., {profiles}, or .env, prefect.toml or pyproject.toml of this folder"
-        ) from error
-    sys.stderr.write(said.getvalue())  # such as a profile that is named and not there
-    return settings
-
-
-def refuse_settings_of_other_folders() -> None:
-    """Refuse Prefect's settings in the current folder, unless that is the project's: they can name code to run.
-
-    Raises:
-        InputError: with the file.
-    """
-    if Path().resolve() == PROJECT:
-        return
-    for name, has_settings in SETTINGS_FILES.items():
-        file = Path(name).absolute()
-        try:
-            found = has_settings(file.read_text())
-        except FileNotFoundError:
-            continue
-        except (OSError, ValueError):  # Prefect could not read it either
-            found = True
-        if found:
-            raise InputError(
-                f"Prefect takes settings from the current folder, which may be anybody's data: {file} has some, or "
-                "cannot be read; run in another folder, and give settings that you need as variables (PREFECT_...)"
-            )
-
-
-def _setting_at_fault(error: Exception) -> str:
-    """The first setting that Prefect does not accept, its value and the rule."""
-    if not isinstance(error, ValidationError):
-        return first_line(error)
-    fault = error.errors()[0]
-    field = "_".join(map(str, fault["loc"])).upper()
-    names = (name for name in os.environ if name.startswith("PREFECT_") and name.endswith(field))
-    return f"{next(names, f'{error.title} {field}')} = {shown_value(fault['input'])}: {fault['msg']}"
 
 
 def check_answers(url: str) -> None:
@@ -182,6 +89,50 @@ def _ask(failures: list[Exception]) -> None:
         failures.append(error)
 
 
+def watch_configured(*, on_loss: Callable[[str], None]) -> None:
+    """Look after the configured server, as Prefect's client would try again for a minute at each call."""
+    from prefect.client.orchestration import get_client
+
+    def watch() -> None:
+        with get_client(sync_client=True) as client:
+            answered = time.monotonic()
+            while True:
+                time.sleep(LOOK_SECONDS)
+                problem = client.api_healthcheck()
+                if problem is None:
+                    answered = time.monotonic()
+                elif time.monotonic() - answered > AWAY_SECONDS:
+                    on_loss(f"the Prefect server at {client.api_url} no longer answers ({_last_cause(problem)})")
+                    return
+
+    threading.Thread(target=copy_context().run, args=(watch,), name="watch-prefect", daemon=True).start()
+
+
+@contextmanager
+def server_that_stays() -> Iterator[None]:
+    """Say in one line that Prefect's server went away while a flow ran, where Prefect's client gave it up.
+
+    Raises:
+        InputError: in the place of the client's error.
+    """
+    from httpx import TransportError
+
+    try:
+        yield
+    except Exception as error:
+        if not any(isinstance(cause, TransportError) for cause in causes(error)):
+            raise
+        raise InputError(
+            f"Prefect's server must answer while a flow runs, and no longer does ({_last_cause(error)}); what was done "
+            "is kept: start it, then run the same command again"
+        ) from error
+
+
+def _last_cause(error: BaseException) -> str:
+    """The first line of the innermost error that says something."""
+    return first_line([cause for cause in causes(error) if str(cause)][-1] if str(error) else error)
+
+
 def _why(failure: Exception) -> str:
     """What went wrong in one line, and the remedy."""
     from httpx import HTTPStatusError, InvalidURL, UnsupportedProtocol
@@ -197,8 +148,7 @@ def _why(failure: Exception) -> str:
     if "incompatible versions" in str(failure):
         return f"{first_line(failure)} Use a server of this version (make ui)"
     if any(isinstance(error, OSError) or type(error).__module__.startswith("httpx") for error in errors):
-        known = [error for error in errors if str(error)]
-        return f"{first_line(known[-1] if known else failure)}; {OTHERWISE}"
+        return f"{_last_cause(failure)}; {OTHERWISE}"
     return f"what it answers is not Prefect's; the address of Prefect's API ends with /api, {OTHERWISE}"
 
 

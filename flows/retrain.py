@@ -23,6 +23,7 @@ from flows.place import registry_of
 from flows.settings import whole_settings
 from flows.starts import address, attempts_at, start, why_not_again
 from mmctr.errors import InputError
+from mmctr.rar_volumes import archive_parts
 from mmctr.schema import find_inputs
 from tasks.config import PipelineConfig
 from tasks.references import Workspace
@@ -59,6 +60,7 @@ def retrain(
     workspace = Workspace(whole.base_path)
     look_before(whole)
     paths, _ = find_inputs(whole.base_path)
+    paths |= {part.name: part for part in archive_parts(paths["archive"])[1:]}
     before = _stamps(paths)
     odd = _in_the_future(before)
     unsettled = _wait_or_say(paths, before, seconds=settle_seconds)

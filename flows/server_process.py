@@ -29,6 +29,8 @@ def main(listening: int, temporary_home: str = "") -> None:
     def serve() -> None:
         try:
             server.run(sockets=[socket.socket(fileno=listening)])  # outside the main thread it leaves signals alone
+        except SystemExit:  # uvicorn has said why
+            pass
         except BaseException:
             traceback.print_exc()
         if not ending.is_set():  # it could not start

@@ -33,7 +33,7 @@ OWN = {  # what Prefect sets for its own temporary server, whose pages nobody co
     "PREFECT__SERVER_EPHEMERAL": "1",
     "PREFECT__SERVER_FINAL": "1",
 }
-ERROR_LINE = re.compile(r"[\w.]*(?:Error|Exception|Exit)\b.*")
+ERROR_LINE = re.compile(r"[\w.]*(?:Error|Exception)\b.*")
 
 
 class TemporaryServer:

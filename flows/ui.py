@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flows.environment import PROJECT
-from flows.prefect_server import use_home
-from flows.say import say
+from flows.prefect_settings import use_home
+from flows.say import say, show
 from mmctr.errors import InputError
 from tasks.store_address import local_database, tracking_uri
 from tasks.tracking import UI_HOST
@@ -66,7 +66,7 @@ def serve_pages(*, mlflow_port: int, prefect_port: int) -> None:
         _wait_until_ready(pages)
         lines = [f"{page.name:8}{page.address}" for page in pages]
         lines.append(f"in every other terminal: export PREFECT_API_URL={pages[-1].address}/api; Ctrl-C here ends both")
-        print("\n".join(lines), flush=True)
+        show("\n".join(lines))
         while True:
             time.sleep(1)
             _check_alive(pages)

@@ -13,15 +13,18 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from mmctr.errors import InputError
+from mmctr.errors import InputError, shown
 from mmctr.files import replacing_folder
 from mmctr.image_manifest import ImageRow, write_manifest
-from mmctr.rar_listing import list_members, shown
-from mmctr.rar_member import Member
-from mmctr.rar_stream import unpacking
+from mmctr.rar_listing import list_members
+from mmctr.rar_member import FILE, FOLDER, Member
+from mmctr.rar_stream import REPACK_REMEDY, unpacking
+from mmctr.rar_tool import STALLED_SECONDS
 
 LISTED_AT_MOST = 100
+NAMES_IN_A_MESSAGE = 3
 MAX_ITEM_ID = 2**63 - 1
+MAX_MEMBER_BYTES, MAX_TOTAL_BYTES = 64 << 20, 256 << 30
 # RAR5 keeps a backslash in a name, so both separators end a folder's name.
 _IMAGE_NAME = re.compile(
     r"(?:.*[/\\])?0*([1-9][0-9]{0,18})(\.(?:jpg|jpeg|png|webp|gif|bmp))", re.DOTALL | re.IGNORECASE | re.ASCII
@@ -75,13 +78,13 @@ def _plan(members: list[Member]) -> _Plan:
     images: list[tuple[int, str] | None] = []
     found: set[int] = set()
     duplicates: list[tuple[int, str]] = []
-    not_items: list[str] = []
+    not_items: list[Member] = []
     for member in members:
-        named = None if member.is_folder or member.is_link else image_name(member.name)
+        named = image_name(member.name) if member.kind == FILE else None
         kept = None
         if named is None:
-            if not member.is_folder:
-                not_items.append(member.name)
+            if member.kind != FOLDER:
+                not_items.append(member)
         elif named[0] in found:
             duplicates.append((named[0], member.name))
         else:
@@ -92,32 +95,68 @@ def _plan(members: list[Member]) -> _Plan:
     report = ExtractReport(
         images=len(found),
         duplicates=ItemNames(len(duplicates), first),
-        not_items=Names(len(not_items), tuple(shown(name) for name in not_items[:LISTED_AT_MOST])),
+        not_items=Names(len(not_items), tuple(map(_shown, not_items[:LISTED_AT_MOST]))),
         total_bytes=sum(member.size for member, image in zip(members, images, strict=True) if image is not None),
     )
     return _Plan(images, report)
+
+
+def _shown(member: Member) -> str:
+    """A member's name, and what it is where it is no plain file."""
+    return shown(member.name) if member.kind == FILE else f"{shown(member.name)} ({member.kind})"
 
 
 def _check_plan(
     archive: Path, members: list[Member], plan: _Plan, *, max_member_bytes: int, max_total_bytes: int
 ) -> None:
     if plan.report.images == 0:
+        found = ", ".join(shown(name, limit=60) for name in plan.report.not_items.first[:NAMES_IN_A_MESSAGE])
         raise InputError(
             f"The archive must hold images named <item_id>.jpg (or .jpeg, .png, .webp, .gif, .bmp): {archive} holds "
-            f"no image among its {len(members)} members. Give the archive with the item images."
+            f"no image among its {len(members)} members{f', such as {found}' if found else ''}. "
+            "Give the archive with the item images."
         )
     for member, image in zip(members, plan.images, strict=True):
+        if member.unusable:
+            raise InputError(
+                f"Every member of an archive must be there itself: member '{shown(member.name)}' of {archive} "
+                f"{shown(member.unusable)}. {REPACK_REMEDY}"
+            )
         if image is not None and member.size > max_member_bytes:
             raise InputError(
                 f"An image may unpack to at most {max_member_bytes} bytes: member '{shown(member.name)}' of {archive} "
-                f"lists {member.size}. Raise the limit if you trust the archive."
+                f"lists {member.size}. Raise `max_member_bytes` if you trust the archive."
             )
     total = sum(member.size for member in members)
     if total > max_total_bytes:
         raise InputError(
             f"An archive may unpack to at most {max_total_bytes} bytes: {archive} lists {total}. "
-            "Raise the limit if you trust the archive."
+            "Raise `max_total_bytes` if you trust the archive."
         )
+
+
+def check_archive(
+    archive: Path,
+    *,
+    password: str | None = None,
+    max_member_bytes: int = MAX_MEMBER_BYTES,
+    max_total_bytes: int = MAX_TOTAL_BYTES,
+    progress: bool | None = None,
+) -> list[Member]:
+    """The members of `archive`, which `extract_images` would unpack with these limits; nothing is unpacked.
+
+    Raises InputError where `extract_images` would refuse the archive by its listing.
+    """
+    return _looked_at(archive, password or None, max_member_bytes, max_total_bytes, progress)[0]
+
+
+def _looked_at(
+    archive: Path, password: str | None, max_member_bytes: int, max_total_bytes: int, progress: bool | None
+) -> tuple[list[Member], _Plan]:
+    members = list_members(archive, password=password, progress=progress)
+    plan = _plan(members)
+    _check_plan(archive, members, plan, max_member_bytes=max_member_bytes, max_total_bytes=max_total_bytes)
+    return members, plan
 
 
 def _write_image(folder: Path, item_id: int, file_name: str, content: bytes, crc32: int) -> ImageRow:
@@ -137,7 +176,14 @@ def _write_image(folder: Path, item_id: int, file_name: str, content: bytes, crc
 
 
 def _unpack(
-    archive: Path, *, folder: Path, members: list[Member], plan: _Plan, password: str | None, progress: bool | None
+    archive: Path,
+    *,
+    folder: Path,
+    members: list[Member],
+    plan: _Plan,
+    password: str | None,
+    stalled_seconds: float,
+    progress: bool | None,
 ) -> list[ImageRow]:
     """Write the images of the plan to the empty `folder`; gives their rows of the manifest."""
     rows = []
@@ -145,7 +191,7 @@ def _unpack(
     total = sum(member.size for member in members)
     with (
         tqdm(total=total, desc="extract", unit="B", unit_scale=True, disable=disable) as bar,
-        unpacking(archive, password=password) as stream,
+        unpacking(archive, members=members, password=password, stalled_seconds=stalled_seconds) as stream,
     ):
         for member, image in zip(members, plan.images, strict=True):
             if image is None:
@@ -164,8 +210,9 @@ def extract_images(
     target: Path,
     *,
     password: str | None = None,
-    max_member_bytes: int = 64 << 20,
-    max_total_bytes: int = 256 << 30,
+    max_member_bytes: int = MAX_MEMBER_BYTES,
+    max_total_bytes: int = MAX_TOTAL_BYTES,
+    stalled_seconds: float = STALLED_SECONDS,
     progress: bool | None = None,
 ) -> ExtractReport:
     """Unpack the images of the RAR `archive` into the folder `target`, and list them there.
@@ -177,10 +224,11 @@ def extract_images(
 
     `max_member_bytes` bounds an image, `max_total_bytes` all members together; both are compared with the listing
     before anything is unpacked, and no more than what is listed is read from the unpacking tool afterwards.
+    `stalled_seconds` is how long the unpacking tool may give no byte and use no processor time, before it is ended.
     `progress` shows a bar over the bytes; None shows it on a terminal only.
 
     Raises InputError for every archive that cannot be used: absent, no RAR, encrypted, a part missing, cut off,
-    damaged, too large, without an image.
+    damaged, too large, without an image; and where the unpacking tool is stopped or ended from outside.
     """
     password = password or None
     if archive.resolve().is_relative_to(target.resolve()):
@@ -188,10 +236,16 @@ def extract_images(
             f"The folder of images is replaced as a whole: {archive} lies in {target} and would be lost. "
             "Move the archive, or choose another folder."
         )
-    members = list_members(archive, password=password)
-    plan = _plan(members)
-    _check_plan(archive, members, plan, max_member_bytes=max_member_bytes, max_total_bytes=max_total_bytes)
+    members, plan = _looked_at(archive, password, max_member_bytes, max_total_bytes, progress)
     with replacing_folder(target) as folder:
-        images = _unpack(archive, folder=folder, members=members, plan=plan, password=password, progress=progress)
+        images = _unpack(
+            archive,
+            folder=folder,
+            members=members,
+            plan=plan,
+            password=password,
+            stalled_seconds=stalled_seconds,
+            progress=progress,
+        )
         write_manifest(folder, images)
     return plan.report

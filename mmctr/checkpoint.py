@@ -4,24 +4,21 @@ A checkpoint brings its own id map, so it scores clicks on any data whose items 
 unknown items, as they are in training.
 """
 
-import io
-import pickle
-import warnings
-import zipfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from mmctr.din import DIN
-from mmctr.errors import InputError, first_line, raise_if_of_the_machine, shown_value
-from mmctr.files import write_bytes
+from mmctr.errors import InputError, shown_value
 from mmctr.item_table import ItemTable
+from mmctr.numerics import is_finite
+from mmctr.tensor_files import load_tensors, save_tensors
 
 FORMAT = 2
+MESSAGE = 400  # characters that are shown of what is wrong with a file, which may name what is in it
 
 
 @dataclass(frozen=True)
@@ -71,39 +68,6 @@ class Checkpoint:
         return ItemTable(item_ids=self.item_ids.numpy(), weights=self.weights["items.weight"].numpy())
 
 
-def save_tensors(content: dict[str, Any], path: Path) -> None:
-    """Write tensors and plain values with `torch.save`; the same content gives the same bytes."""
-    buffer = io.BytesIO()  # the archive's inner folder is named after a file, but not after a buffer
-    torch.save(content, buffer)
-    write_bytes(path, buffer.getvalue())
-
-
-def load_tensors(path: Path, *, device: str | torch.device = "cpu") -> dict[str, Any]:
-    """Read what `save_tensors` wrote, tensors and plain values only.
-
-    Raises:
-        ValueError: the file is damaged, or holds something else, such as code.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()  # PyTorch does not compare the checksums that it writes
-        if damaged is not None:
-            raise ValueError(f"{damaged} does not have its checksum")
-        with warnings.catch_warnings():  # an unusual pickle protocol is warned of before it is refused
-            warnings.simplefilter("ignore", UserWarning)
-            content = torch.load(path, map_location=device, weights_only=True)
-    except (MemoryError, torch.OutOfMemoryError):
-        raise
-    except pickle.UnpicklingError as error:
-        raise ValueError(f"{path} holds something else than tensors and plain values, or is damaged") from error
-    except Exception as error:  # a damaged file can raise nearly anything in torch.load
-        raise_if_of_the_machine(error, path=path)  # the file may be good
-        raise ValueError(f"{path} is not a whole file of tensors: {first_line(error)}") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} holds a {type(content).__name__}, not named tensors")
-    return content
-
-
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
     """Write a checkpoint; `torch.load(path, weights_only=True)` reads it."""
     save_tensors(
@@ -140,7 +104,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     except KeyError as error:
         raise InputError(f"cannot load the checkpoint: {path} has no {error}; {remedy}") from error
     except (ValueError, TypeError) as error:
-        raise InputError(f"cannot load the checkpoint: {error}; {remedy}") from error
+        raise InputError(f"cannot load the checkpoint: {str(error)[:MESSAGE]}; {remedy}") from error
 
 
 def _check_values(checkpoint: Checkpoint) -> None:
@@ -149,7 +113,7 @@ def _check_values(checkpoint: Checkpoint) -> None:
     if not isinstance(weights, dict) or not all(isinstance(name, str) for name in weights):
         raise ValueError(f"weights must be named tensors, found {shown_value(weights)}")
     for name, tensor in weights.items():
-        if not isinstance(tensor, Tensor) or not tensor.is_floating_point() or not bool(tensor.isfinite().all()):
+        if not isinstance(tensor, Tensor) or not tensor.is_floating_point() or not is_finite(tensor):
             raise ValueError(f"weights must be finite floating point tensors, {shown_value(name)} is not")
     rows = {len(tensor) for tensor in weights.values() if tensor.ndim}  # sizes that exist, so that no giant is built
     for name in ("attention_hidden", "tower_hidden"):
@@ -193,6 +157,6 @@ def restore_model(checkpoint: Checkpoint) -> DIN:
         model.load_state_dict(checkpoint.weights)
     except RuntimeError as error:
         raise InputError(
-            f"the checkpoint's weights do not fit its architecture: {str(error).splitlines()[-1]}"
+            f"the checkpoint's weights do not fit its architecture: {str(error).splitlines()[-1][:MESSAGE]}"
         ) from error
     return model.eval()

@@ -11,14 +11,16 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+import pyarrow as pa
 
-from mmctr.archive import image_name
+from mmctr.archive import MAX_MEMBER_BYTES, MAX_TOTAL_BYTES, check_archive, image_name
+from mmctr.errors import InputError
 from mmctr.item_table import PADDING_IDX, ItemTable
-from mmctr.list_columns import flat_lists, plain_numbers, read_chunks
-from mmctr.rar_listing import list_members
+from mmctr.list_columns import flat_lists, is_number, plain_numbers, read_chunks, read_items
+from mmctr.rar_member import FILE
+from mmctr.rar_volumes import archive_parts
 from mmctr.row_hash import count_distinct, hash_column, hash_lists, is_among, mixed
 from mmctr.schema import SPLITS, check_inputs
-from mmctr.tables import read_table, scan_table, table_schema
 
 USUAL_LEVELS = (1, 10)  # what this release uses; 0..19 can be used, but is worth a look
 LEVEL_COLUMNS = ("likes_level", "views_level")
@@ -26,7 +28,7 @@ LEVEL_COLUMNS = ("likes_level", "views_level")
 
 @dataclass(frozen=True)
 class FileReport:
-    """One input file; `rows` is the number of members for the archive."""
+    """One input file; of the archive `rows` is the number of members, `bytes` that of all its parts."""
 
     path: Path
     bytes: int
@@ -86,38 +88,56 @@ class DatasetReport:
     splits: dict[str, SplitReport]
 
 
-def report_dataset(base_path: Path, *, min_items: int = 1, password: str | None = None) -> DatasetReport:
+def report_dataset(
+    base_path: Path,
+    *,
+    min_items: int = 1,
+    password: str | None = None,
+    max_member_bytes: int = MAX_MEMBER_BYTES,
+    max_total_bytes: int = MAX_TOTAL_BYTES,
+) -> DatasetReport:
     """Look at all of the data under `base_path`.
 
     Args:
         base_path: the data folder.
         min_items: fewest items that the later stages can work with.
         password: of the archive.
+        max_member_bytes: of an image, unpacked.
+        max_total_bytes: of the whole archive, unpacked.
 
     Raises:
-        InputError: the inputs break a rule (`mmctr.schema`), or the archive cannot be listed.
+        InputError: the inputs break a rule (`mmctr.schema`), or the archive breaks one that its listing shows
+            (`mmctr.archive.check_archive`).
     """
     inputs = check_inputs(base_path, min_items=min_items)
-    members = list_members(inputs.archive, password=password or None)
+    members = check_archive(
+        inputs.archive, password=password, max_member_bytes=max_member_bytes, max_total_bytes=max_total_bytes
+    )
     files = {"items": inputs.items, "archive": inputs.archive, **{name: getattr(inputs, name) for name in SPLITS}}
     rows = {**inputs.rows, "archive": len(members)}
-    items = read_table(inputs.items, columns=["item_id", "item_title"])
-    item_ids = items["item_id"].cast(pl.Int64).to_numpy()
+    items = read_items(inputs.items)
+    item_ids = items["item_id"].to_numpy()
     table = ItemTable(item_ids=item_ids, weights=np.zeros((len(items) + 1, 0), dtype=np.float32))
-    named = [image_name(member.name) for member in members if not member.is_folder and not member.is_link]
-    columns = {name: _read_split(files[name], role=name, table=table) for name in SPLITS}
+    named = [image_name(member.name) for member in members if member.kind == FILE]
     users = {name: _users(files[name]) for name in SPLITS}
+    columns = {
+        name: _read_split(files[name], role=name, table=table, with_user=users[name] is not None) for name in SPLITS
+    }
     return DatasetReport(
-        files={role: FileReport(path, path.stat().st_size, rows[role]) for role, path in files.items()},
+        files={role: FileReport(path, _size(role, path), rows[role]) for role, path in files.items()},
         coverage=_coverage(items, [image[0] for image in named if image], others=named.count(None)),
         splits={name: _report_split(name, columns, users=users) for name in SPLITS},
     )
 
 
+def _size(role: str, path: Path) -> int:
+    return sum(part.stat().st_size for part in (archive_parts(path) if role == "archive" else [path]))
+
+
 def _coverage(items: pl.DataFrame, image_ids: Collection[int], *, others: int) -> Coverage:
     """`others` members are no images of an item."""
     images = set(image_ids)
-    title = items["item_title"].cast(pl.String).fill_null("").str.strip_chars() != ""
+    title = items["item_title"].fill_null("").str.strip_chars() != ""
     image = pl.Series([item_id in images for item_id in items["item_id"]], dtype=pl.Boolean)
     return Coverage(
         items=len(items),
@@ -144,9 +164,9 @@ class _Columns:
     unusual_levels: dict[str, int]
 
 
-def _read_split(path: Path, *, role: str, table: ItemTable) -> _Columns:
+def _read_split(path: Path, *, role: str, table: ItemTable, with_user: bool) -> _Columns:
     read = ["item_seq", "item_id", *LEVEL_COLUMNS, *([] if role == "test" else ["label"])]
-    read += ["user_id"] if _user_kind(path) is not None else []
+    read += ["user_id"] if with_user else []
     parts: dict[str, list[np.ndarray]] = {name: [] for name in ("length", "target", "impression", "whole")}
     unknown_history = unknown_targets = positives = 0
     unusual = dict.fromkeys(LEVEL_COLUMNS, 0)
@@ -190,21 +210,20 @@ def _without_padding(
     return values[real].astype(np.int64), kept
 
 
-def _user_kind(path: Path) -> type[pl.DataType] | None:
-    """How the users of a split are compared, or None where there is no `user_id` that can be."""
-    dtype = table_schema(path).get("user_id")
-    if dtype is None:
-        return None
-    return pl.Int64 if dtype.is_integer() else pl.String if dtype == pl.String else None
-
-
 def _users(path: Path) -> pl.Series | None:
-    """The distinct users of a split."""
-    kind = _user_kind(path)
-    if kind is None:
+    """The distinct users of a split; None where there is no `user_id` that can be read and compared."""
+    found = []
+    try:
+        for chunk in read_chunks(path, columns=["user_id"]):
+            column = chunk.column("user_id")
+            kind = pl.Int64 if is_number(column.type) else pl.String if pa.types.is_string(column.type) else None
+            if kind is None:
+                return None
+            column = column.cast(pa.float64()) if pa.types.is_decimal(column.type) else column
+            found.append(pl.Series(column).cast(kind, strict=False).drop_nulls().unique())
+    except InputError:  # it is not there, or damaged, and is not needed
         return None
-    user = pl.col("user_id").cast(kind, strict=False)
-    return scan_table(path).select(user.drop_nulls().unique()).collect()["user_id"]
+    return pl.concat(found).unique()
 
 
 def _report_split(

@@ -38,6 +38,7 @@ PATIENCE = 60.0  # seconds without any work after which a process counts as stop
 IN_THE_KERNEL = 10  # times as long for one that waits for a disk or a network
 COMPUTING = 5  # times as many seconds of a processor for one image
 IDLE_SHARE = 0.01  # of a processor: who gets less does nothing
+FAULTS = {signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE}
 GONE = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP}
 
 # Each package comes from the very file that the parent took it from. No folder of the parent's path is searched, as the
@@ -182,10 +183,10 @@ class DecoderProcess:
         last_line = self._complaints.read().decode(errors="replace").strip().rpartition("\n")[2][:300]
         end = f"was killed by signal {-code}" if code < 0 else f"ended with code {code} {last_line}".rstrip()
         path = self._paths[min(self._answered, len(self._paths) - 1)]
-        return (
-            f"Image workers must live until all is read, but one {end} at {path}.\n"
-            "If memory ran out, use fewer workers or a lower max_pixels; workers=0 decodes in the main process."
-        )
+        remedy = "If memory ran out, use fewer workers or a lower max_pixels; workers=0 decodes in the main process."
+        if -code in FAULTS:
+            remedy = "That is a fault of the decoder. Take the image out, or give another file in its place."
+        return f"Image workers must live until all is read, but one {end} at {path}.\n{remedy}"
 
     def close(self) -> None:
         """Let go of a process that was killed."""

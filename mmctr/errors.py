@@ -4,7 +4,7 @@ import errno
 import os
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 
@@ -13,12 +13,49 @@ class InputError(Exception):
 
     The message is shown to the user as it is, without a stack trace, so it says three things in at most a few lines:
     the rule, the value that breaks it, and the remedy. Everything else that is raised is a fault of this project.
+    However long the message, what is kept of it fits on a screen and does nothing to a terminal (`on_screen`).
     """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(on_screen(message))
+
+
+SCREEN_LINES, SCREEN_LETTERS = 24, 2000
+LAST_LINES, LAST_LETTERS = 4, 500  # of those, what is kept of the end, where the remedy stands
+
+
+def on_screen(message: str) -> str:
+    """`message` without control characters but line ends, with the middle left out where a screen cannot hold it."""
+    lines = message.split("\n")
+    if len(lines) > SCREEN_LINES:
+        first = SCREEN_LINES - LAST_LINES - 1
+        lines = [*lines[:first], f"... {len(lines) - first - LAST_LINES} lines left out ...", *lines[-LAST_LINES:]]
+    text = "\n".join(shown(line, limit=len(line)) for line in lines)
+    if len(text) <= SCREEN_LETTERS:
+        return text
+    between = " ... "
+    return f"{text[: SCREEN_LETTERS - LAST_LETTERS - len(between)]}{between}{text[-LAST_LETTERS:]}"
+
+
+def shown(text: str, *, limit: int = 200) -> str:
+    """`text` without control characters or lone surrogates, cut to `limit` characters: a name may hold anything."""
+    safe = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text[:limit])
+    return safe if len(text) <= limit else safe + "..."
+
+
+SHOWN_NAMES, SHOWN_NAME = 12, 40
+
+
+def shown_names(names: Sequence[str]) -> str:
+    """A list of names that came from outside, such as a table's columns: the first ones, each of them cut."""
+    first = ", ".join(shown(name, limit=SHOWN_NAME) for name in names[:SHOWN_NAMES])
+    more = len(names) - SHOWN_NAMES
+    return (f"{first} and {more:,} more" if more > 0 else first) or "none"
 
 
 def first_line(error: BaseException) -> str:
     """The first line of an error's message, at most 160 characters of it, or the error's kind where it has none."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:160]
+    return shown(next(iter(str(error).strip().splitlines()), type(error).__name__), limit=160)
 
 
 def shown_value(value: object, *, limit: int = 100) -> str:
@@ -37,6 +74,7 @@ REMEDIES = {
     errno.EROFS: "mount that disk writable, or use a folder on another one",
     errno.EACCES: "give this user the permission, or use another folder",
     errno.EPERM: "give this user the permission, or use another folder",
+    errno.EISDIR: "move the folder that has the name of this file somewhere else",
     errno.ENAMETOOLONG: "give a shorter path",
     errno.EMFILE: "raise the limit on open files (ulimit -n)",
     errno.ENFILE: "close programs, or raise the system's limit on open files (sysctl fs.file-max)",
@@ -94,8 +132,23 @@ def _of_the_machine(place: str, number: int) -> InputError:
     return InputError(f"cannot use {place}: {os.strerror(number)}; {REMEDIES[number]}, {THEN}")
 
 
+OURS = {"mmctr", "tasks", "flows", "__main__"}
+
+
 def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """`error` and what it was raised from or in handling of, outermost first."""
+    """`error` and what it was raised from, outermost first.
+
+    What a library raises while it handles an error came from that error, even where the library does not say `from`
+    (requests and MLflow do not). In a handler of this project it did not: that is a fault of the handler, and the
+    user's mistake which was being handled must not hide it.
+    """
     while error is not None:
         yield error
-        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+        handled = None if error.__suppress_context__ else error.__context__
+        error = error.__cause__ or (None if handled is None or _was_caught_here(handled) else handled)
+
+
+def _was_caught_here(error: BaseException) -> bool:
+    """Whether code of this project caught `error`: its trace begins with the function that did."""
+    trace = error.__traceback__
+    return trace is not None and str(trace.tb_frame.f_globals.get("__name__")).partition(".")[0] in OURS

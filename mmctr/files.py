@@ -8,12 +8,16 @@ What a killed process leaves is found by its ending (`partials_of`).
 import errno
 import glob
 import hashlib
+import json
+import logging
 import os
 import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+logger = logging.getLogger(__name__)
 
 SETTLED_NS = 2_000_000_000  # a file younger than this may change again without a newer time stamp
 PARTIAL = ".partial"  # ending of files and folders that are not whole yet
@@ -112,6 +116,22 @@ def write_bytes(path: Path, content: bytes) -> None:
     """Write `content` to `path`, whole or not at all."""
     with replacing(path) as partial:
         partial.write_bytes(content)
+
+
+def read_json(path: Path) -> object:
+    """What a JSON file holds; None where there is none, or where it is garbage of any kind."""
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def remember_json(path: Path, value: object) -> None:
+    """Write what only saves time; where a folder stands in the way, it is said in the log and not remembered."""
+    try:
+        write_bytes(path, json.dumps(value, indent=0).encode())
+    except (IsADirectoryError, NotADirectoryError) as error:
+        logger.warning("%s cannot be written, so it is not remembered: %s", path, error.strerror)
 
 
 def file_sha256(path: Path) -> str:

@@ -75,6 +75,8 @@ def _bounded_jpeg(content: bytes, *, max_work: int) -> bytes:
         if not scans and kind not in _METADATA:
             header.append(content[begin:position])
         if position > len(content):
+            if not scans:
+                raise UnreadableImage("truncated")
             break
     else:
         raise UnreadableImage("too many segments")

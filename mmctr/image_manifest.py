@@ -14,9 +14,8 @@ from pathlib import Path
 
 import polars as pl
 
-from mmctr.errors import raise_if_of_the_machine
+from mmctr.errors import raise_if_of_the_machine, shown_value
 from mmctr.files import SETTLED_NS, file_sha256, write_bytes
-from mmctr.rar_listing import shown
 from mmctr.tables import read_table
 
 MANIFEST_NAME = "manifest.parquet"
@@ -38,7 +37,13 @@ def write_manifest(folder: Path, images: Sequence[ImageRow]) -> None:
     table.write_parquet(folder / MANIFEST_NAME)
 
 
-def _read_manifest(folder: Path) -> pl.DataFrame:
+def read_manifest(folder: Path) -> pl.DataFrame:
+    """The manifest of a folder.
+
+    Raises:
+        ValueError: it is missing, or something else.
+        OSError: the machine does not let it be read.
+    """
     path = folder / MANIFEST_NAME
     try:
         manifest = read_table(path)
@@ -62,17 +67,23 @@ def manifest_digest(folder: Path) -> str:
         OSError: the machine does not let the manifest be read, which says nothing about the images.
     """
     started = time.time_ns()
-    manifest = _read_manifest(folder).sort("item_id")
-    digest = hashlib.sha256()
-    for row in manifest.select("item_id", "file_name", "size", "sha256").iter_rows():
-        digest.update("{}\t{}\t{}\t{}\n".format(*row).encode())
+    manifest = read_manifest(folder)
+    digest = listing_digest(manifest)
     times = _file_times(folder, dict(manifest.select("file_name", "size").iter_rows()))
     rows = manifest.select("file_name", "sha256", "mtime_ns", "ctime_ns").iter_rows()
     touched = {name: sha256 for name, sha256, *written in rows if times[name] != tuple(written)}
     if touched:
-        stamp = hashlib.sha256(repr((digest.hexdigest(), sorted(times.items()))).encode()).hexdigest()
+        stamp = hashlib.sha256(repr((digest, sorted(times.items()))).encode()).hexdigest()
         settled = started - max(max(pair) for pair in times.values()) > SETTLED_NS
         _check_contents(folder, touched, stamp=stamp, settled=settled)
+    return digest
+
+
+def listing_digest(manifest: pl.DataFrame) -> str:
+    """`manifest_digest` of the images that a manifest lists; whether they are there is not looked at."""
+    digest = hashlib.sha256()
+    for row in manifest.sort("item_id").select("item_id", "file_name", "size", "sha256").iter_rows():
+        digest.update("{}\t{}\t{}\t{}\n".format(*row).encode())
     return digest.hexdigest()
 
 
@@ -84,7 +95,7 @@ def _file_times(folder: Path, sizes: dict[str, int]) -> dict[str, tuple[int, int
             if entry.name == MANIFEST_NAME:
                 continue
             if entry.name not in sizes:
-                raise ValueError(f"{folder} holds {shown(entry.name)}, which is not in its manifest")
+                raise ValueError(f"{folder} holds {shown_value(entry.name)}, which is not in its manifest")
             state = entry.stat(follow_symlinks=False)
             if not stat.S_ISREG(state.st_mode):
                 raise ValueError(f"{folder}/{entry.name} is no regular file")

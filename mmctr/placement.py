@@ -1,6 +1,6 @@
 """Where a split lies while a model reads it: on the device if it fits there, otherwise on the host."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 
 import torch
@@ -39,18 +39,29 @@ class StreamedSplit:
 
 
 def placed(split: ClickSplit, device: torch.device, *, free_bytes: int | None = None) -> ClickSplit | StreamedSplit:
-    """`split` as the model on `device` can read it: resident if it takes at most half of the free memory.
+    """`split` as the model on `device` can read it; `placed_together` for one split alone."""
+    return placed_together([split], device, free_bytes=free_bytes)[0]
+
+
+def placed_together(
+    splits: Sequence[ClickSplit], device: torch.device, *, free_bytes: int | None = None
+) -> list[ClickSplit | StreamedSplit]:
+    """Splits that are read in turn: resident, the first ones first, while they take half of the free memory in all.
 
     Args:
-        split: on the host.
+        splits: on the host.
         device: of the model.
         free_bytes: what is free on the device; None asks CUDA, and on the CPU everything fits.
     """
     if free_bytes is None and device.type == "cuda":
         free_bytes, _ = torch.cuda.mem_get_info(device)
-    if free_bytes is None or size_bytes(split) <= RESIDENT_SHARE * free_bytes:
-        return split.to(device)
-    return StreamedSplit(split, device)
+    left = float("inf") if free_bytes is None else RESIDENT_SHARE * free_bytes
+    found: list[ClickSplit | StreamedSplit] = []
+    for split in splits:
+        fits = size_bytes(split) <= left
+        left -= size_bytes(split) if fits else 0
+        found.append(split.to(device) if fits else StreamedSplit(split, device))
+    return found
 
 
 def size_bytes(split: ClickSplit) -> int:

@@ -14,7 +14,8 @@ from functools import lru_cache
 from pathlib import Path
 from zlib import crc32
 
-from mmctr.rar_member import Member
+from mmctr.rar_headers import MAX_HEADERS
+from mmctr.rar_member import FILE, FOLDER, Member
 
 SIGNATURE = b"Rar!\x1a\x07\x01\x00"
 PIECE_BYTES = 1 << 15  # read at a time, as small members lie close together; a longer header is not ordinary
@@ -74,7 +75,9 @@ def _members(descriptor: int) -> list[Member]:
         raise _NotOrdinaryError
     members: list[Member] = []
     at = _header_end(piece, found)
-    while at < file_bytes:
+    for _ in range(MAX_HEADERS):  # an archive with more is left to rarfile, and refused
+        if at >= file_bytes:
+            break
         if at - piece_at + HEADER_BYTES > len(piece):
             piece, piece_at = os.pread(descriptor, PIECE_BYTES, at), at
         found = FILE_HEADER.match(piece, at - piece_at)
@@ -94,12 +97,12 @@ def _members(descriptor: int) -> list[Member]:
         elif b"\x00" in name or name.endswith(b"/"):
             raise _NotOrdinaryError
         elif folder is not None:
-            members.append(Member(name.decode() + "/", 0, None, None, True, False, False))
+            members.append(Member(name.decode() + "/", 0, None, None, FOLDER, False))
         elif checksum is not None:
             crc = int.from_bytes(checksum, "little")
-            members.append(Member(name.decode(), _number(size), crc, None, False, False, False))
+            members.append(Member(name.decode(), _number(size), crc, None, FILE, False))
         else:
-            members.append(Member(name.decode(), _number(size), None, blake2sp, False, False, False))
+            members.append(Member(name.decode(), _number(size), None, blake2sp, FILE, False))
         at = piece_at + header_end + (0 if packed is None else _number(packed))
     raise _NotOrdinaryError
 

@@ -1,43 +1,17 @@
-"""The members that a RAR archive lists, and what a listing cannot be used for.
-
-What was seen of 7-Zip 26 and is relied on: folders give no bytes; of the RAR5 redirections only a file copy gives
-bytes (links give none, whatever size they list); a RAR4 symbolic link gives its target path as content.
-"""
+"""The members that a RAR archive lists, and what a listing cannot be used for."""
 
 import re
 from pathlib import Path
 
 import rarfile
 
-from mmctr.errors import InputError, raise_if_of_the_machine
+from mmctr.errors import InputError, raise_if_of_the_machine, shown
 from mmctr.rar5_headers import ordinary_members
+from mmctr.rar_headers import UnboundedError, headers_of
 from mmctr.rar_member import Member
 
 DAMAGED_REMEDY = "Download or copy the archive again."
-PASSWORD_REMEDY = "Set `extract.password_env` to the name of the environment variable that holds the password."  # noqa: S105
-
-
-def shown(text: str, *, limit: int = 200) -> str:
-    """`text` without control characters or lone surrogates, cut to `limit` characters: a name may hold anything."""
-    safe = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text[:limit])
-    return safe if len(text) <= limit else safe + "..."
-
-
-def _member(entry: rarfile.RarInfo) -> Member:
-    redirection = entry.file_redir[0] if entry.file_redir else None
-    is_link = entry.is_symlink() or redirection not in (None, rarfile.RAR5_XREDIR_FILE_COPY)
-    gives_no_bytes = entry.is_dir() or (redirection is not None and is_link)
-    # With a checksum that depends on the password only the unpacking tool can compare it.
-    keyed = bool(getattr(entry, "file_encryption", (0, 0))[1] & rarfile.RAR5_XENC_TWEAKED)
-    return Member(
-        name=entry.filename,
-        size=0 if gives_no_bytes else entry.file_size,
-        crc32=None if keyed or gives_no_bytes else entry.CRC,
-        blake2sp=None if keyed or gives_no_bytes or entry.CRC is not None else entry.blake2sp_hash,
-        is_folder=entry.is_dir(),
-        is_link=is_link,
-        encrypted=bool(entry.needs_password()),
-    )
+PASSWORD_REMEDY = "Give the right `password`."  # noqa: S105
 
 
 def _check_is_rar(archive: Path) -> None:
@@ -74,37 +48,46 @@ def wrong_password(archive: Path, detail: str) -> InputError:
     )
 
 
-def list_members(archive: Path, *, password: str | None) -> list[Member]:
+def list_members(archive: Path, *, password: str | None, progress: bool | None = None) -> list[Member]:
     """The members of `archive`, in the order in which they are stored.
 
-    Raises InputError where there is no complete RAR archive that starts here, or where a password is missing or wrong.
-    A RAR4 archive that was cut exactly between two members lists as a whole one: that format needs no end mark.
+    Raises InputError where there is no complete RAR archive that starts here, where a password is missing or wrong, or
+    where a listing would have no bounds. A RAR4 archive that was cut exactly between two members lists as a whole one:
+    that format needs no end mark.
     """
     _check_is_rar(archive)
     _check_password(archive, password)
     members = ordinary_members(archive)
-    return _members(archive, password=password) if members is None else members
+    return _members(archive, password=password, progress=progress) if members is None else members
 
 
-def _members(archive: Path, *, password: str | None) -> list[Member]:
+def _members(archive: Path, *, password: str | None, progress: bool | None) -> list[Member]:
     """The members as rarfile lists them, which alone says what an archive cannot be used for."""
     try:
-        listing = rarfile.RarFile(archive)
-        if listing.needs_password() and password is None:
-            # With encrypted headers rarfile lists nothing and raises nothing.
+        headers = headers_of(archive, password=password, progress=progress)
+        headers.parse()
+        if headers.needs_password() and password is None:
             raise InputError(
                 f"An encrypted archive needs a password: {archive} is encrypted and none was given. {PASSWORD_REMEDY}"
             )
-        if password is not None:
-            listing.setpassword(password)
-        members = [_member(entry) for entry in listing.infolist()]
-        problem = listing.strerror()
+        members: list[Member] = headers.members
+        problem = headers.strerror()
     except InputError:
         raise
     except rarfile.NeedFirstVolume as error:
         raise InputError(
             f"An archive of several parts is read from its first part: {archive} is a later one. "
             "Give the first part (.part1.rar, .part01.rar or .rar)."
+        ) from error
+    except rarfile.BadRarName as error:
+        raise InputError(
+            f"The first part of an archive must have a number in its name, or no other part is found: {archive} has "
+            "none. Name the parts as they were called, or <name>.part1.rar, <name>.part2.rar and so on."
+        ) from error
+    except UnboundedError as error:
+        raise InputError(
+            f"The listing of an archive must be bounded: {archive} {error}. Pack the images again, or download the "
+            "archive again."
         ) from error
     except rarfile.RarWrongPassword as error:
         raise wrong_password(archive, "its headers stay unreadable") from error
@@ -124,7 +107,7 @@ def _members(archive: Path, *, password: str | None) -> list[Member]:
                 f"All parts of an archive must lie in one folder: {missing.name} is missing beside {archive}. "
                 "Put it there, under that name."
             )
-        if listing.needs_password() and not members:
+        if headers.needs_password() and not members:
             raise wrong_password(archive, "its headers stay unreadable")
         last = f"after member '{shown(members[-1].name)}'" if members else "before the first member"
         raise InputError(

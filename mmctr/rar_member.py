@@ -2,6 +2,10 @@
 
 from typing import NamedTuple
 
+# Kinds of members. Only a file can be an image; the others are named by their kind where they are reported.
+FILE, FOLDER = "file", "folder"
+SYMBOLIC_LINK, HARD_LINK, OLDER_VERSION = "symbolic link", "hard link", "older version of a file"
+
 
 class Member(NamedTuple):
     """One entry of the listing: `size` is the number of bytes it gives to the stream."""
@@ -10,6 +14,6 @@ class Member(NamedTuple):
     size: int
     crc32: int | None
     blake2sp: bytes | None
-    is_folder: bool
-    is_link: bool
+    kind: str
     encrypted: bool
+    unusable: str = ""  # why no tool can unpack this member, or nothing

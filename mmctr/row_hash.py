@@ -30,8 +30,8 @@ def hash_lists(values: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) ->
 
 def hash_column(column: pa.Array) -> npt.NDArray[np.uint64]:
     """(R,) hash of a column of numbers or text, nulls included."""
-    plain = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
-    return pl.Series(pl.from_arrow(plain)).hash().to_numpy()
+    plain = column.cast(pa.float64()) if pa.types.is_decimal(column.type) else column  # Polars panics on wide ones
+    return pl.Series(plain).hash().to_numpy()
 
 
 def count_distinct(ordered: npt.NDArray[np.integer]) -> int:

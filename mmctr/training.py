@@ -4,59 +4,38 @@ Every epoch draws its order and its dropout from the seed and the epoch's number
 after each epoch and each minute within one, so that a training that was killed goes on as if it had never stopped.
 """
 
+import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
-from tqdm import tqdm
 
 from mmctr.checkpoint import Architecture, Checkpoint
 from mmctr.click_split import Batch, ClickSplit
 from mmctr.din import DIN
+from mmctr.divergence import Losses, check_finite, diverged
+from mmctr.errors import InputError
 from mmctr.item_table import ItemTable
 from mmctr.memory import kept_memory
 from mmctr.metrics import auc, logloss
 from mmctr.numerics import autocast, deterministic
-from mmctr.placement import StreamedSplit, placed
+from mmctr.placement import StreamedSplit, placed_together
 from mmctr.prediction import predict_logits
+from mmctr.recipe import Recipe
+from mmctr.training_progress import TrainingProgress
 from mmctr.training_state import Begun, Epoch, Progress, generators, restore_state, save_state, set_generators
 from mmctr.warm_start import start_from
 
 SEED_STRIDE = 1_000_003  # a prime, so that seeds of different runs and epochs do not meet
 SAVE_SECONDS = 60.0  # the most work that a killed training loses
 
-
-@dataclass(frozen=True)
-class Recipe:
-    """How to train; the defaults are the mission's.
-
-    Attributes:
-        epochs: upper bound.
-        batch_size: rows a step.
-        learning_rate, weight_decay: of AdamW (Loshchilov and Hutter, ICLR 2019).
-        label_smoothing: e; the loss sees `label * (1 - 2 e) + e`.
-        clip_norm: bound on the gradient's L2 norm.
-        patience: epochs without a better validation AUC after which training stops.
-        plateau_factor, plateau_patience: the rate is multiplied by the factor after more than this many such epochs.
-        seed: of the order of rows and of dropout.
-    """
-
-    epochs: int = 20
-    batch_size: int = 4096
-    learning_rate: float = 1e-3
-    weight_decay: float = 1e-4
-    label_smoothing: float = 0.01
-    clip_norm: float = 5.0
-    patience: int = 3
-    plateau_factor: float = 0.5
-    plateau_patience: int = 1
-    seed: int = 0
+logger = logging.getLogger(__name__)
 
 
 def train_din(
@@ -71,6 +50,7 @@ def train_din(
     earlier: Checkpoint | None = None,
     state: Path | None = None,
     on_epoch: Callable[[Epoch], None] = lambda _: None,
+    on_rows: Callable[[int, int], None] = lambda *_: None,
     progress: bool | None = None,
 ) -> tuple[Checkpoint, list[Epoch]]:
     """Train a DIN that starts from `table` and give its best epoch as a checkpoint, with the figures of all.
@@ -84,7 +64,16 @@ def train_din(
     model.set_item_table(torch.from_numpy(table.weights))
     if earlier is not None:
         start_from(model, table, earlier)
-    done = fit(model.to(device), train, valid, recipe=recipe, state=state, on_epoch=on_epoch, progress=progress)
+    done = fit(
+        model.to(device),
+        train,
+        valid,
+        recipe=recipe,
+        state=state,
+        on_epoch=on_epoch,
+        on_rows=on_rows,
+        progress=progress,
+    )
     best = done.best
     checkpoint = Checkpoint(
         architecture=architecture,
@@ -105,6 +94,7 @@ def fit(
     state: Path | None = None,
     save_seconds: float = SAVE_SECONDS,
     on_epoch: Callable[[Epoch], None] = lambda _: None,
+    on_rows: Callable[[int, int], None] = lambda *_: None,
     progress: bool | None = None,
 ) -> Progress:
     """Train `model` in place and keep the weights of its best epoch.
@@ -117,16 +107,25 @@ def fit(
         state: file that holds the training meanwhile. Where it exists, training goes on from it.
         save_seconds: how often it is written within an epoch; it is written after each epoch too.
         on_epoch: called after each epoch, once its state is safe, and at the start for those of an earlier process.
-        progress: show a bar for each epoch; None shows it on a terminal only.
+        on_rows: called after each step with the rows that were trained on and those of all epochs that are allowed.
+        progress: show a bar over all epochs; None shows it on a terminal, and lines in the log elsewhere.
 
     Returns:
         The epochs, those of an earlier process included, with the best epoch's weights on the CPU.
+
+    Raises:
+        InputError: the weights that it starts from are not finite.
+        DivergenceError: a loss, a logit or a weight is not finite any more; `state` stays the last good one.
     """
-    train_rows, valid_rows = placed(train, model.device), placed(valid, model.device)
+    train_rows, valid_rows = placed_together([train, valid], model.device)
     optimizer, schedule = optimizer_and_schedule(model, recipe=recipe)
+    try:
+        check_finite(model, optimizer)
+    except FloatingPointError as found:
+        raise InputError(f"a training must start from finite weights: {found}; make the item vectors again") from None
     done = Progress()
     if state is not None and state.exists():
-        done = restore_state(state, model, optimizer, schedule)
+        done = restore_state(state, model, optimizer, schedule, rows=len(train))
 
     def save(begun: Begun | None) -> None:
         done.begun = begun
@@ -136,6 +135,7 @@ def fit(
     def one_epoch(number: int) -> Epoch:
         rate, trained = optimizer.param_groups[0]["lr"], done.begun.rows if done.begun else 0
         started = time.perf_counter()
+        shown.begin(number)
         loss = train_epoch(
             model,
             train_rows,
@@ -145,20 +145,31 @@ def fit(
             begun=done.begun,
             save=save,
             save_seconds=save_seconds,
-            progress=progress,
+            on_step=shown.add,
         )
         speed = (len(train) - trained) / (time.perf_counter() - started)
-        return Epoch(number, loss, *evaluate(model, valid_rows, recipe=recipe), rate, speed)
+        figures = evaluate(model, valid_rows, recipe=recipe)
+        check_finite(model, optimizer)
+        return Epoch(number, loss, *figures, rate, speed)
 
     for epoch in done.history:
         on_epoch(epoch)
-    with deterministic():
+    before = len(done.history) * len(train) + (done.begun.rows if done.begun else 0)
+    with TrainingProgress(rows=len(train), epochs=recipe.epochs, done=before, show=progress, on_rows=on_rows) as shown:
         while len(done.history) < recipe.epochs and len(done.history) - done.best_epoch < recipe.patience:
-            epoch = one_epoch(len(done.history) + 1)
+            try:
+                epoch = one_epoch(len(done.history) + 1)
+            except FloatingPointError as found:
+                raise diverged(found, done.history, recipe=recipe) from None
             schedule.step(epoch.valid_auc)
             done.add(epoch, model)
             save(None)
             on_epoch(epoch)
+    if len(done.history) < recipe.epochs:
+        logger.info(
+            "stopped early after epoch %d of %d: none after epoch %d had a better validation AUC (patience %d)",
+            *(len(done.history), recipe.epochs, done.best_epoch, recipe.patience),
+        )
     return done
 
 
@@ -177,9 +188,15 @@ def trained(model: nn.Module) -> list[nn.Parameter]:
 
 
 def evaluate(model: DIN, valid: ClickSplit | StreamedSplit, *, recipe: Recipe) -> tuple[float, float]:
-    """AUC and logloss of `valid`."""
+    """AUC and logloss of `valid`.
+
+    Raises:
+        FloatingPointError: a logit is not finite.
+    """
     assert valid.label is not None
     logits = predict_logits(model, valid, batch_size=recipe.batch_size)
+    if not np.isfinite(logits).all():
+        raise FloatingPointError("a logit of the validation clicks is not finite")
     labels = valid.label.cpu().numpy()
     return auc(labels, logits), logloss(labels, logits)
 
@@ -194,12 +211,16 @@ def train_epoch(
     begun: Begun | None = None,
     save: Callable[[Begun], None] = lambda _: None,
     save_seconds: float = SAVE_SECONDS,
-    progress: bool | None = None,
+    on_step: Callable[[int], None] = lambda _: None,
 ) -> float:
     """One pass over `train`, or the rest of one that was `begun`.
 
     The order of rows and dropout are drawn from the seed and the epoch's `number`. `save` is called every
-    `save_seconds` with how far the epoch has come. Returns the mean loss of all its rows.
+    `save_seconds` with how far the epoch has come, and `on_step` after each step with its rows. Returns the mean loss
+    of all rows.
+
+    Raises:
+        FloatingPointError: a loss is not finite, or a weight that would be saved.
     """
     device, seed = model.device, recipe.seed * SEED_STRIDE + number
     order = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))
@@ -207,22 +228,25 @@ def train_epoch(
     loss_sum = torch.full((), begun.loss_sum if begun else 0.0, dtype=torch.float64, device=device)
     for weight in trained(model):
         weight.grad = torch.zeros_like(weight)  # the sparse gradient of the items is added to it in place
-    hide = None if progress is None else not progress
-    bar = tqdm(total=len(train), initial=rows, desc=f"epoch {number}", unit="row", unit_scale=True, disable=hide)
+    losses = Losses()
     model.train()
-    with kept_memory(), bar, torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    with deterministic(), kept_memory(), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         if begun:
             set_generators(begun.generators, device)
         saved = time.perf_counter()
         for batch in train.batches(recipe.batch_size, order=order[rows:]):
             loss = train_step(model, batch, optimizer, recipe=recipe)
+            losses.add(loss, rows=rows)
             loss_sum += loss.double() * len(batch.target)
             rows += len(batch.target)
-            bar.update(len(batch.target))
+            on_step(len(batch.target))
             if time.perf_counter() - saved > save_seconds and rows < len(train):
+                losses.look()
+                check_finite(model, optimizer)
                 save(Begun(rows, float(loss_sum), generators(device)))
                 saved = time.perf_counter()
+        losses.look()
     return float(loss_sum) / len(train)
 
 

@@ -4,9 +4,9 @@ No state of a random generator is needed between epochs, as each draws from the 
 that of dropout is kept.
 """
 
-import copy
 import logging
 from dataclasses import asdict, dataclass, field
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,10 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from mmctr.checkpoint import load_tensors, save_tensors
 from mmctr.din import DIN
+from mmctr.errors import first_line, shown_value
+from mmctr.numerics import is_finite
+from mmctr.tensor_files import load_tensors, save_tensors
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +63,11 @@ class Progress:
         self.history.append(epoch)
         if self.best_epoch == 0 or epoch.valid_auc > self.best.valid_auc:
             self.best_epoch = epoch.epoch
-            self.best_weights = {name: value.cpu().clone() for name, value in model.state_dict().items()}
+            for name, value in model.state_dict().items():
+                if name in self.best_weights:  # in place, so that no two epochs' weights are there at once
+                    self.best_weights[name].copy_(value)
+                else:
+                    self.best_weights[name] = value.to("cpu", copy=True)
 
 
 def save_state(path: Path, model: DIN, optimizer: Optimizer, schedule: ReduceLROnPlateau, done: Progress) -> None:
@@ -80,35 +86,79 @@ def save_state(path: Path, model: DIN, optimizer: Optimizer, schedule: ReduceLRO
     )
 
 
-def restore_state(path: Path, model: DIN, optimizer: Optimizer, schedule: ReduceLROnPlateau) -> Progress:
-    """Put the training back to where `save_state` left it.
+def restore_state(path: Path, model: DIN, optimizer: Optimizer, schedule: ReduceLROnPlateau, *, rows: int) -> Progress:
+    """Put the training on `rows` rows back to where `save_state` left it.
 
-    A file that is damaged or of another model is reported and changes nothing: the training begins anew. An error of
-    the machine (no permission, no memory) is raised, as the file may be good.
+    A file that is damaged, of another model or not finite is reported and changes nothing: the training begins anew. An
+    error of the machine (no permission, no memory) is raised, as the file may be good.
     """
-    owners: tuple[Any, ...] = (model, optimizer, schedule)
-    fresh = copy.deepcopy([owner.state_dict() for owner in owners])
     try:
         saved = load_tensors(path)
-        done = Progress(
-            history=[Epoch(**epoch) for epoch in saved["history"]],
-            best_epoch=saved["best_epoch"],
-            best_weights=saved["best_weights"],
-            begun=None if saved["begun"] is None else Begun(**saved["begun"]),
-        )
-        _load(owners, [saved[name] for name in ("model", "optimizer", "schedule")])
-    except torch.OutOfMemoryError:
-        raise
-    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
-        logger.warning("the saved training state cannot be used (%s); training begins anew", error)
-        _load(owners, fresh)
+        _check_form(saved, model, optimizer, schedule, rows=rows)
+    except (ValueError, KeyError, TypeError) as error:
+        logger.warning("the saved training state cannot be used (%s); training begins anew", first_line(error))
         return Progress()
-    return done
+    for owner, name in ((model, "model"), (optimizer, "optimizer"), (schedule, "schedule")):
+        owner.load_state_dict(saved[name])
+    return Progress(
+        history=[Epoch(**epoch) for epoch in saved["history"]],
+        best_epoch=saved["best_epoch"],
+        best_weights=saved["best_weights"],
+        begun=None if saved["begun"] is None else Begun(**saved["begun"]),
+    )
 
 
-def _load(owners: tuple[Any, ...], states: list[dict[str, Any]]) -> None:
-    for owner, state in zip(owners, states, strict=True):
-        owner.load_state_dict(state)
+def _check_form(
+    saved: dict[str, Any], model: DIN, optimizer: Optimizer, schedule: ReduceLROnPlateau, *, rows: int
+) -> None:
+    """Refuse what `save_state` does not write for these three, before any of it is put into them.
+
+    Raises:
+        ValueError, KeyError, TypeError: in a few words.
+    """
+    weights = model.state_dict()
+    _check_like(saved["model"], weights, "model")
+    _check_like(saved["schedule"], schedule.state_dict(), "schedule")
+    fresh = optimizer.state_dict()["param_groups"]
+    _check_like(saved["optimizer"]["param_groups"], fresh, "optimizer")
+    sizes = [weight for group in optimizer.param_groups for weight in group["params"]]
+    for number, memory in saved["optimizer"]["state"].items():
+        like = {"step": torch.zeros(()), "exp_avg": sizes[number], "exp_avg_sq": sizes[number]}
+        _check_like(memory, like, f"optimizer's memory {number}")
+
+    history, best, begun = saved["history"], saved["best_epoch"], saved["begun"]
+    figures = asdict(Epoch(0, 0.0, 0.0, 0.0, 0.0, 0.0))
+    _check_like(history, [figures] * len(history), "history")
+    if [epoch["epoch"] for epoch in history] != list(range(1, len(history) + 1)):
+        raise ValueError("history must be all epochs, one after the other")
+    if type(best) is not int or not min(1, len(history)) <= best <= len(history):
+        raise ValueError("best_epoch must be one of them")
+    _check_like(saved["best_weights"], weights if history else {}, "best_weights")
+    if begun is not None:
+        known = {name: torch.get_rng_state() if name == "cpu" else state for name, state in begun["generators"].items()}
+        _check_like(begun, {"rows": 0, "loss_sum": 0.0, "generators": {"cpu": torch.get_rng_state(), **known}}, "begun")
+        if not 0 < begun["rows"] < rows:
+            raise ValueError(f"begun must be within the {rows} rows of an epoch")
+
+
+def _check_like(found: Any, like: Any, name: str) -> None:
+    """Refuse what differs from `like` in kind, names, shapes or types of its values, or is not finite."""
+    if isinstance(like, Tensor):
+        same = isinstance(found, Tensor) and (found.shape, found.dtype) == (like.shape, like.dtype)
+        if not same or (found.is_floating_point() and not is_finite(found)):
+            raise ValueError(f"{name} must be {tuple(like.shape)} finite numbers of {like.dtype}")
+    elif isinstance(like, dict):
+        if not isinstance(found, dict) or found.keys() != like.keys():
+            raise ValueError(f"{name} must have other parts")
+        for part, value in like.items():
+            _check_like(found[part], value, f"{name} {part}")
+    elif isinstance(like, list | tuple):
+        if type(found) is not type(like) or len(found) != len(like):
+            raise ValueError(f"{name} must have {len(like)} parts")
+        for mine, other in zip(found, like, strict=True):
+            _check_like(mine, other, name)
+    elif type(found) is not type(like) or (isinstance(found, float) and isnan(found)):
+        raise ValueError(f"{name} must be a {type(like).__name__}, found {shown_value(found)}")
 
 
 def generators(device: torch.device) -> dict[str, Tensor]:
@@ -120,5 +170,5 @@ def generators(device: torch.device) -> dict[str, Tensor]:
 def set_generators(states: dict[str, Tensor], device: torch.device) -> None:
     """Put the generators back to what `generators` gave."""
     torch.set_rng_state(states["cpu"])
-    if device.type == "cuda":
+    if device.type == "cuda" and "cuda" in states:  # an epoch that was begun on a CPU has none
         torch.cuda.set_rng_state(states["cuda"], device)

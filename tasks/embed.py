@@ -6,13 +6,18 @@ from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from mmctr.errors import InputError
 from tasks.code import code_digest
 from tasks.config import EmbedConfig, named_as_settings
 from tasks.progress import ProgressArtifact
 from tasks.references import FileRef, FolderRef
 from tasks.results import Embedded
 from tasks.stage import Place, current_key, logger, stage
+
+if TYPE_CHECKING:
+    import polars as pl
 
 ITEM_COUNTS = (
     *("items", "with_both", "title_only", "image_only", "neither"),
@@ -37,20 +42,21 @@ def embed(
     from mmctr.cores import usable_cores
     from mmctr.device import resolve_device
     from mmctr.files import replacing, write_bytes
-    from mmctr.tables import read_table
+    from mmctr.list_columns import read_items
 
     workspace = place.workspace
     folder = workspace.store("embed", current_key())
     device = resolve_device(place.device)
     images_folder = workspace.path(images)
     with workspace.reading(items) as items_file:
-        table = read_table(items_file, columns=["item_id", "item_title"])
+        table = read_items(items_file)
+    manifest = _manifest(images_folder, digest=images.digest)
     with ExitStack() as inputs, named_as_settings("embed"):
         model = clip_model if isinstance(clip_model, str) else inputs.enter_context(workspace.reading(clip_model))
         try:
             embeddings, report = embed_items(
                 table,
-                read_table(images_folder / "manifest.parquet"),
+                manifest,
                 images_folder=images_folder,
                 model=str(model),
                 device=device,
@@ -84,6 +90,19 @@ def embed(
         report=workspace.file_ref(folder / "embed.json"),
         counts={**{name: figures[name] for name in ITEM_COUNTS}, "unreadable_images": report.unreadable_image_count},
     )
+
+
+def _manifest(folder: Path, *, digest: str) -> "pl.DataFrame":
+    """What the folder of images lists, which must be what the stage's key says."""
+    from mmctr.image_manifest import listing_digest, read_manifest
+
+    try:
+        manifest = read_manifest(folder)
+    except ValueError as error:
+        raise InputError(f"{error}; run again, which does that") from error
+    if listing_digest(manifest) != digest:
+        raise InputError(f"images must stay as they are while a run reads them; {folder} lists others; run again")
+    return manifest
 
 
 def _mark_for_extraction(images: Sequence[Path]) -> None:

@@ -3,14 +3,15 @@
 import json
 from dataclasses import asdict
 
-from tasks.config import ExtractConfig, archive_password
-from tasks.references import FileRef, FolderRef
+from tasks.archive_settings import archive_limits, settings_named
+from tasks.config import ExtractConfig
+from tasks.references import FolderRef, PartsRef
 from tasks.results import Extracted
 from tasks.stage import Place, current_key, logger, stage
 
 
 @stage
-def extract(place: Place, *, config: ExtractConfig, archive: FileRef) -> Extracted:
+def extract(place: Place, *, config: ExtractConfig, archive: PartsRef) -> Extracted:
     """Write the images of the archive, each named by its item, with a manifest and a report of what was passed over."""
     from mmctr.archive import extract_images
     from mmctr.files import write_bytes
@@ -18,14 +19,8 @@ def extract(place: Place, *, config: ExtractConfig, archive: FileRef) -> Extract
 
     workspace = place.workspace
     folder = workspace.store("extract", current_key())
-    with workspace.reading(archive) as archive_file:
-        report = extract_images(
-            archive_file,
-            folder / "images",
-            password=archive_password(config),
-            max_member_bytes=config.max_member_mib << 20,
-            max_total_bytes=config.max_total_gib << 30,
-        )
+    with workspace.reading(archive) as archive_file, settings_named():
+        report = extract_images(archive_file, folder / "images", **archive_limits(config))
     logger().info("%d images extracted, %.0f MB", report.images, report.total_bytes / 1e6)
     write_bytes(folder / "extract.json", json.dumps(asdict(report), indent=1).encode())
     return Extracted(

@@ -85,9 +85,10 @@ def keep_files(
     """Log the item embeddings of a training, once, and the digests by which its files are recognised."""
     tags = tracker.client.get_run(run_id).data.tags
     digests = {Path(CHECKPOINT).name: checkpoint.sha256, Path(ITEM_EMBEDDINGS).name: item_embeddings.sha256}
-    there = {found.path for found in tracker.client.list_artifacts(run_id, str(Path(ITEM_EMBEDDINGS).parent))}
-    if ITEM_EMBEDDINGS not in there or tags.get(DIGEST_TAG + Path(ITEM_EMBEDDINGS).name) != item_embeddings.sha256:
-        tracker.client.log_artifact(run_id, str(workspace.path(item_embeddings)), str(Path(ITEM_EMBEDDINGS).parent))
+    folder = str(Path(ITEM_EMBEDDINGS).parent)
+    is_there = any(found.path == ITEM_EMBEDDINGS for found in tracker.client.list_artifacts(run_id, folder))
+    if not is_there or tags.get(DIGEST_TAG + Path(ITEM_EMBEDDINGS).name) != item_embeddings.sha256:
+        tracker.client.log_artifact(run_id, str(workspace.path(item_embeddings)), folder)
     for name, digest in digests.items():
         if tags.get(DIGEST_TAG + name) != digest:
             tracker.client.set_tag(run_id, DIGEST_TAG + name, digest)

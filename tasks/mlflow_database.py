@@ -4,11 +4,15 @@ import fcntl
 import os
 from pathlib import Path
 
+import mlflow.store.db.utils
 from mlflow.store.db.utils import _initialize_tables, create_sqlalchemy_engine_with_retry
 
 from mmctr.files import partials_of, replacing
 from tasks.references import LOCKLESS
 from tasks.store_address import sqlite_uri
+
+# It waits up to 51 s between ten attempts to open a database, whatever the reason that it cannot be opened.
+mlflow.store.db.utils.MAX_RETRY_COUNT = 2
 
 
 def make_database(path: Path) -> None:

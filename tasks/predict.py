@@ -22,10 +22,10 @@ def make_submission(
     from mmctr.checkpoint import load_checkpoint, restore_model
     from mmctr.click_split import load_split
     from mmctr.device import resolve_device
+    from mmctr.list_columns import read_ids
     from mmctr.placement import placed
     from mmctr.prediction import check_targets_known, predict_probabilities
     from mmctr.submission import check_submission, write_prediction, zip_prediction
-    from mmctr.tables import read_table
 
     workspace = place.workspace
     with workspace.reading(checkpoint) as checkpoint_file:
@@ -34,7 +34,7 @@ def make_submission(
     model = restore_model(trained).to(device)
     with workspace.reading(test) as clicks:
         split = load_split(clicks, table=trained.table, max_len=trained.max_len, with_label=False)
-        ids = read_table(clicks, columns=["ID"])["ID"]
+        ids = read_ids(clicks)
     check_targets_known(split, min_share=config.min_known_targets)
     probabilities = predict_probabilities(model, placed(split, model.device), batch_size=config.batch_size)
     write_prediction(ids, probabilities, folder / "prediction.csv")

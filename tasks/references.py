@@ -14,7 +14,7 @@ BASE_PATH/.mmctr/
 
 import errno
 import fcntl
-import json
+import hashlib
 import os
 import shutil
 import time
@@ -26,7 +26,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from mmctr.errors import InputError
-from mmctr.files import PARTIAL, SETTLED_NS, file_sha256, is_file, write_bytes
+from mmctr.files import PARTIAL, SETTLED_NS, file_sha256, is_file, read_json, remember_json
 
 WRITING_SECONDS = 600  # longer than anybody without the lock writes to one file of `.mmctr`
 SETTLED, FIRST_LOOK = 5, 6  # lengths of the two kinds of entries in digests.json
@@ -39,6 +39,16 @@ class FileRef(BaseModel):
     model_config = ConfigDict(frozen=True)
     path: str
     sha256: str
+
+
+class PartsRef(FileRef):
+    """A file that may come in parts, the first of which is at `path`.
+
+    `sha256` is that of the only file; where there are several, `parts` holds all of them, and it is that of their
+    digests in order.
+    """
+
+    parts: tuple[FileRef, ...] = ()
 
 
 class FolderRef(BaseModel):
@@ -87,8 +97,18 @@ class Workspace:
         """Reference to a file as it is now."""
         return FileRef(path=self.relative(path), sha256=self._sha256(path))
 
+    def parts_ref(self, paths: Sequence[Path]) -> PartsRef:
+        """Reference to a file in one or more parts as they are now, the first one first."""
+        first, *later = refs = [self.file_ref(path) for path in paths]
+        if not later:
+            return PartsRef(path=first.path, sha256=first.sha256)
+        together = hashlib.sha256("\n".join(ref.sha256 for ref in refs).encode()).hexdigest()
+        return PartsRef(path=first.path, sha256=together, parts=tuple(refs))
+
     def holds(self, ref: FileRef) -> bool:
-        """Whether the file is there with the very bytes that the reference names."""
+        """Whether the file, in all its parts, is there with the very bytes that the reference names."""
+        if isinstance(ref, PartsRef) and ref.parts:
+            return all(self.holds(part) for part in ref.parts)
         path = self.path(ref)
         return path.is_file() and self._sha256(path) == ref.sha256
 
@@ -101,17 +121,18 @@ class Workspace:
         Raises:
             InputError: the file has another content, or it was written, moved or replaced while it was read.
         """
-        path = self.path(ref)
-        before = _times(path)
-        if before is None or not self.holds(ref):
+        parts = (ref.parts if isinstance(ref, PartsRef) else ()) or (ref,)
+        files = [self.path(part) for part in parts]
+        before = [_times(file) for file in files]
+        if None in before or not self.holds(ref):
             raise _changed(ref)
         try:
-            yield path
+            yield files[0]
         except Exception as error:
-            if _times(path) != before:  # what it met may be half of each file
+            if [_times(file) for file in files] != before:  # what it met may be half of each file
                 raise _changed(ref) from error
             raise
-        if _times(path) != before:
+        if [_times(file) for file in files] != before:
             raise _changed(ref)
 
     def _sha256(self, path: Path) -> str:
@@ -139,7 +160,7 @@ class Workspace:
     def _remember(self, name: str, entry: list[int | str]) -> None:
         self._digests = {**self._stored_digests(), name: entry}  # others may have added to it
         self.root.mkdir(parents=True, exist_ok=True)
-        write_bytes(self.root / "digests.json", json.dumps(self._digests, indent=0).encode())
+        remember_json(self.root / "digests.json", self._digests)
 
     def gone_digests(self, *, besides: Sequence[Path]) -> list[str]:
         """Names of remembered digests whose file is gone, or is one of `besides` or lies below it."""
@@ -154,18 +175,16 @@ class Workspace:
         """Remember these digests no longer."""
         if names:
             self._digests = {name: entry for name, entry in self._stored_digests().items() if name not in names}
-            write_bytes(self.root / "digests.json", json.dumps(self._digests, indent=0).encode())
+            remember_json(self.root / "digests.json", self._digests)
 
     @cached_property
     def _digests(self) -> dict[str, list[int | str]]:
         return self._stored_digests()
 
     def _stored_digests(self) -> dict[str, list[int | str]]:
-        try:
-            memory = json.loads((self.root / "digests.json").read_bytes())
-            return {name: entry for name, entry in memory.items() if _is_entry(entry)}
-        except (OSError, ValueError, AttributeError):
-            return {}
+        memory = read_json(self.root / "digests.json")
+        entries = memory.items() if isinstance(memory, dict) else ()
+        return {name: entry for name, entry in entries if _is_entry(entry)}
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
-import mlflow.store.db.utils
 import requests
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
@@ -22,7 +21,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from urllib3.exceptions import MaxRetryError
 
 from mmctr.errors import InputError, as_input_error, first_line
-from tasks.retry import chain, is_passing
+from tasks.passing import chain, is_passing
 from tasks.store_address import shown
 
 R = TypeVar("R")
@@ -31,12 +30,11 @@ ANSWERS = (  # of a store that is well; whoever asked knows what they mean
     *("INVALID_PARAMETER_VALUE", "INVALID_STATE", "NOT_FOUND"),
 )
 _in_a_hurry = ContextVar("_in_a_hurry", default=False)
+NO_FILES = "The following failures occurred while downloading"  # as MLflow says it, whatever the reason
 NOT_KEPT = (errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EINVAL, errno.ENOSYS)
 HURRIED = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 logger = logging.getLogger(__name__)
-
-# It waits up to 51 s between ten attempts to open a database, whatever the reason that it cannot be opened.
-mlflow.store.db.utils.MAX_RETRY_COUNT = 2
+logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # it warns of each try in three lines
 
 
 class StoreError(InputError):
@@ -135,8 +133,10 @@ def reason(error: BaseException) -> str:
 
 
 def _is_fault_in(error: MlflowException) -> bool:
-    """Whether MLflow wraps an error that says nothing about the store: a fault of MLflow's or ours."""
+    """Whether an error says nothing about the store: a file of a run, or a fault of MLflow's or ours."""
     cause = error.__cause__
+    if str(error).startswith(NO_FILES):
+        return True
     return cause is not None and not isinstance(cause, (MlflowException, SQLAlchemyError, OSError))
 
 

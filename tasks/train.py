@@ -34,7 +34,8 @@ def train(
     from mmctr.device import resolve_device
     from mmctr.files import write_bytes
     from mmctr.item_table import load_item_table
-    from mmctr.training import Recipe, train_din
+    from mmctr.recipe import Recipe
+    from mmctr.training import train_din
     from mmctr.training_state import Epoch
 
     workspace, key = place.workspace, current_key()

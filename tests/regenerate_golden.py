@@ -4,7 +4,7 @@ import json
 
 from test_training import GOLDEN, figures, run
 
-from mmctr.training import Recipe
+from mmctr.recipe import Recipe
 
 if __name__ == "__main__":
     GOLDEN.parent.mkdir(exist_ok=True)

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from mmctr.errors import InputError
-from mmctr.training import Recipe
+from mmctr.recipe import Recipe
 from tasks.config import PipelineConfig, TrainConfig
 from tasks.config_file import load_config
 

@@ -8,8 +8,8 @@ from content_signal import cold_and_all_aucs, shuffled
 from mmctr.archive import extract_images
 from mmctr.clip_embedding import embed_items
 from mmctr.item_table import ItemTable
+from mmctr.recipe import Recipe
 from mmctr.reduction import reduce_embeddings
-from mmctr.training import Recipe
 
 
 @pytest.fixture(scope="module")

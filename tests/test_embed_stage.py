@@ -1,15 +1,21 @@
 """What the stage adds to the library: settings by their names, and images that the next run extracts again."""
 
+import hashlib
 import os
+import zipfile
+import zlib
 from pathlib import Path
 
 import polars as pl
 import pytest
+import torch
+from tiny_clip import tiny_network
 
+from flows.inputs import look_before
 from mmctr.errors import InputError
 from mmctr.image_manifest import MANIFEST_NAME, manifest_digest, write_manifest
-from tasks.config import named_as_settings
-from tasks.embed import _mark_for_extraction
+from tasks.config import PipelineConfig, named_as_settings
+from tasks.embed import _manifest, _mark_for_extraction
 
 
 def list_again(folder: Path) -> None:
@@ -22,9 +28,6 @@ def list_again(folder: Path) -> None:
 
 def test_an_image_with_other_bytes_and_the_old_times_is_found_by_the_next_run(tmp_path: Path) -> None:
     """A disk that lost a sector changes no time, so without a mark each run would find the image changed and stop."""
-    import hashlib
-    import zlib
-
     folder = tmp_path / "images"
     folder.mkdir()
     rows = []
@@ -43,6 +46,20 @@ def test_an_image_with_other_bytes_and_the_old_times_is_found_by_the_next_run(tm
         manifest_digest(folder)
 
 
+def test_images_that_are_listed_otherwise_than_the_key_says_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "1.jpg").write_bytes(b"one")
+    row = (1, "1.jpg", 3, 0, hashlib.sha256(b"one").hexdigest(), 0, 0)
+    write_manifest(tmp_path, [row])
+    digest = manifest_digest(tmp_path)
+    assert len(_manifest(tmp_path, digest=digest)) == 1
+    write_manifest(tmp_path, [(2, *row[1:])])
+    with pytest.raises(InputError, match=r"must stay as they are .* lists others; run again"):
+        _manifest(tmp_path, digest=digest)
+    (tmp_path / MANIFEST_NAME).unlink()
+    with pytest.raises(InputError, match=r"is missing .*; run again"):
+        _manifest(tmp_path, digest=digest)
+
+
 @pytest.mark.parametrize(
     ("said", "shown"),
     [
@@ -57,3 +74,28 @@ def test_the_librarys_parameters_are_named_as_settings(said: str, shown: str) ->
     with pytest.raises(InputError) as error, named_as_settings("embed"):
         raise InputError(said)
     assert str(error.value) == shown
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("not finite", "must be finite numbers of half precision"),
+        ("a program", "allow it with embed.allow_torchscript=True if you trust"),
+        ("no checkpoint", "is not, or is incomplete"),
+    ],
+)
+def test_a_checkpoint_of_no_use_is_said_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, words: str
+) -> None:
+    model = tmp_path / "model.pt"
+    if kind == "not finite":
+        weights = tiny_network().state_dict()
+        torch.save(weights | {"visual.proj": weights["visual.proj"] * torch.nan}, model)
+    elif kind == "a program":
+        with zipfile.ZipFile(model, "w") as archive:
+            archive.writestr("model/constants.pkl", "")
+    else:
+        model.write_text("<html>")
+    monkeypatch.setattr("flows.inputs.find_inputs", lambda _: ({}, []))
+    with pytest.raises(InputError, match=words):
+        look_before(PipelineConfig(base_path=tmp_path, embed={"model": str(model)}))

@@ -155,6 +155,12 @@ def test_colours_that_a_jpeg_tells_in_its_metadata_are_kept(monkeypatch: pytest.
             np.testing.assert_array_equal(found, preprocess_image(content, VIEW))
 
 
+def test_a_jpeg_that_is_cut_in_its_metadata_is_called_truncated() -> None:
+    content = with_metadata(encoded("JPEG"), times=1)
+    with pytest.raises(UnreadableImage, match="truncated"):
+        preprocess_image(content[:600], VIEW)
+
+
 def test_a_larger_limit_on_pixels_allows_more_work() -> None:
     assert preprocess_image(of_scans(5_000), View(R, max_pixels=10_000_000)).any()
 

@@ -95,13 +95,16 @@ def test_closing_early_ends_the_workers(paths: list[Path]) -> None:
     assert children() == before
 
 
-def test_a_killed_worker_is_reported_and_nothing_hangs(paths: list[Path]) -> None:
+@pytest.mark.parametrize(
+    ("number", "remedy"), [(signal.SIGKILL, "use fewer workers"), (signal.SIGSEGV, "a fault of the decoder. Take the")]
+)
+def test_a_killed_worker_is_reported_and_nothing_hangs(paths: list[Path], number: signal.Signals, remedy: str) -> None:
     before = children()
     batches = read_images(paths * 3, view=View(R), batch_size=8, workers=1)
     next(batches)
     [worker] = children() - before
-    os.kill(worker, signal.SIGKILL)
-    with pytest.raises(InputError, match=r"one was killed by signal 9 at .*\n.*use fewer workers"):
+    os.kill(worker, number)
+    with pytest.raises(InputError, match=rf"one was killed by signal {int(number)} at .*\n.*{remedy}"):
         list(batches)
     assert children() == before
 

@@ -323,6 +323,7 @@ def full():
         (lambda: MlflowException("no such run", error_code=RESOURCE_DOES_NOT_EXIST), MlflowException),  # an answer
         (lambda: MlflowException("who are you", error_code=UNAUTHENTICATED), StoreError),
         (full, MlflowException),  # the machine's: mmctr.errors has the words
+        (lambda: MlflowException("The following failures occurred while downloading one or more"), MlflowException),
         (lambda: KeyError("a fault of ours"), KeyError),
     ],
 )

@@ -14,9 +14,14 @@ def as_pytorch_has_it():
 @pytest.mark.parametrize("filled", [True, False])
 def test_deterministic_kernels_fill_no_new_memory_and_the_settings_come_back(filled):
     torch.utils.deterministic.fill_uninitialized_memory = filled
-    with pytest.raises(KeyError), deterministic():
-        assert torch.are_deterministic_algorithms_enabled()
-        assert not torch.utils.deterministic.fill_uninitialized_memory
-        raise KeyError
+
+    def failing():
+        with deterministic():
+            assert torch.are_deterministic_algorithms_enabled()
+            assert not torch.utils.deterministic.fill_uninitialized_memory
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        failing()
     assert not torch.are_deterministic_algorithms_enabled()
     assert torch.utils.deterministic.fill_uninitialized_memory is filled

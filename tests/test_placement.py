@@ -7,9 +7,10 @@ from generated import click_split, din, item_table
 
 from mmctr.click_split import Batch, ClickSplit
 from mmctr.memory import kept_memory
-from mmctr.placement import StreamedSplit, placed, size_bytes
+from mmctr.placement import StreamedSplit, placed, placed_together, size_bytes
 from mmctr.prediction import predict_logits
-from mmctr.training import Recipe, fit
+from mmctr.recipe import Recipe
+from mmctr.training import fit
 
 CPU = torch.device("cpu")
 
@@ -39,6 +40,33 @@ def test_a_split_is_resident_if_it_takes_half_of_what_is_free():
     assert isinstance(placed(split, CPU), ClickSplit)
 
 
+def test_splits_that_are_placed_together_share_one_half_of_what_is_free():
+    _, split = setting()
+    small = ClickSplit(**{**vars(split), "label": None})
+
+    def kinds(splits, free):
+        return [type(each) for each in placed_together(splits, CPU, free_bytes=free)]
+
+    size = size_bytes(split)
+    assert kinds([split, split], 4 * size) == [ClickSplit, ClickSplit]
+    assert kinds([split, split], 4 * size - 1) == [ClickSplit, StreamedSplit]
+    assert kinds([split, split], 2 * size - 1) == [StreamedSplit, StreamedSplit]
+    assert kinds([split, small], 2 * size - 1) == [StreamedSplit, ClickSplit]
+
+
+def test_a_training_places_its_splits_together(monkeypatch):
+    table, split = setting()
+    free = 4 * size_bytes(split) - 1
+    monkeypatch.setattr(
+        "mmctr.training.placed_together", lambda splits, device: placed_together(splits, device, free_bytes=free)
+    )
+    streamed = []
+    batches = StreamedSplit.batches
+    monkeypatch.setattr(StreamedSplit, "batches", lambda self, *a, **k: streamed.append(1) or batches(self, *a, **k))
+    fit(din(table), split, split, recipe=Recipe(epochs=1, batch_size=32), progress=False)
+    assert streamed == [1]  # the validation split once; that of training is resident
+
+
 @pytest.mark.parametrize("ordered", [False, True])
 @pytest.mark.parametrize("labelled", [False, True])
 def test_streamed_batches_are_those_of_the_resident_split(ordered, labelled):
@@ -57,7 +85,9 @@ def test_training_and_prediction_are_the_same_from_a_streamed_split(monkeypatch)
     recipe = Recipe(epochs=2, batch_size=32)
     resident_model, streamed_model = din(table), din(table)
     resident = fit(resident_model, split, split, recipe=recipe, progress=False)
-    monkeypatch.setattr("mmctr.training.placed", lambda split, device: placed(split, device, free_bytes=0))
+    monkeypatch.setattr(
+        "mmctr.training.placed_together", lambda splits, device: placed_together(splits, device, free_bytes=0)
+    )
     streamed = fit(streamed_model, split, split, recipe=recipe, progress=False)
     assert [epoch.train_loss for epoch in resident.history] == [epoch.train_loss for epoch in streamed.history]
     assert all(torch.equal(resident.best_weights[name], streamed.best_weights[name]) for name in resident.best_weights)

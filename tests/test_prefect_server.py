@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from flows import environment, prefect_server, temporary_server
-from flows.prefect_server import check_answers, use_home
+from flows.prefect_server import check_answers
+from flows.prefect_settings import refuse_settings_of_other_folders, use_home
 from flows.temporary_server import TemporaryServer
 from mmctr.errors import InputError
 
@@ -32,7 +33,7 @@ def wait_until(condition, seconds=60.0):
 
 
 LOAD = """
-from flows.prefect_server import load_settings
+from flows.prefect_settings import load_settings
 from mmctr.errors import InputError
 try:
     print("address", load_settings().api.url)
@@ -97,14 +98,14 @@ def test_settings_in_a_folder_of_anybodys_are_refused(tmp_path, monkeypatch, nam
     (tmp_path / name).write_text(text)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=f"{name} has some, or cannot be read; run in another folder"):
-        prefect_server.refuse_settings_of_other_folders()
+        refuse_settings_of_other_folders()
 
 
 def test_files_of_other_programs_are_nobodys_settings(tmp_path, monkeypatch):
     (tmp_path / ".env").write_text("MLFLOW_TRACKING_URI=x")
     (tmp_path / "pyproject.toml").write_text("[tool.ruff]\nline-length = 3")
     monkeypatch.chdir(tmp_path)
-    prefect_server.refuse_settings_of_other_folders()
+    refuse_settings_of_other_folders()
 
 
 # The environment
@@ -294,3 +295,31 @@ def test_a_server_that_cannot_start_at_all_is_refused_with_its_reason(tmp_path, 
     with pytest.raises(InputError, match=r"must start, and does not: sqlite3\.DatabaseError: file is not a database"):
         server.wait()
     server.stop()
+
+
+def test_a_configured_server_that_goes_away_ends_the_command(monkeypatch):
+    monkeypatch.setattr(prefect_server, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(prefect_server, "AWAY_SECONDS", 0.0)
+    lost = []
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        address = f"http://127.0.0.1:{listening.getsockname()[1]}/api"
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    with temporary_settings({PREFECT_API_URL: address}):
+        prefect_server.watch_configured(on_loss=lost.append)
+        wait_until(lambda: lost)
+    assert lost[0].startswith(f"the Prefect server at {address}")
+    assert "no longer answers" in lost[0]
+
+
+def test_an_error_of_prefects_client_is_said_in_one_line():
+    import httpx
+
+    def fail(error):
+        with prefect_server.server_that_stays():
+            raise RuntimeError("could not report") from error
+
+    with pytest.raises(InputError, match=r"no longer does .refused.; what was done is kept: start it"):
+        fail(httpx.ConnectError("refused"))
+    with pytest.raises(RuntimeError):
+        fail(KeyError("a fault of ours"))

@@ -127,3 +127,11 @@ def test_a_command_can_stop_itself_for_a_reason(monkeypatch):
         "the server is gone; what was done is kept, and the same command goes on where this one stopped",
         2,
     )
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(demo_original):
+    command = [sys.executable, "-m", "flows.cli", "check", demo_original, "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=PROJECT) as process:
+        process.stdout.close()
+        assert process.wait(120) == 0
+        assert process.stderr.read() == f"looking through the inputs in {demo_original}\n"

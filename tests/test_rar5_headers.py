@@ -61,7 +61,7 @@ def test_every_fixture(by_rarfile: Callable[[Path], list[Member] | None]) -> Non
 
 
 def test_an_ordinary_archive_is_not_listed_by_rarfile(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mmctr.rar_listing.rarfile.RarFile", None)
+    monkeypatch.setattr("mmctr.rar_listing.headers_of", None)
     assert len(list_members(FIXTURES / "rar5_m3.rar", password=None)) == 30
     assert len(list_members(FIXTURES / "rar5_m3.rar", password="secret")) == 30
 

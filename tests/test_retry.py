@@ -10,7 +10,7 @@ from mlflow.exceptions import MlflowException
 
 from mmctr.errors import InputError
 from tasks.config_file import load_config
-from tasks.retry import is_passing
+from tasks.passing import is_passing
 
 SHORT = ["train.epochs=2", "train.batch_size=256", "run.retry_delay=0"]
 

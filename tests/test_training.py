@@ -9,8 +9,12 @@ import pytest
 import torch
 from generated import click_split, din, item_table
 
+import mmctr.divergence
 import mmctr.training
-from mmctr.training import Recipe, fit, smoothed_loss
+from mmctr.click_split import ClickSplit
+from mmctr.errors import InputError
+from mmctr.recipe import Recipe
+from mmctr.training import fit, smoothed_loss
 from mmctr.training_state import save_state
 
 GOLDEN = Path(__file__).parent / "golden" / "training.json"
@@ -157,7 +161,7 @@ def test_a_good_state_that_cannot_be_read_now_is_kept(tmp_path, monkeypatch):
     def refuse(*_, **__):
         raise PermissionError(errno.EACCES, "Permission denied", str(state))
 
-    monkeypatch.setattr("mmctr.checkpoint.torch.load", refuse)
+    monkeypatch.setattr("mmctr.tensor_files.torch.load", refuse)
     with pytest.raises(PermissionError):
         run(SHORT, state=state)
     assert state.read_bytes() == kept
@@ -240,3 +244,88 @@ def test_gradients_of_products_in_bfloat16_point_the_same_way(bfloat16_products,
     for name, exact in found["exact"].items():
         if exact.norm() > 1e-6:
             assert torch.cosine_similarity(found["rounded"][name], exact, dim=0) > 0.99, name
+
+
+DIVERGING = Recipe(epochs=4, batch_size=32, learning_rate=1e30, clip_norm=1e30)
+
+
+def spoiled_after(monkeypatch, steps, *, what=lambda model: model.logit.bias):
+    """Make a weight NaN after so many steps of the process, as a step that is too large would."""
+    taken, step = [], mmctr.training.train_step
+
+    def stepped(model, *rest, **settings):
+        loss = step(model, *rest, **settings)
+        taken.append(loss)
+        if len(taken) == steps:
+            with torch.no_grad():
+                what(model).view(-1)[-1] = float("nan")
+        return loss
+
+    monkeypatch.setattr("mmctr.training.train_step", stepped)
+    return taken
+
+
+def test_a_training_that_diverges_says_the_epoch_and_what_to_lower_each_time(tmp_path):
+    messages = []
+    for _ in range(2):
+        with pytest.raises(InputError, match=r"diverged in epoch 1: .*; lower learning_rate \(1e\+30\)") as error:
+            run(DIVERGING, state=tmp_path / "state.pt")
+        messages.append(str(error.value))
+    assert messages[0] == messages[1]
+    assert not (tmp_path / "state.pt").exists()
+
+
+def test_the_last_good_state_is_kept_when_a_later_epoch_diverges(tmp_path, monkeypatch):
+    state = tmp_path / "state.pt"
+    run(Recipe(**{**asdict(SHORT), "epochs": 2}), state=state)
+    kept = state.read_bytes()
+    for _ in range(2):
+        spoiled_after(monkeypatch, 3)
+        with pytest.raises(InputError, match=r"epoch 3: the loss of the step after 96 rows is nan; .*epochs = 2 "):
+            run(SHORT, state=state)
+        assert state.read_bytes() == kept
+        monkeypatch.undo()
+    assert figures(run(SHORT, state=state)) == figures(run(SHORT))
+
+
+def test_no_state_within_an_epoch_holds_what_is_not_finite(tmp_path, monkeypatch):
+    state = tmp_path / "state.pt"
+    taken = spoiled_after(monkeypatch, 3)
+    model, train, valid = setting()
+    with pytest.raises(InputError, match=r"epoch 1: logit\.bias is not finite"):
+        fit(model, train, valid, recipe=SHORT, state=state, save_seconds=0, progress=False)
+    assert len(taken) == 3
+    saved = torch.load(state, weights_only=True)
+    assert saved["begun"]["rows"] == 64
+    assert saved["model"]["logit.bias"].isfinite().all()
+
+
+def test_a_weight_that_no_click_looks_at_is_noticed(tmp_path, monkeypatch):
+    model, train, valid = setting()
+    train, valid = (ClickSplit(**{**vars(split), "target": split.target.clamp(max=9)}) for split in (train, valid))
+    empty = {"history": train.history[:0], "offsets": torch.zeros(257, dtype=torch.int64)}
+    train, valid = (ClickSplit(**{**vars(split), **empty}) for split in (train, valid))
+    spoiled_after(monkeypatch, 8, what=lambda model: model.items.weight[50])
+    with pytest.raises(InputError, match=r"diverged in epoch 1: items\.weight is not finite"):
+        fit(model, train, valid, recipe=SHORT, state=tmp_path / "state.pt", progress=False)
+    assert not (tmp_path / "state.pt").exists()
+
+
+def test_a_training_must_start_from_finite_weights(tmp_path):
+    model, train, valid = setting()
+    with torch.no_grad():
+        model.items.weight[3, 2] = float("inf")
+    with pytest.raises(InputError, match=r"must start from finite weights: items\.weight is not finite"):
+        fit(model, train, valid, recipe=SHORT, state=tmp_path / "state.pt", progress=False)
+
+
+def test_losses_are_looked_at_together_and_not_at_each_step(monkeypatch):
+    looked, look = [], mmctr.divergence.Losses.look
+
+    def counted(losses):
+        looked.append(len(losses._latest))
+        look(losses)
+
+    monkeypatch.setattr("mmctr.divergence.Losses.look", counted)
+    run(Recipe(epochs=1, batch_size=2))
+    assert looked == [64, 64, 0]

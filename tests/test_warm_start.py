@@ -7,7 +7,8 @@ from mmctr.checkpoint import Checkpoint
 from mmctr.errors import InputError
 from mmctr.item_table import ItemTable
 from mmctr.prediction import predict_logits
-from mmctr.training import Recipe, train_din
+from mmctr.recipe import Recipe
+from mmctr.training import train_din
 from mmctr.warm_start import start_from
 
 

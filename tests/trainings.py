@@ -8,9 +8,10 @@ from prefect.logging import disable_run_logger
 
 from mmctr.checkpoint import Checkpoint, save_checkpoint
 from mmctr.click_split import load_split
+from mmctr.recipe import Recipe
 from mmctr.reduction import reduce_embeddings, save_pca, write_item_embeddings
 from mmctr.schema import CLICKS
-from mmctr.training import Recipe, train_din
+from mmctr.training import train_din
 from tasks.ancestor import find_ancestor
 from tasks.config import PipelineConfig, PromoteConfig
 from tasks.promote import promote
