@@ -42,22 +42,37 @@ def sub_block(name: bytes, content: bytes, *, method: int) -> bytes:
     return struct.pack("<HBHH", 0, 0x7A, 0x8000, 7 + len(fields)) + fields + content
 
 
-def with_comment(kind: str, *, password: str | None) -> bytes:
-    version = {"in a service": "rar29"}.get(kind, kind)
-    builder = rars.RarBuilder(format=version, store=True, comment=None if kind == "in a service" else "words " * 50)
+def block_with_crc(body: bytes, *, covered: int) -> bytes:
+    """A header of RAR 1.5 to 4 whose checksum covers its first bytes alone, as those of comments and around them do."""
+    return struct.pack("<H", zlib.crc32(body[: covered - 2]) & 0xFFFF) + body
+
+
+def with_comment(place: str, *, password: str | None) -> bytes:
+    """A RAR 1.5 to 3 with a comment, which for rarfile is encrypted where there is a password."""
+    version = place if place.startswith("rar") else "rar29"
+    comment = "words " * 50 if place == version else None
+    builder = rars.RarBuilder(format=version, store=True, password=password, comment=comment)
     builder.add_bytes(A, "1.jpg")
-    content = rars.RarBuilder(format=version, store=True, password=password)
-    content.add_bytes(A, "1.jpg")
-    if kind != "in a service":
-        return bytes(builder.to_bytes())
-    whole = bytes(content.to_bytes())
-    return mended(whole[:20] + sub_block(b"CMT", b"packed words", method=0x33) + whole[20:])
+    whole, packed = bytes(builder.to_bytes()), b"packed words"
+    if place == "service":
+        return mended(whole[:20] + sub_block(b"CMT", packed, method=0x33) + whole[20:])
+    if place == "main header":
+        fields = struct.pack("<BHHHBBH", 0x75, 4, 13 + len(packed), 100, 29, 0x33, 0)
+        inner = block_with_crc(fields + packed, covered=13)
+        main = block_with_crc(struct.pack("<BHH6x", 0x73, 2, 13 + len(inner)) + inner, covered=13)
+        return whole[:7] + main + whole[20:]
+    return whole
 
 
-@pytest.mark.parametrize("password", [None, "secret"])
-@pytest.mark.parametrize("kind", ["rar15", "rar20", "rar29", "in a service"])
+@pytest.mark.parametrize(
+    ("place", "password"),
+    [
+        ("rar15", None),  # 7-Zip knows no encryption as old as that
+        *((place, password) for place in ("rar20", "rar29", "service", "main header") for password in (None, "secret")),
+    ],
+)
 def test_comments_are_not_read_and_no_program_of_the_users_is_started(
-    kind: str, password: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    place: str, password: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     programs, called = tmp_path / "bin", tmp_path / "called"
     programs.mkdir()
@@ -66,7 +81,7 @@ def test_comments_are_not_read_and_no_program_of_the_users_is_started(
         (programs / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
     monkeypatch.setattr(rarfile, "CURRENT_SETUP", None)
-    (tmp_path / "made.rar").write_bytes(with_comment(kind, password=password))
+    (tmp_path / "made.rar").write_bytes(with_comment(place, password=password))
     _, target = extract(tmp_path / "made.rar", tmp_path, password=password)
     assert contents(target) == {"1.jpg": A}
     assert not called.exists()
