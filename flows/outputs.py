@@ -9,7 +9,7 @@ from mmctr.errors import InputError
 from tasks.publishing import PUBLIC
 from tasks.references import Workspace
 
-FILES = ("lock", "digests.json", "checked.json")  # of .mmctr, besides its folders
+FILES = ("lock", "digests.json", "checked.json", "published.json")  # of .mmctr, besides its folders
 LONG_NAME = "0" * 120  # as long as the longest path in .mmctr
 
 

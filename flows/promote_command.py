@@ -5,6 +5,7 @@ import os
 from datetime import UTC, datetime
 from tempfile import TemporaryDirectory
 
+from flows.outputs import check_places
 from flows.place import place_of, registry_of
 from flows.publish import Model, model_of_run, publish_model
 from mmctr.errors import InputError, as_input_error, first_line, shown_value
@@ -15,6 +16,8 @@ from tasks.fetching import LostFileError
 from tasks.predict import make_submission
 from tasks.references import Workspace
 from tasks.registry import CHAMPION, Registry, Version
+from tasks.store_address import tracking_uri
+from tasks.store_check import check_store
 
 VERSIONS_SHOWN = 20
 
@@ -29,6 +32,7 @@ def change_champion(config: PipelineConfig, *, version: str | None, rollback: bo
         raise InputError(f"the champion is a VERSION or the one before, not both; give {version} or --rollback")
     if pin and unpin:
         raise InputError("the champion is pinned or not; give --pin or --unpin")
+    check_store(tracking_uri(), config.experiment)
     registry = registry_of(config)
     champion, champions = registry.at(CHAMPION), registry.champions()
     target = champion
@@ -49,6 +53,7 @@ def change_champion(config: PipelineConfig, *, version: str | None, rollback: bo
             f"as well, or --pin to pin version {target.number} instead"
         )
     workspace = Workspace(config.base_path)
+    check_places(config.base_path)
     with workspace.locked():
         model = _usable(registry, target, workspace)
         done = _done_by()
@@ -63,6 +68,7 @@ def change_champion(config: PipelineConfig, *, version: str | None, rollback: bo
 
 def champions_text(config: PipelineConfig) -> str:
     """Who is the champion, who was, and which versions there are, for a terminal."""
+    check_store(tracking_uri(), config.experiment)
     registry = registry_of(config)
     versions, champions = registry.versions(), registry.champions()
     champion = registry.at(CHAMPION)

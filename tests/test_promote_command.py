@@ -15,7 +15,7 @@ from tasks.training_run import CHECKPOINT
 @pytest.fixture
 def world(tmp_path, tracking_uri, monkeypatch):
     """Three champions one after the other."""
-    monkeypatch.setattr("flows.interrupts.start_prefect", lambda *_: pytest.fail("Prefect is not needed"))
+    monkeypatch.setattr("flows.cli._run_flow", lambda *_: pytest.fail("a server of Prefect's takes ten seconds"))
     world = World(tmp_path, tracking_uri)
     world.trainings = [world.trained(good=0) for _ in range(3)]
     for trained in world.trainings:
@@ -110,22 +110,22 @@ def test_without_options_it_says_who_is_and_was_champion(world, promote):
     assert lines[6].endswith("there is no other")
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["9"], "VERSION is one of mmctr-din (1, 2, 3, champion); found '9'"),
-        (["1", "--rollback"], "give 1 or --rollback"),
-        (["--pin", "--unpin"], "give --pin or --unpin"),
-        (["1", "--set", "promote.registered_model=other"], "VERSION is one of other (there is none yet"),
-        (["--set", "promote.registered_model=other"], "has no model other yet; run the pipeline first"),
-        (["--pin", "--set", "promote.registered_model=other"], "other has no champion"),
-    ],
-)
-def test_what_cannot_be_done_is_refused_with_rule_value_and_remedy(world, promote, arguments, message):
-    code, out, err = promote(*arguments)
-    assert (code, out) == (2, "")
-    assert message in err
-    assert len(err.splitlines()) == 1
+REFUSALS = [
+    (["9"], "VERSION is one of mmctr-din (1, 2, 3, champion); found '9'"),
+    (["1", "--rollback"], "give 1 or --rollback"),
+    (["--pin", "--unpin"], "give --pin or --unpin"),
+    (["1", "--set", "promote.registered_model=other"], "VERSION is one of other (there is none yet"),
+    (["--set", "promote.registered_model=other"], "has no model other yet; run the pipeline first"),
+    (["--pin", "--set", "promote.registered_model=other"], "other has no champion"),
+]
+
+
+def test_what_cannot_be_done_is_refused_with_rule_value_and_remedy(world, promote):
+    for arguments, message in REFUSALS:
+        code, out, err = promote(*arguments)
+        assert (code, out) == (2, ""), arguments
+        assert message in err
+        assert len(err.splitlines()) <= 2  # what is done, and the message
     assert champion(world) == 3
 
 
