@@ -98,7 +98,7 @@ def run_stages(config: PipelineConfig, workspace: Workspace, *, reason: str = "b
     )
     log_lost_artifacts(tracker, trained, lineage=story, workspace=workspace)
     history = workspace.path(trained.history)
-    if run.reports[-1].cached:
+    if any(report.name == train.name and report.cached for report in run.reports):
         show_training(trained.run_id, epochs=history, tracker=tracker)
     predicted = run(predict, config=config.predict, test=inputs.test, checkpoint=trained.checkpoint)
 
