@@ -106,7 +106,7 @@ def as_json() -> str:
 
 def as_text() -> str:
     """All settings as aligned lines, by section."""
-    lines = []
+    lines: list[str] = []
     for section, sentence, known in settings():
         if known:
             lines += [*([""] if lines else []), f"{section or 'no section'}: {sentence}"]
