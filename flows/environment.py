@@ -32,7 +32,7 @@ def set_defaults() -> None:
     _need_a_home()
     if "PREFECT_HOME" not in os.environ:  # docs/decisions/0025-a-prefect-home-and-server-for-each-project.md
         profiles = Path.home() / ".prefect" / "profiles.toml"  # the user's profiles still count
-        if profiles.is_file():
+        if os.path.isfile(profiles):  # noqa: PTH113 false where the home is another user's
             os.environ.setdefault("PREFECT_PROFILES_PATH", str(profiles))
         os.environ["PREFECT_HOME"] = str(PROJECT / "mlruns" / "prefect")
     if not any(name in os.environ for name in TEMPORARY_SERVER):  # pyproject.toml forbids it to `prefect deploy`

@@ -24,7 +24,7 @@ def connect(*, on_loss: Callable[[str], None]) -> Callable[[], None]:
     """Make sure that there is a server, before any work.
 
     Args:
-        on_loss: told, in a thread, that a temporary server is gone for good while the command still runs.
+        on_loss: told, in a thread, that the server is gone for good while the command still runs, and why.
 
     Returns:
         A function that waits until the server answers. Other modules can be imported until then.

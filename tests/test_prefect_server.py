@@ -248,14 +248,14 @@ def fake_program(tmp_path, monkeypatch):
     """A server in the place of Prefect's, which starts at once, and a watch that looks often."""
     (tmp_path / "fake.py").write_text(FAKE)
     monkeypatch.setattr(temporary_server, "PROGRAM", tmp_path / "fake.py")
-    monkeypatch.setattr(temporary_server, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(temporary_server, "LOOK_SECONDS", 0.5)
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "home"))
     (tmp_path / "home").mkdir()
 
 
 @pytest.mark.usefixtures("fake_program")
 def test_a_server_that_dies_or_hangs_is_replaced_at_the_same_address_until_it_is_too_often(monkeypatch, capsys):
-    monkeypatch.setattr(temporary_server, "HANGS_AFTER", 1.0)
+    monkeypatch.setattr(temporary_server, "HANGS_AFTER", 5.0)
     lost = []
     server = TemporaryServer(timeout=30, on_loss=lost.append)
     try:
