@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
+import mlflow
 import requests
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
@@ -46,6 +47,7 @@ class StoreClient:
 
     def __init__(self, uri: str, *, pauses: Sequence[float] = ()) -> None:
         self.uri, self.pauses = uri, pauses
+        mlflow.set_tracking_uri(uri)  # it looks for models in this one, whatever store a client is of
         self.client = call(lambda: MlflowClient(uri), uri=uri, pauses=pauses, opening=True)
 
     def __getattr__(self, name: str) -> Any:

@@ -152,7 +152,7 @@ def test_what_an_earlier_version_wrote_at_the_old_place_after_a_move_is_still_fo
     assert places[first].startswith(new.as_uri())
 
 
-def test_artifacts_that_were_deleted_are_logged_again(project, tmp_path):
+def test_artifacts_that_were_deleted_are_logged_again(project, tmp_path, monkeypatch):
     """From the cache, into the same run and the same models, which versions in the registry name."""
     from sklearn import decomposition
 
@@ -160,6 +160,8 @@ def test_artifacts_that_were_deleted_are_logged_again(project, tmp_path):
     from mmctr.reduction import save_pca
 
     folder, run_id = project
+    mlflow.set_tracking_uri(None)  # as in a process that has logged no model
+    monkeypatch.chdir(tmp_path)
     tracker, base = Tracker(sqlite_uri(folder / "mlruns/mlflow.db"), "mmctr"), folder / "base"
     workspace = Workspace(base)
     components = decomposition.PCA(2).fit(np.random.default_rng(0).normal(size=(20, 3)))
@@ -176,6 +178,7 @@ def test_artifacts_that_were_deleted_are_logged_again(project, tmp_path):
 
     lost = log_lost_artifacts(tracker, trained, lineage=story, workspace=workspace)
     assert lost == [PCA]  # this run never had one
+    assert not (tmp_path / "mlflow.db").exists()
     assert log_lost_artifacts(tracker, trained, lineage=story, workspace=workspace) == []
     shutil.rmtree(folder / "mlruns/artifacts")
     lost = log_lost_artifacts(tracker, trained, lineage=story, workspace=workspace)
