@@ -17,7 +17,7 @@ from flows.cli import main
 from mmctr.submission import write_prediction, zip_prediction
 from tasks.config_file import load_config
 
-COMMANDS = ("demo", "check", "run", "predict", "promote", "settings", "gc", "check-submission", "ui")
+COMMANDS = tuple(flows.cli.commands())
 
 
 def said(capsys, *arguments):

@@ -34,7 +34,7 @@ def test_the_library_loads_neither_prefect_nor_mlflow():
 
 def test_help_loads_nothing_heavy():
     code = (
-        "import sys\nfrom flows.cli import parser\nparser().format_help()\n"
+        "import sys\nfrom flows.arguments import parser\nparser().format_help()\n"
         "heavy = {'torch', 'polars', 'prefect', 'mlflow', 'numpy', 'pydantic'} & set(sys.modules)\n"
         "sys.exit(repr(heavy) if heavy else 0)"
     )

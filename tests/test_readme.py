@@ -13,7 +13,7 @@ import mlflow
 import pytest
 from printed_commands import DOCUMENTS, PROJECT, commands, inline_commands, printed, python_block
 
-from flows.cli import parser
+from flows.arguments import parser
 from tasks.config_file import load_config
 
 README, OPERATIONS = PROJECT / "README.md", PROJECT / "docs/operations.md"
