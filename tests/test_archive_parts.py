@@ -3,7 +3,6 @@
 import os
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from fuzz_bytes import RAR4, mended
@@ -18,7 +17,7 @@ from mmctr.schema import check_inputs, find_inputs
 from tasks.config import PipelineConfig
 from tasks.extract import extract
 from tasks.references import Workspace
-from tasks.stage import Place, check_unchanged, stage_key
+from tasks.stage import stage_key
 
 FIXTURES = Path(__file__).parent / "fixtures" / "rar"
 RAR2_VOLUME = mended(RAR4 + bytes.fromhex("00007301000d00000000000000"))  # no flag for new names
@@ -106,13 +105,17 @@ def test_an_archive_in_one_file_is_named_by_its_bytes(demo):
 def test_a_part_that_changes_during_the_stage_is_seen(demo, monkeypatch):
     parts = put_parts(demo, NAMES["as downloaded"])
     ref = archive_ref(demo)
-    place = Place(base_path=demo, device="cpu", tracking_uri="", experiment="")
-    check_unchanged(place, "extract", {"archive": ref})
-    flip_a_bit(parts[2])
-    monkeypatch.setattr("tasks.stage.TaskRunContext", SimpleNamespace(get=lambda: None))
-    monkeypatch.setattr("tasks.stage.current_key", lambda: "key")
-    with pytest.raises(InputError, match="changed during extract"):
-        check_unchanged(place, "extract", {"archive": ref})
+
+    def read(change):
+        with Workspace(demo).reading(ref) as first:
+            assert first == parts[0]
+            change(parts[2])
+
+    read(lambda _: None)
+    with pytest.raises(InputError, match="changed meanwhile"):
+        read(flip_a_bit)
+    with pytest.raises(InputError, match="changed meanwhile"):  # and before it is read
+        read(lambda _: pytest.fail("it was given to a reader"))
 
 
 @pytest.mark.parametrize("missing", [1, 2])
