@@ -78,7 +78,11 @@ def _check_listed(package: str, module: str) -> None:
 
 
 def _parse(module: str) -> ast.Module:
-    return ast.parse(_file(module).read_bytes())
+    source = _file(module).read_bytes()
+    try:
+        return ast.parse(source)
+    except SystemError:  # Python 3.11 counts the depth of threads that parse at once together (python/cpython#106905)
+        return ast.parse(source)
 
 
 def _file(module: str) -> Path:

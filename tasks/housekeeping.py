@@ -23,7 +23,7 @@ from tasks.run_manifest import RunManifest, read_manifests, read_unfinished
 from tasks.stage import KEY_DIGITS
 
 GRACE_SECONDS = 3600
-MEMORIES = ("lock", "digests.json", "checked.json", "announced.json", "published.json")
+MEMORIES = ("lock", "digests.json", "checked.json", "published.json")
 RUNS, RECORDS, STORE, WORK, VECTORS, MODELS = "runs", "records", "store", "work", "vectors", "models"
 UNKNOWN = "unknown"
 LEVELS = {

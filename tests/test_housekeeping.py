@@ -345,7 +345,7 @@ def test_models_stay_that_a_kept_run_made_or_started_from(workspace):
 def test_what_is_unknown_stays_and_is_told(workspace, tmp_path_factory):
     write_run(workspace, manifest(1))
     outside = write(tmp_path_factory.mktemp("outside") / "mine")
-    for memory in ("lock", "digests.json", "checked.json", "announced.json", "published.json"):
+    for memory in ("lock", "digests.json", "checked.json", "published.json"):
         write(workspace.root / memory)
     key = digits("anything")
     strangers = [
@@ -365,7 +365,7 @@ def test_what_is_unknown_stays_and_is_told(workspace, tmp_path_factory):
     told = {str(piece.path): piece.bytes for piece in found.stays if piece.kind == UNKNOWN}
     assert told["ancestors"] == 2 * len("content")
     assert len(told) == 10 + 2
-    assert {"lock", "digests.json", "checked.json", "announced.json"} & set(told) == set()
+    assert {"lock", "digests.json", "checked.json"} & set(told) == set()
 
 
 def test_the_cache_may_lie_on_another_disk(workspace, tmp_path_factory):
