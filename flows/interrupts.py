@@ -62,7 +62,7 @@ def stoppable() -> Iterator[None]:
     before = {number: handler for number, handler in found.items() if handler != signal.SIG_IGN}
     for number in before:
         signal.signal(number, stop)
-    threading.Thread(target=_end_in_time, args=(reader,), name="end-in-time", daemon=True).start()
+    threading.Thread(target=_end_in_time, args=(reader, GRACE_SECONDS), name="end-in-time", daemon=True).start()
     try:
         yield
     finally:
@@ -72,12 +72,15 @@ def stoppable() -> Iterator[None]:
         os.close(writer)
 
 
-def _end_in_time(reader: int) -> None:
-    """Wait for a signal's number in the pipe, and then for the time to be over."""
+def _end_in_time(reader: int, seconds: float) -> None:
+    """Wait for a signal's number in the pipe, and then for the time to be over; also after `stoppable` was left.
+
+    What the interpreter waits for at its end can hang too.
+    """
     with open(reader, "rb", buffering=0) as numbers:
         while number := numbers.read(1):
             if number[0] in STOPPING:
-                time.sleep(GRACE_SECONDS)
+                time.sleep(seconds)
                 end_children()
                 message, code = stopped(signal.Signals(number[0]))
                 say(f"mmctr: {message}")

@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from mmctr.errors import causes
+
 logger = logging.getLogger(__name__)
 
 SETTLED_NS = 2_000_000_000  # a file younger than this may change again without a newer time stamp
@@ -107,9 +109,13 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
 
 
 def _name(error: BaseException, path: Path) -> None:
-    """Say which file an error is about where the system does not: a write that fails knows no name."""
-    if isinstance(error, OSError) and error.filename is None:
-        error.filename = str(path)
+    """Say which file an error is about where the system does not: a write that fails knows no name.
+
+    A library that writes may have made another error of it.
+    """
+    for cause in causes(error):
+        if isinstance(cause, OSError) and cause.filename is None:
+            cause.filename = str(path)
 
 
 def write_bytes(path: Path, content: bytes) -> None:

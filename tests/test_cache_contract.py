@@ -5,6 +5,7 @@ import io
 import json
 import os
 import shutil
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -53,7 +54,8 @@ def original(demo_original, mlflow_original, prefect_server, tmp_path_factory) -
         patch.setattr(Registry, "register", lambda self, run_id, **_: Version("1", run_id, (), {}))
         for name in ("tag", "give", "crown"):
             patch.setattr(Registry, name, lambda *args: None)
-        patch.setattr("flows.pipeline.show_on_page", lambda *args, **kwargs: None)
+        for name in ("show_on_page", "log_lost_artifacts"):
+            patch.setattr(f"flows.pipeline.{name}", lambda *args, **kwargs: None)
         first = run(base)
         time.sleep(SETTLED_SECONDS)
         assert ran(run(base)) == []  # and digests are remembered now
@@ -155,7 +157,7 @@ def test_every_setting_has_a_row():
 
 
 @rows("Settings")
-def test_setting(name, words, original, planned, tmp_path):
+def test_setting(name, words, original, planned, tmp_path, monkeypatch):
     values = settings(original.base).model_dump()
     *section, field = name.split(".")
     holder = values[section[0]] if section else values
@@ -170,6 +172,10 @@ def test_setting(name, words, original, planned, tmp_path):
         holder[field] = "int8"
     if name in ("reduce.pca", "train.warm_start"):
         values["reduce"]["pca"] = "reuse"
+    if name == "extract.password_env":
+        monkeypatch.setenv("another", "a password")
+    if name in ("promote.policy", "promote.publish"):
+        holder[field] = {"promote.policy": "newer", "promote.publish": "latest"}[name]
     assert_planned(planned(PipelineConfig.model_validate(values)), words)
 
 
@@ -270,7 +276,9 @@ def test_package(name, words, planned, monkeypatch):
 
     minor = {name: raised(version(name), 1)} if name in KEYED_PACKAGES else {}
     if name == "Python":
-        monkeypatch.setattr("tasks.code.sys", SimpleNamespace(version_info=SimpleNamespace(major=3, minor=99)))
+        other = SimpleNamespace(major=3, minor=99)
+        known = SimpleNamespace(version_info=other, stdlib_module_names=sys.stdlib_module_names)
+        monkeypatch.setattr("tasks.code.sys", known)
     elif not minor:
         minor = {package: raised(version(package), 2) for package in KEYED_PACKAGES}
     monkeypatch.setattr("tasks.code.version", lambda package: minor.get(package) or version(package))
