@@ -133,10 +133,13 @@ def read_json(path: Path) -> object:
 
 
 def remember_json(path: Path, value: object) -> None:
-    """Write what only saves time; where a folder stands in the way, it is said in the log and not remembered."""
+    """Write what only saves time.
+
+    Where a folder stands in the way, or somebody cleared the partial file away, it is not remembered and the log says so.
+    """
     try:
         write_bytes(path, json.dumps(value, indent=0).encode())
-    except (IsADirectoryError, NotADirectoryError) as error:
+    except (IsADirectoryError, NotADirectoryError, FileNotFoundError) as error:
         logger.warning("%s cannot be written, so it is not remembered: %s", path, error.strerror)
 
 

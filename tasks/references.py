@@ -28,7 +28,6 @@ from pydantic import BaseModel, ConfigDict
 from mmctr.errors import InputError
 from mmctr.files import PARTIAL, SETTLED_NS, file_sha256, is_file, read_json, remember_json
 
-WRITING_SECONDS = 600  # longer than anybody without the lock writes to one file of `.mmctr`
 SETTLED, FIRST_LOOK = 5, 6  # lengths of the two kinds of entries in digests.json
 LOCKLESS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL}  # of a file system without locks
 
@@ -216,13 +215,11 @@ class Workspace:
     def _remove_partials(self) -> None:
         """Remove what killed runs left half written; only the holder of the lock may, as nobody else writes then.
 
-        Beside the lock itself others write too, for moments: what is young there stays.
+        But `retrain` may just be remembering digests, and then remembers none (`remember_json`).
         """
         for level in ("", "runs/", "store/*/*/", "work/*/*/", "vectors/*/*/*/", "models/*/"):
             for partial in self.root.glob(f"{level}.*{PARTIAL}"):
                 with suppress(FileNotFoundError):
-                    if not level and time.time() - partial.lstat().st_mtime < WRITING_SECONDS:
-                        continue
                     if partial.is_dir() and not partial.is_symlink():
                         shutil.rmtree(partial)
                     else:

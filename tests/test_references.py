@@ -9,9 +9,11 @@ from types import SimpleNamespace
 
 import pytest
 
+import mmctr.files
 import tasks.references
 from mmctr.errors import InputError
-from tasks.references import WRITING_SECONDS, Workspace
+from mmctr.files import remember_json
+from tasks.references import Workspace
 
 CHANGED = r"inputs must stay as they are while a run reads them; input changed meanwhile"
 
@@ -194,13 +196,15 @@ def test_a_file_system_without_any_lock_is_named_with_a_remedy(workspace, monkey
         pass
 
 
-def test_what_others_write_beside_a_run_stays(workspace):
-    """`retrain` remembers digests without the lock."""
-    workspace.root.mkdir()
-    young, old = (workspace.root / f".{name}.json.0123456789abcdef.partial" for name in ("young", "old"))
-    for path in (young, old):
-        path.touch()
-    long_ago = time.time() - WRITING_SECONDS - 1
-    os.utime(old, (long_ago, long_ago))
-    with workspace.locked():
-        assert (young.exists(), old.exists()) == (True, False)
+def test_a_digest_that_is_being_remembered_may_be_cleared_away(workspace, monkeypatch):
+    """`retrain` remembers digests without the lock, while a run that begins removes partial files."""
+    sync_file = mmctr.files.sync_file
+
+    def begins(partial):
+        with workspace.locked():
+            assert not partial.exists()
+        sync_file(partial)
+
+    monkeypatch.setattr(mmctr.files, "sync_file", begins)
+    remember_json(workspace.root / "digests.json", {})
+    assert {path.name for path in workspace.root.iterdir()} == {"lock"}
