@@ -135,7 +135,7 @@ def read_json(path: Path) -> object:
 def remember_json(path: Path, value: object) -> None:
     """Write what only saves time.
 
-    Where a folder stands in the way, or somebody cleared the partial file away, it is not remembered and the log says so.
+    Where a folder stands in the way, or somebody cleared the partial file away, nothing is; the log says so.
     """
     try:
         write_bytes(path, json.dumps(value, indent=0).encode())
