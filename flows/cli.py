@@ -108,9 +108,12 @@ def run_pipeline(options: argparse.Namespace) -> int:
 
     config = load_config(options.base_path, config_file=options.config, overrides=options.set, device=options.device)
     from flows.inputs import look_at_archive, look_before
+    from tasks.references import Workspace
 
     look_before(config)  # at once, where starting Prefect takes ten seconds and more
     look_at_archive(config)
+    with Workspace(config.base_path).locked():
+        pass  # that another run works there is said at once, too
 
     def load() -> Callable[[], Any]:
         from flows.pipeline import pipeline

@@ -36,6 +36,7 @@ from tasks.run_manifest import ManifestWriter, settings_digest
 from tasks.stage import Lineage, StageRunner
 from tasks.tracking import Tracker
 from tasks.train import train
+from tasks.training_run import end_left_runs
 
 
 @flow(
@@ -75,6 +76,7 @@ def run_stages(config: PipelineConfig, workspace: Workspace, *, reason: str = "b
         vectors=vectors_in_force(),
         ancestor=ancestor.run_id,
     )
+    end_left_runs(tracker, workspace)
     run = StageRunner(
         place,
         config=config.run,

@@ -44,8 +44,16 @@ GONE = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP}
 # Each package comes from the very file that the parent took it from. No folder of the parent's path is searched, as the
 # current folder or a data folder may be among them; -P and no PYTHONPATH keep them out of the child's own path.
 PACKAGES = {package.__name__: str(package.__file__) for package in (np, PIL, mmctr)}
+# The kernel ends the child with the thread that started it, also one that is stopped and so never sees its input end.
 PROGRAM = """
-import json, sys
+import json, os, sys
+try:
+    import ctypes
+    ctypes.CDLL(None).prctl(1, 9)  # PR_SET_PDEATHSIG, SIGKILL
+except (ImportError, AttributeError, OSError):
+    pass
+if os.getppid() != int(sys.argv[3]):
+    sys.exit()
 from importlib.util import module_from_spec, spec_from_file_location
 from os.path import dirname
 for name, file in json.loads(sys.argv[1]).items():
@@ -98,8 +106,9 @@ class DecoderProcess:
         environment = {name: value for name, value in os.environ.items() if name[:6] != "PYTHON" or name[6:] == "HOME"}
         self.verdict = ""  # why the watch ended the process
         self._complaints = _scratch_file()
+        arguments = json.dumps(PACKAGES), json.dumps(asdict(view)), str(os.getpid())
         self.process = subprocess.Popen(
-            [sys.executable, "-s", "-P", "-c", PROGRAM, json.dumps(PACKAGES), json.dumps(asdict(view))],
+            [sys.executable, "-s", "-P", "-c", PROGRAM, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._complaints,

@@ -15,6 +15,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 KEY_DTYPE = np.dtype("S64")
 SET_ASIDE = ".not-a-shard"
+LAST_NUMBER = 10**12 - 1
 _NAME = re.compile(rf"([0-9]{{6,12}})\.npz({re.escape(SET_ASIDE)})?", re.ASCII)
 
 
@@ -46,7 +48,6 @@ class VectorShards:
         self._rows: dict[str, tuple[int, int]] = {}  # key -> (shard in `_vectors`, row in it)
         self._vectors: list[np.ndarray] = []
         self._reasons: dict[str, str] = {}
-        self._next_number = _next_number(folder)
         for path in _shard_paths(folder):
             try:
                 keys, vectors, reasons = _read_shard(path)
@@ -83,11 +84,10 @@ class VectorShards:
             raise ValueError("keys must be distinct, new and 64 digits long")
         vectors = np.where(failed[:, None], np.float32(np.nan), vectors)
         with (
-            replacing(self.folder / f"{self._next_number:06d}.npz") as partial,
+            replacing(self.folder / f"{_next_number(self.folder):06d}.npz") as partial,
             partial.open("wb") as stream,
         ):
             np.savez(stream, keys=np.array(keys, KEY_DTYPE), vectors=vectors, reasons=np.array(reasons, np.str_))
-        self._next_number += 1
         self._add(list(keys), vectors, reasons)
 
     def lookup(self, keys: Sequence[str | None]) -> Lookup:
@@ -140,8 +140,10 @@ def _shard_paths(folder: Path) -> list[Path]:
 
 
 def _next_number(folder: Path) -> int:
-    """A number behind all that any name in `folder` has, whatever it names."""
-    return max((int(match[1]) + 1 for path in folder.glob("*") if (match := _NAME.fullmatch(path.name))), default=0)
+    """A number behind all that any name in `folder` has, whatever it names; a free one where the last is taken."""
+    taken = {int(match[1]) for path in folder.glob("*") if (match := _NAME.fullmatch(path.name))}
+    behind = max(taken, default=-1) + 1
+    return behind if behind <= LAST_NUMBER else next(number for number in count() if number not in taken)
 
 
 def _set_aside(path: Path, error: ShardError) -> None:

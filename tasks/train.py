@@ -12,7 +12,7 @@ from tasks.references import FileRef
 from tasks.results import Trained
 from tasks.stage import Lineage, Place, current_key, logger, stage
 from tasks.tracking import Tracker
-from tasks.training_run import training_run
+from tasks.training_run import MEMORY, training_run
 
 if TYPE_CHECKING:  # PyTorch is loaded when there is something to train
     from mmctr.training_state import Epoch
@@ -69,7 +69,7 @@ def train(
     recipe = Recipe(**{name: getattr(config, name) for name in Recipe.__dataclass_fields__})
 
     tracker = Tracker(place.tracking_uri, place.experiment, pauses=place.pauses)
-    with training_run(tracker, work / "training_name", config=config, lineage=lineage, rows=len(clicks)) as run:
+    with training_run(tracker, work / MEMORY, config=config, lineage=lineage, rows=len(clicks)) as run:
         run.log_device(device)
         logger().info("training on %s, %d rows, MLflow run %s", device, len(clicks), run.run_id)
 

@@ -5,7 +5,7 @@ import time
 import uuid
 from asyncio import CancelledError
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # PyTorch and Matplotlib are loaded when there is something t
     from mmctr.training_state import Epoch
 
 TRAINING_TAG = "mmctr.training"
+MEMORY = "training_name"  # file in the unfinished work of a training
 REASON_TAG, ANCESTOR_TAG = "mmctr.reason", "mmctr.ancestor"
 CHECKPOINT, PCA, AUC_PLOT = "checkpoint/task1and2_best.pt", "pca/pca.npz", "plots/valid_auc.png"  # artifacts
 VARIANCE_PLOT = "plots/explained_variance.png"
@@ -195,6 +196,20 @@ def open_run(tracker: Tracker, training: str) -> str:
     if MLFLOW_RUN_NOTE in run.data.tags:  # why it was given up
         tracker.client.delete_tag(run.info.run_id, MLFLOW_RUN_NOTE)
     return str(run.info.run_id)
+
+
+def end_left_runs(tracker: Tracker, workspace: Workspace) -> None:
+    """Set runs that a killed process left RUNNING to KILLED; the training that a run belongs to still takes it up.
+
+    The caller holds the lock of the workspace, so nobody works on its unfinished trainings.
+    """
+    for memory in sorted(workspace.root.glob(f"work/train/*/{MEMORY}")):
+        with suppress(FileNotFoundError, ValueError):
+            name = str(uuid.UUID(memory.read_text()))
+            running = f"tags.`{TRAINING_TAG}` = '{name}' and attributes.status = 'RUNNING'"
+            for run in tracker.client.search_runs([tracker.experiment_id()], running):
+                tracker.client.set_terminated(run.info.run_id, "KILLED")
+                tracker.client.set_tag(run.info.run_id, MLFLOW_RUN_NOTE, "its process ended without a word")
 
 
 def _training_name(memory: Path) -> str:

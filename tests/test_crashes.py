@@ -22,7 +22,7 @@ from tasks.publishing import PUBLIC, publish
 from tasks.references import FileRef, Workspace
 from tasks.stage import Lineage
 from tasks.tracking import Tracker
-from tasks.training_run import TrainingRun, open_run, training_run
+from tasks.training_run import MEMORY, TrainingRun, _training_name, end_left_runs, open_run, training_run
 
 SETTINGS = ["embed.shard_size=32", "embed.image_batch=32", "embed.workers=1", "train.batch_size=256"]
 SETTINGS += ["train.epochs=6", "train.patience=10", "train.tower_hidden=[512,256]"]
@@ -272,6 +272,22 @@ def test_a_training_finds_its_run_whenever_the_process_before_it_died(tracking_u
     memory.unlink()
     with enter() as another:
         assert another.run_id != run.run_id
+
+
+def test_a_run_that_a_killed_process_left_running_is_ended_by_the_next_one(tracking_uri, tmp_path):
+    tracker, workspace = Tracker(tracking_uri, "mmctr"), Workspace(tmp_path)
+
+    def opened(name):
+        return open_run(tracker, _training_name(workspace.work("train", name) / MEMORY))
+
+    left, others = opened("left"), open_run(tracker, "of another folder")
+    (workspace.work("train", "garbage") / MEMORY).write_text("no name")
+    workspace.work("train", "killed at once")
+    end_left_runs(tracker, workspace)
+    assert tracker.client.get_run(left).info.status == "KILLED"
+    assert tracker.client.get_run(others).info.status == "RUNNING"
+    assert opened("left") == left
+    assert tracker.client.get_run(left).info.status == "RUNNING"
 
 
 def test_an_error_of_the_store_does_not_hide_why_the_training_ended(tracking_uri, tmp_path, monkeypatch):

@@ -234,9 +234,9 @@ for _ in read_images([Path(p) for p in sys.argv[1:]] * 200, view=View(224), batc
 """
 
 
-@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
-def test_no_worker_outlives_its_caller(paths: list[Path], end: signal.Signals) -> None:
-    """Ctrl-C, which reaches the workers too, and a caller that is killed without a word."""
+@pytest.mark.parametrize(("end", "stopped"), [(signal.SIGINT, False), (signal.SIGKILL, False), (signal.SIGKILL, True)])
+def test_no_worker_outlives_its_caller(paths: list[Path], end: signal.Signals, stopped: bool) -> None:
+    """Ctrl-C, which reaches the workers too, and a caller that is killed without a word, with workers that stand."""
     reader = subprocess.Popen(
         [sys.executable, "-c", READER, *map(str, paths)],
         stdout=subprocess.PIPE,
@@ -247,6 +247,8 @@ def test_no_worker_outlives_its_caller(paths: list[Path], end: signal.Signals) -
     with reader:
         workers = [int(pid) for pid in reader.stdout.readline().split()]
         assert len(workers) == 2
+        for pid in workers if stopped else []:
+            os.kill(pid, signal.SIGSTOP)
         if end == signal.SIGINT:
             os.killpg(reader.pid, end)
         else:

@@ -109,6 +109,15 @@ def test_the_commands_say_so_before_any_work(command, demo, tracking_uri, monkey
     assert ".mmctr must be a folder" in message
 
 
+def test_that_another_run_works_there_is_said_before_prefect_starts(demo, tracking_uri, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "flows.pipeline", None)
+    with Workspace(demo).locked():
+        assert main(["run", str(demo), "--set", f"embed.model={demo / 'tiny_clip.pt'}"]) == 2
+    error = capsys.readouterr().err
+    assert "one run at a time may work in" in error
+    assert "Prefect" not in error
+
+
 NAMES = ["feature%2Fx", "a?b#c d", 'it\'s "q" 100%', "a:b;c@d [x]{*}", "né中\n\\", "$HOME"]
 
 

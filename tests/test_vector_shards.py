@@ -119,6 +119,7 @@ STRAY = {
     "a folder with the next name": ("000003.npz", Path.mkdir),
     "a folder of another name": ("notes.npz", Path.mkdir),
     "a file of another name": ("notes.npz", lambda path: path.write_text("mine")),
+    "a folder with the last number": ("999999999999.npz", Path.mkdir),
     "a number of a hundred digits": ("1" * 100 + ".npz", lambda path: path.write_text("mine")),
     "five thousand digits cut to a name": ("1" * 250 + ".npz", lambda path: path.write_text("mine")),
     "a raised two": ("\u00b2.npz", lambda path: path.write_text("mine")),
