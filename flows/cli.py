@@ -130,6 +130,7 @@ def run_predict(options: argparse.Namespace) -> int:
     config = load_config(options.base_path, config_file=options.config, overrides=options.set, device=options.device)
     from flows.outputs import check_places
     from mmctr.schema import CLICKS, check_split
+    from tasks.references import Workspace
     from tasks.store_address import tracking_uri
     from tasks.store_check import check_store
 
@@ -137,6 +138,8 @@ def run_predict(options: argparse.Namespace) -> int:
         check_split(config.base_path, "test")  # says so at once, where starting Prefect takes ten seconds and more
     check_places(config.base_path)
     check_store(tracking_uri(), config.experiment)
+    with Workspace(config.base_path).locked():
+        pass
 
     def load() -> Callable[[], Any]:
         from flows.submission import predict_with
