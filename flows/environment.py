@@ -1,5 +1,6 @@
 """What the environment of a process must be before Prefect, MLflow and PyTorch are imported, as they read it then."""
 
+import logging
 import os
 import sys
 from importlib.util import find_spec
@@ -39,6 +40,10 @@ def set_defaults() -> None:
         os.environ[TEMPORARY_SERVER[0]] = "true"
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
+    if os.environ["MLFLOW_LOGGING_LEVEL"].upper() not in logging.getLevelNamesMapping():  # MLflow ends with a trace
+        os.environ["MLFLOW_LOGGING_LEVEL"] = SETTINGS["MLFLOW_LOGGING_LEVEL"]
+    if os.environ.get("POLARS_MAX_THREADS", "").strip("+0") == "":  # Polars panics at 0; Python's own count begins at 1
+        os.environ.pop("POLARS_MAX_THREADS", None)
     if usable_cores() < bound_cores():  # a quota, as in a container: threads are counted by cores and would wait for it
         for name in THREADS:
             os.environ.setdefault(name, str(usable_cores()))

@@ -38,6 +38,7 @@ def connect(*, on_loss: Callable[[str], None]) -> Callable[[], None]:
     settings = load_settings()
     if settings.api.url:
         check_answers(settings.api.url)
+        check_result_block(settings.results.default_storage_block)
         return partial(watch_configured, on_loss=on_loss)
     ephemeral = settings.server.ephemeral
     if not ephemeral.enabled:
@@ -56,7 +57,12 @@ def connect(*, on_loss: Callable[[str], None]) -> Callable[[], None]:
     from prefect.context import refresh_global_settings_context
 
     refresh_global_settings_context()
-    return server.wait
+
+    def wait() -> None:
+        server.wait()
+        check_result_block(settings.results.default_storage_block)
+
+    return wait
 
 
 def check_answers(url: str) -> None:
@@ -87,6 +93,25 @@ def _ask(failures: list[Exception]) -> None:
             client.read_flows(limit=1)
     except Exception as error:
         failures.append(error)
+
+
+def check_result_block(name: str | None) -> None:
+    """Refuse a block for results that Prefect cannot load, as each flow would end with a trace.
+
+    Raises:
+        InputError: Prefect's server has no such block, or it cannot be used here.
+    """
+    if name is None:
+        return
+    from prefect.results import get_default_result_storage
+
+    try:
+        get_default_result_storage()
+    except Exception as error:
+        raise InputError(
+            f"PREFECT_RESULTS_DEFAULT_STORAGE_BLOCK must name a block of Prefect's server, and {shown_value(name)} "
+            f"cannot be loaded ({first_line(error)}); unset it: results of a run lie in BASE_PATH/.mmctr"
+        ) from error
 
 
 def watch_configured(*, on_loss: Callable[[str], None]) -> None:

@@ -17,6 +17,7 @@ import torch
 from mmctr.errors import InputError, first_line, raise_if_of_the_machine, shown_value
 
 Weights = dict[str, torch.Tensor]
+ROOM = (b"c__builtin__\nbytearray\n", b"cbuiltins\nbytearray\n")  # PyTorch's reader makes one of any size that is named
 
 
 class UnusableError(Exception):
@@ -86,6 +87,8 @@ def _load(content: bytes, *, script: bool) -> Weights:
     try:
         if not script and zipfile.is_zipfile(io.BytesIO(content)):
             _check_archive(content)
+        if not script and any(name in content for name in ROOM):
+            raise UnusableError("it asks for room that it does not fill")
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*torch.jit.load.* is deprecated", FutureWarning)
             warnings.simplefilter("ignore", UserWarning)  # an unusual pickle protocol is warned of before it is refused
@@ -108,9 +111,11 @@ def _load(content: bytes, *, script: bool) -> Weights:
 
 
 def _check_archive(content: bytes) -> None:
-    """Refuse what does not have its checksums, which PyTorch does not compare, or unpacks to more than the file."""
+    """Refuse what does not have its checksums, which PyTorch does not compare, or is packed."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        if sum(member.file_size for member in archive.infolist()) > len(content):
+        members = archive.infolist()
+        packed = any(member.compress_type != zipfile.ZIP_STORED for member in members)
+        if packed or sum(member.file_size for member in members) > len(content):
             raise UnusableError("it is compressed")
         damaged = archive.testzip()
     if damaged is not None:
@@ -121,7 +126,8 @@ def _check_storage(weights: Weights, size: int) -> None:
     """Refuse tensors whose numbers are not all in the file: expanded ones ask for any amount of memory."""
     total = 0
     for key, tensor in weights.items():
-        plain = tensor.layout == torch.strided and tensor.device.type == "cpu" and not tensor.is_quantized
+        dense = tensor.layout == torch.strided and tensor.device.type == "cpu"
+        plain = dense and not tensor.is_quantized and not tensor.is_complex()
         if not plain or tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
             raise UnusableError(f"{shown_value(key)} is no plain tensor")
         total += tensor.numel() * tensor.element_size()

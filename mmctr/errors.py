@@ -71,6 +71,8 @@ def first_line(error: BaseException) -> str:
 
 def shown_value(value: object, *, limit: int = 100) -> str:
     """`repr` of a value that came from outside, at most `limit` characters of it."""
+    if isinstance(value, str | bytes | bytearray):
+        value = value[: limit + 1]  # a checkpoint may hold gigabytes of them
     try:
         text = " ".join(repr(value).split())  # a tensor is shown in lines
     except (ValueError, RecursionError):  # a whole number of thousands of digits, lists within lists by the thousand

@@ -43,13 +43,12 @@ def open_columns(path: Path, *, columns: Sequence[str]) -> Iterator[pq.ParquetFi
             if names.count(name) > 1:
                 raise InputError(f"{path}: column names must be unique, {name} is there more than once; rename one")
         metadata = footer.only(columns)
-        plain = {metadata.schema.column(index).path for index in range(metadata.num_columns)}
         with pq.ParquetFile(
             path,
             metadata=metadata,
             buffer_size=READ_BYTES,
             pre_buffer=False,
-            read_dictionary=[TITLE] if TITLE in plain else None,
+            read_dictionary=[TITLE] if _can_be_read_as_dictionary(metadata) else None,
         ) as file:
             _check_row_counts(path, file.metadata)
             yield file
@@ -95,9 +94,27 @@ def read_chunks(path: Path, *, columns: Sequence[str]) -> Iterator[pa.RecordBatc
 
 
 def chunks_of(file: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
-    """All of an open file, as `read_chunks` says."""
-    yield from file.iter_batches(
-        batch_size=max(READ_ROWS_AT_LEAST, READ_VALUES // _values_a_row(file.metadata)), use_threads=False
+    """All of an open file, as `read_chunks` says; titles come as a dictionary of texts."""
+    names = file.schema_arrow.names
+    plain_titles = TITLE in names and is_text(file.schema_arrow.field(TITLE).type)
+    rows = READ_ROWS_AT_LEAST if plain_titles else READ_VALUES // _values_a_row(file.metadata)
+    for chunk in file.iter_batches(batch_size=max(READ_ROWS_AT_LEAST, rows), use_threads=False):
+        if plain_titles:  # few rows, as a title of a few bytes may repeat the beginning of the one before it
+            titles = chunk.column(TITLE).cast(pa.large_binary()).dictionary_encode()
+            yield chunk.set_column(names.index(TITLE), TITLE, titles)
+        else:
+            yield chunk
+
+
+def _can_be_read_as_dictionary(footer: pq.FileMetaData) -> bool:
+    """Whether there are titles that Arrow can read as a dictionary of texts; what encodes differences it cannot."""
+    groups = [footer.row_group(index) for index in range(footer.num_row_groups)]
+    places = [index for index in range(footer.num_columns) if footer.schema.column(index).path == TITLE]
+    return bool(places) and not any(
+        encoding.startswith("DELTA_")
+        for group in groups
+        for place in places
+        for encoding in group.column(place).encodings
     )
 
 
@@ -123,6 +140,14 @@ def _values_a_row(footer: pq.FileMetaData) -> int:
 def is_number(kind: pa.DataType) -> bool:
     """Whether a column of this type can hold whole numbers."""
     return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Whether a column of this type holds texts or bytes, each as it is."""
+    return any(
+        is_one(kind)
+        for is_one in (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
+    )
 
 
 def stored_numbers(column: pa.Array) -> npt.NDArray[Any]:

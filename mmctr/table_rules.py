@@ -20,6 +20,7 @@ from mmctr.list_columns import (
     chunks_of,
     column_names,
     is_number,
+    is_text,
     not_whole,
     open_columns,
     stored_numbers,
@@ -73,8 +74,8 @@ def _read(path: Path, *, columns: Sequence[str], role: str) -> tuple[int, list[s
 def _type_problem(name: str, kind: pa.DataType) -> str | None:
     found = f", found {shown(str(kind), limit=80)}"
     if name == TITLE:
-        is_text = pa.types.is_dictionary(kind) or pa.types.is_null(kind)
-        return None if is_text else f"{name} must be a string{found}"
+        usable = pa.types.is_dictionary(kind) or pa.types.is_null(kind) or is_text(kind)
+        return None if usable else f"{name} must be a string{found}"
     if name == "item_seq":
         is_list = pa.types.is_list(kind) and is_number(kind.value_type)
         return None if is_list else f"{name} must be a list or an array of integers{found}"

@@ -6,6 +6,7 @@ import os
 import urllib.error
 import urllib.request
 import warnings
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -279,6 +280,7 @@ HOSTILE_WEIGHTS = {
         lambda w: w | {f"copy {n}": w["token_embedding.weight"] for n in range(99)},
         "its tensors have",
     ),
+    "complex tensors": (lambda w: w | {"visual.proj": w["visual.proj"].to(torch.complex64)}, "is no plain tensor"),
     "a number": (lambda w: w | {"visual.proj": 1}, "no tensor"),
     "a number as a name": (lambda w: w | {1: w["visual.proj"]}, "it holds"),
     "a layer of another width": (lambda w: w | {"ln_final.weight": torch.zeros(10_000_000)}, "or is incomplete"),
@@ -292,6 +294,27 @@ def test_weights_that_ask_for_more_than_there_is_are_refused(tmp_path: Path, nam
     message = refused(tmp_path / "hostile.pt")
     assert words in message
     assert len(message) < 1500
+
+
+class Room:
+    """A few bytes of a pickle that ask for terabytes."""
+
+    def __reduce__(self) -> tuple[type, tuple[int]]:
+        return bytearray, (1 << 46,)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_room_that_a_checkpoint_asks_for_is_not_made(tmp_path: Path, zipped: bool) -> None:
+    torch.save({"a": Room()}, tmp_path / "room.pt", _use_new_zipfile_serialization=zipped)
+    assert "asks for room that it does not fill" in refused(tmp_path / "room.pt")
+
+
+def test_a_checkpoint_that_is_packed_is_refused(tmp_path: Path, checkpoint: Path) -> None:
+    with zipfile.ZipFile(checkpoint) as plain, zipfile.ZipFile(tmp_path / "packed.pt", "w") as packed:
+        for name in plain.namelist():
+            packed.writestr(name, plain.read(name), zipfile.ZIP_DEFLATED if name.endswith(".pkl") else None)
+        packed.writestr(f"{name.partition('/')[0]}/padding", bytes(1 << 20))
+    assert "it is compressed" in refused(tmp_path / "packed.pt")
 
 
 def test_a_flipped_bit_in_a_checkpoint_is_found(tmp_path: Path, checkpoint: Path) -> None:

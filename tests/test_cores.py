@@ -74,3 +74,27 @@ def test_threads_follow_a_quota_and_the_user_may_decide_otherwise() -> None:
         capture_output=True,
     )
     assert answer.stdout.split() == [b"3", b"1", b"1"]
+
+
+@pytest.mark.parametrize("count", ["0", "", " ", "000"])
+def test_no_threads_at_all_are_no_count_for_polars(count: str) -> None:
+    program = "import flows, polars; print(polars.LazyFrame({'a': [2]}).select(polars.sum('a')).collect().item())"
+    answer = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | {"POLARS_MAX_THREADS": count},
+        cwd=PROJECT,
+        check=False,
+        capture_output=True,
+    )
+    assert (answer.returncode, answer.stdout) == (0, b"2\n"), answer.stderr.decode()[-500:]
+
+
+def test_a_level_of_logging_that_does_not_exist_is_not_handed_to_mlflow() -> None:
+    answer = subprocess.run(
+        [sys.executable, "-c", "import flows, mlflow"],
+        env=os.environ | {"MLFLOW_LOGGING_LEVEL": "nonsense"},
+        cwd=PROJECT,
+        check=False,
+        capture_output=True,
+    )
+    assert answer.returncode == 0, answer.stderr.decode()[-500:]

@@ -3,13 +3,14 @@
 import errno
 import json
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from flows.inputs import _remembered
-from mmctr.errors import InputError, as_input_error, causes, first_line, shown_names
+from mmctr.errors import InputError, as_input_error, causes, first_line, shown_names, shown_value
 from mmctr.files import read_json, remember_json
 from tasks.publishing import published
 from tasks.references import Workspace
@@ -90,6 +91,12 @@ def test_no_message_is_longer_than_a_screen(message: str) -> None:
     assert text.replace("\n", "").isprintable()
     assert str(InputError(text)) == text
     text.encode()
+
+
+def test_a_value_of_gigabytes_is_not_written_out() -> None:
+    began = time.monotonic()
+    assert shown_value(bytearray(1 << 30)).endswith("...")
+    assert time.monotonic() - began < 2
 
 
 def test_what_fits_is_shown_as_it_is() -> None:

@@ -93,6 +93,18 @@ def test_titles_are_read_however_text_is_stored(base: Path, way: str) -> None:
     assert report_dataset(base).coverage.with_title == 3
 
 
+@pytest.mark.parametrize("encoding", ["DELTA_BYTE_ARRAY", "DELTA_LENGTH_BYTE_ARRAY"])
+def test_titles_are_read_however_they_are_encoded(base: Path, encoding: str) -> None:
+    """As Spark, DuckDB and others write them in the second version of parquet."""
+    path = path_of(base, "items")
+    pq.write_table(items(pa.array(TITLES)), path, use_dictionary=False, column_encoding={"item_title": encoding})
+    check_inputs(base)
+    assert read_items(path)["item_title"].to_list() == TITLES
+    bad = pa.array([b"a", b"\xff", b"c", b"d", None])
+    pq.write_table(items(bad), path, use_dictionary=False, column_encoding={"item_title": encoding})
+    assert "item_title must be text in UTF-8, 1 rows are not; the first is row 2" in refusal(base)
+
+
 def test_titles_that_are_all_missing_are_none(base: Path) -> None:
     pq.write_table(items(pa.nulls(5)), path_of(base, "items"))
     check_inputs(base)

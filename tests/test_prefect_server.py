@@ -12,9 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from prefect.settings import PREFECT_RESULTS_DEFAULT_STORAGE_BLOCK, temporary_settings
 
 from flows import environment, prefect_server, temporary_server
-from flows.prefect_server import check_answers
+from flows.prefect_server import check_answers, check_result_block
 from flows.prefect_settings import refuse_settings_of_other_folders, use_home
 from flows.temporary_server import TemporaryServer
 from mmctr.errors import InputError
@@ -323,3 +324,13 @@ def test_an_error_of_prefects_client_is_said_in_one_line():
         fail(httpx.ConnectError("refused"))
     with pytest.raises(RuntimeError):
         fail(KeyError("a fault of ours"))
+
+
+def test_a_block_for_results_that_is_not_there_is_refused():
+    words = r"must name a block of Prefect's server, and 'nonsense' cannot be loaded .*unset"
+    with (
+        temporary_settings({PREFECT_RESULTS_DEFAULT_STORAGE_BLOCK: "nonsense"}),
+        pytest.raises(InputError, match=words),
+    ):
+        check_result_block("nonsense")
+    check_result_block(None)
