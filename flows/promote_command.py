@@ -39,7 +39,9 @@ def change_champion(config: PipelineConfig, *, version: str | None, rollback: bo
     if version is not None:
         target = _version(registry, version)
     elif rollback:
-        target = _one_before(registry, champions)
+        if champion is not None:
+            champions = champions[:-1]
+        target = _last(registry, champions, now=champion)
     if target is None:
         raise InputError(
             f"{registry.name} has no champion; make one: mmctr promote {config.base_path} VERSION, with VERSION one of "
@@ -61,7 +63,7 @@ def change_champion(config: PipelineConfig, *, version: str | None, rollback: bo
             _move(registry, target, champion, champions, rollback=rollback, done=done)
         if pin or unpin:
             registry.set_pin(done if pin else None)
-        before = f", version {champion.number} until now" if moves and champion else "" if moves else " as before"
+        before = f", {f'version {champion.number}' if champion else 'none'} until now" if moves else " as before"
         said = [f"champion      {registry.name} version {target.number}{before}", _pin_line(registry.pin())]
         return "\n".join([*said, *_publish(config, model, workspace)])
 
@@ -98,14 +100,15 @@ def _version(registry: Registry, name: str) -> Version:
     return found
 
 
-def _one_before(registry: Registry, champions: list[str]) -> Version:
-    if len(champions) < 2:
+def _last(registry: Registry, champions: list[str], *, now: Version | None) -> Version:
+    """The last of the champions before the one that is champion `now`."""
+    if not champions:
         raise InputError(
             f"--rollback goes back to the champion before, and {registry.name} had "
-            f"{'none but version ' + champions[0] if champions else 'none'}; give the VERSION that is to be champion, "
+            f"{'none' if now is None else f'none but version {now.number}'}; give the VERSION that is to be champion, "
             f"one of {registry.names()}"
         )
-    return _version(registry, champions[-2])
+    return _version(registry, champions[-1])
 
 
 def _usable(registry: Registry, version: Version, workspace: Workspace) -> Model:
@@ -133,7 +136,7 @@ def _move(
     before = "none" if champion is None else champion.number
     registry.tag(target, {"decision.reason": reason, "decision.by": done, "decision.before": before})
     if rollback:
-        registry.roll_back(champions[:-1], target)
+        registry.roll_back(champions, target)
     else:
         registry.crown(target)
     registry.tag(target, {"decision": CHAMPION})
@@ -163,7 +166,7 @@ def _publish(config: PipelineConfig, model: Model, workspace: Workspace) -> list
 
 
 def _pin_line(pin: str | None) -> str:
-    return f"pinned        {'no, a better model becomes champion' if pin is None else f'since {pin}'}"
+    return f"pinned        {'no, the pipeline may choose another' if pin is None else f'since {pin}'}"
 
 
 def _done_by() -> str:

@@ -82,6 +82,16 @@ def test_rollback_passes_over_versions_that_were_deleted(world, promote):
     assert champion(world) == 1
 
 
+def test_where_the_champion_was_deleted_rollback_brings_back_the_last_that_is_left(world, promote):
+    for left in (2, 1):
+        world.registry.client.delete_model_version(world.registry.name, str(left + 1))
+        assert "has no champion" in promote("--pin")[2]
+        code, out, _ = promote("--rollback")
+        assert (code, champion(world)) == (0, left)
+        assert out.startswith(f"champion      mmctr-din version {left}, none until now")
+        assert owner(world) == world.trainings[left - 1].run_id
+
+
 def test_a_pin_is_kept_until_it_is_ended(world, promote):
     assert "pinned        since 20" in promote("--rollback", "--pin")[1]
     better = world.trained(good=8)
@@ -102,7 +112,7 @@ def test_without_options_it_says_who_is_and_was_champion(world, promote):
     lines = out.splitlines()
     assert lines[:4] == [
         "champion      mmctr-din version 3",
-        "pinned        no, a better model becomes champion",
+        "pinned        no, the pipeline may choose another",
         "so far        1, 2, 3",
         "versions",
     ]
