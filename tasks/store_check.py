@@ -37,8 +37,19 @@ def check_store(address: str, experiment: str, *, writes: bool = True) -> None:
         writes: whether the store is to be written, too.
 
     Raises:
-        InputError: it cannot be used; with the reason and what to do.
+        InputError: it cannot be used, or the registry of its models, where MLFLOW_REGISTRY_URI names another one; with
+            the reason and what to do.
     """
+    _check_address(address, experiment, writes=writes)
+    registry = os.environ.get("MLFLOW_REGISTRY_URI", "").strip()
+    if registry not in ("", address):
+        try:
+            _check_address(registry, experiment, writes=writes)
+        except InputError as error:
+            raise InputError(str(error).replace("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")) from error
+
+
+def _check_address(address: str, experiment: str, *, writes: bool) -> None:
     scheme = address.partition(":")[0] if ":" in address or address in DATABRICKS else ""
     kind = scheme.partition("+")[0]
     if kind == "sqlite":

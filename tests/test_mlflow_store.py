@@ -245,6 +245,16 @@ def test_a_server_that_keeps_artifacts_where_this_machine_cannot_write():
         check_store(address, "mmctr")
 
 
+def test_a_registry_of_its_own_that_is_not_there_is_said_by_its_own_name(tracking_uri, monkeypatch):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and nobody listens
+        monkeypatch.setenv("MLFLOW_REGISTRY_URI", f"http://127.0.0.1:{taken.getsockname()[1]}")
+        with pytest.raises(InputError, match=r"must answer, and does not .* set MLFLOW_REGISTRY_URI to another one"):
+            check_store(tracking_uri, "mmctr")
+    monkeypatch.setenv("MLFLOW_REGISTRY_URI", tracking_uri)
+    check_store(tracking_uri, "mmctr")
+
+
 def test_a_server_that_is_not_there_or_says_nothing(monkeypatch):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
