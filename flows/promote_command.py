@@ -3,6 +3,7 @@
 import getpass
 import os
 from datetime import UTC, datetime
+from shlex import quote
 from tempfile import TemporaryDirectory
 
 from flows.outputs import check_places
@@ -33,6 +34,15 @@ def change_champion(config: PipelineConfig, *, version: str | None, rollback: bo
     if pin and unpin:
         raise InputError("the champion is pinned or not; give --pin or --unpin")
     check_store(tracking_uri(), config.experiment)
+    check_places(config.base_path)
+    workspace = Workspace(config.base_path)
+    with workspace.locked():  # before anything is read: a run that ends now may have another champion
+        return _change(config, workspace, version=version, rollback=rollback, pin=pin, unpin=unpin)
+
+
+def _change(
+    config: PipelineConfig, workspace: Workspace, *, version: str | None, rollback: bool, pin: bool, unpin: bool
+) -> str:
     registry = registry_of(config)
     champion, champions = registry.at(CHAMPION), registry.champions()
     target = champion
@@ -44,8 +54,8 @@ def change_champion(config: PipelineConfig, *, version: str | None, rollback: bo
         target = _last(registry, champions, now=champion)
     if target is None:
         raise InputError(
-            f"{registry.name} has no champion; make one: mmctr promote {config.base_path} VERSION, with VERSION one of "
-            f"{registry.names()}"
+            f"{registry.name} has no champion; make one: mmctr promote {quote(str(config.base_path))} VERSION, with "
+            f"VERSION one of {registry.names()}"
         )
     moves = champion is None or target.number != champion.number
     pinned = registry.pin()
@@ -54,18 +64,15 @@ def change_champion(config: PipelineConfig, *, version: str | None, rollback: bo
             f"the champion of {registry.name}, version {champion.number}, is pinned ({pinned}) and stays; give --unpin "
             f"as well, or --pin to pin version {target.number} instead"
         )
-    workspace = Workspace(config.base_path)
-    check_places(config.base_path)
-    with workspace.locked():
-        model = _usable(registry, target, workspace)
-        done = _done_by()
-        if moves:
-            _move(registry, target, champion, champions, rollback=rollback, done=done)
-        if pin or unpin:
-            registry.set_pin(done if pin else None)
-        before = f", {f'version {champion.number}' if champion else 'none'} until now" if moves else " as before"
-        said = [f"champion      {registry.name} version {target.number}{before}", _pin_line(registry.pin())]
-        return "\n".join([*said, *_publish(config, model, workspace)])
+    model = _usable(registry, target, workspace)
+    done = _done_by()
+    if moves:
+        _move(registry, target, champion, champions, rollback=rollback, done=done)
+    if pin or unpin:
+        registry.set_pin(done if pin else None)
+    before = f", {f'version {champion.number}' if champion else 'none'} until now" if moves else " as before"
+    said = [f"champion      {registry.name} version {target.number}{before}", _pin_line(registry.pin())]
+    return "\n".join([*said, *_publish(config, model, workspace)])
 
 
 def champions_text(config: PipelineConfig) -> str:
@@ -87,6 +94,8 @@ def champions_text(config: PipelineConfig) -> str:
     ]
     for version in versions[:VERSIONS_SHOWN]:
         told = version.tags.get("decision.reason", "not decided")
+        if told.startswith(CHAMPION) and CHAMPION not in version.aliases:
+            told = f"was {told}"
         lines.append(f"  {version.number:>4}  {', '.join(version.aliases) or '-':<12}{told}")
     if len(versions) > VERSIONS_SHOWN:
         lines.append(f"  and {len(versions) - VERSIONS_SHOWN} older ones")

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 from mmctr.errors import InputError, first_line
 from tasks.config import PipelineConfig
@@ -119,7 +120,7 @@ def publish_run(
     return Outputs(
         outputs.places,
         f"{outputs.owner}, the champion, not of this run's version {version}; "
-        f"those: mmctr predict {config.base_path} --model {version}",
+        f"those: mmctr predict {quote(str(config.base_path))} --model {version}",
     )
 
 

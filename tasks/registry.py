@@ -118,15 +118,20 @@ class Registry:
         self.give(CHAMPION, version)
 
     def pin(self) -> str | None:
-        """When the champion was pinned and by whom; None where it is not pinned."""
+        """When the champion was pinned and by whom; None where it is not pinned.
+
+        A pin is of one version: it ends where that was deleted, or another has the alias.
+        """
         model = self._model()
-        return None if model is None else model.tags.get(PIN_TAG)
+        number, _, note = ("" if model is None else model.tags.get(PIN_TAG, "")).partition(": ")
+        return note if model is not None and note and number == self._champion_of(model) else None
 
     def set_pin(self, note: str | None) -> None:
         """Pin whichever version is the champion, with a note of when and by whom; None ends that."""
-        if note is not None:
-            self.client.set_registered_model_tag(self.name, PIN_TAG, note)
-        elif self.pin() is not None:
+        model = self._model()
+        if model is not None and note is not None:
+            self.client.set_registered_model_tag(self.name, PIN_TAG, f"{self._champion_of(model)}: {note}")
+        elif model is not None and PIN_TAG in model.tags:
             self.client.delete_registered_model_tag(self.name, PIN_TAG)
 
     def _remember(self, champions: Sequence[str]) -> None:
@@ -139,6 +144,9 @@ class Registry:
             if error.error_code in UNKNOWN_RUN:
                 return None
             raise
+
+    def _champion_of(self, model: RegisteredModel) -> str:
+        return str(model.aliases.get(CHAMPION, "none"))
 
     def _aliases(self) -> dict[str, list[str]]:
         """Aliases by version; a search does not give them."""

@@ -92,6 +92,22 @@ def test_where_the_champion_was_deleted_rollback_brings_back_the_last_that_is_le
         assert owner(world) == world.trainings[left - 1].run_id
 
 
+def test_a_pin_is_of_one_version(world, promote):
+    assert promote("--pin")[0] == 0
+    assert world.registry.pin() is not None
+    world.registry.give("champion", world.registry.find("1"))  # by hand, in MLflow
+    assert world.registry.pin() is None
+    assert "pinned        no" in promote()[1]
+    assert promote("2")[0] == 0, "nothing is pinned"
+
+
+def test_a_champion_that_was_is_told_as_one(promote):
+    assert promote("1")[0] == 0
+    assert promote("2")[0] == 0
+    (line,) = [line for line in promote()[1].splitlines() if line.startswith("     1  ")]
+    assert "was champion: by hand" in line
+
+
 def test_a_pin_is_kept_until_it_is_ended(world, promote):
     assert "pinned        since 20" in promote("--rollback", "--pin")[1]
     better = world.trained(good=8)
