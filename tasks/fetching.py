@@ -145,8 +145,10 @@ def _read_pca(path: Path) -> str | None:
 def _read_embeddings(path: Path) -> str | None:
     import polars as pl
 
+    from mmctr.tables import read_table
+
     try:
-        pl.read_parquet(path)
+        read_table(path)
     except (pl.exceptions.PolarsError, OSError) as error:
         return first_line(error)
     return None
