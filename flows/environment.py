@@ -1,6 +1,5 @@
 """What the environment of a process must be before Prefect, MLflow and PyTorch are imported, as they read it then."""
 
-import logging
 import os
 import sys
 from importlib.util import find_spec
@@ -24,6 +23,8 @@ SETTINGS = {
 }
 THREADS = ("MKL_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS")
 TEMPORARY_SERVER = ("PREFECT_SERVER_EPHEMERAL_ENABLED", "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE")
+# Those of Python's logging, which must not be imported before the current folder is out of the way.
+LOG_LEVELS = ("CRITICAL", "FATAL", "ERROR", "WARN", "WARNING", "INFO", "DEBUG", "NOTSET")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
 
@@ -40,7 +41,7 @@ def set_defaults() -> None:
         os.environ[TEMPORARY_SERVER[0]] = "true"
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
-    if os.environ["MLFLOW_LOGGING_LEVEL"].upper() not in logging.getLevelNamesMapping():  # MLflow ends with a trace
+    if os.environ["MLFLOW_LOGGING_LEVEL"].upper() not in LOG_LEVELS:  # MLflow ends with a trace
         os.environ["MLFLOW_LOGGING_LEVEL"] = SETTINGS["MLFLOW_LOGGING_LEVEL"]
     if os.environ.get("POLARS_MAX_THREADS", "").strip("+0") == "":  # Polars panics at 0; Python's own count begins at 1
         os.environ.pop("POLARS_MAX_THREADS", None)
