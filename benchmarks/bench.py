@@ -4,6 +4,8 @@ Both sides of a part are called in turn, and medians are compared. The table goe
 `benchmarks/results.json` and to `benchmarks/RESULTS.md`. A peer that is not installed is named as missing.
 """
 
+import flows.process.environment  # noqa: F401  the settings that a run has
+
 import argparse
 import json
 import platform
@@ -20,8 +22,6 @@ import parts_embed
 import parts_flow
 import parts_model
 from side_by_side import MissingPeer, Row
-
-import flows  # noqa: F401  the settings that a run has
 
 HERE = Path(__file__).resolve().parent
 PARTS: dict[str, Callable[[Path], list[Row]]] = {

@@ -13,13 +13,13 @@ import numpy as np
 import polars as pl
 import torch
 
-from mmctr.click_split import load_split
-from mmctr.din import DIN
-from mmctr.item_table import ItemTable, build_item_table
-from mmctr.metrics import auc
-from mmctr.prediction import predict_logits
-from mmctr.recipe import Recipe
-from mmctr.training import fit
+from mmctr.clicks.item_table import ItemTable, build_item_table
+from mmctr.clicks.split import load_split
+from mmctr.evaluation.metrics import auc
+from mmctr.evaluation.prediction import predict_logits
+from mmctr.models.din import DIN
+from mmctr.training.loop import fit
+from mmctr.training.recipe import Recipe
 
 
 def cold_and_all_aucs(base_path: Path, table: ItemTable, *, recipe: Recipe) -> dict[str, float]:

@@ -3,6 +3,8 @@
 python benchmarks/full_size.py        # two to three minutes on two cores, after the data was written
 """
 
+import flows.process.environment  # noqa: F401  the settings that a run has
+
 import resource
 import tempfile
 from pathlib import Path
@@ -11,12 +13,11 @@ import torch
 from real_shape import item_table, write_clicks
 from side_by_side import seconds
 
-import flows  # noqa: F401  the settings that a run has
-from mmctr.click_split import load_split
-from mmctr.din import DIN
-from mmctr.prediction import predict_logits
-from mmctr.recipe import Recipe
-from mmctr.training import optimizer_and_schedule, train_epoch
+from mmctr.clicks.split import load_split
+from mmctr.evaluation.prediction import predict_logits
+from mmctr.models.din import DIN
+from mmctr.training.loop import optimizer_and_schedule, train_epoch
+from mmctr.training.recipe import Recipe
 
 TRAIN_ROWS, TEST_ROWS = 3_600_000, 379_142
 

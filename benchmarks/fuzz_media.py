@@ -18,9 +18,9 @@ ENDS = b".jpg|.jpg|.jpg|.JPEG|.png|.parquet||.jpg/|.jpg |.jpg\x00|.jpg\n".split(
 
 
 def prepare_archive(_: Path) -> list[tuple[str, bytes]]:
-    import mmctr.files
+    import mmctr.common.files
 
-    mmctr.files.os.sync = lambda: None  # flushing the machine's disks is not what is tried here
+    mmctr.common.files.os.sync = lambda: None  # flushing the machine's disks is not what is tried here
     return [(path.name, path.read_bytes()) for path in sorted((FIXTURES / "rar").glob("*.rar"))]
 
 
@@ -45,8 +45,8 @@ def _odd_archive(rng: Random) -> bytes:
 
 
 def archive_case(seeds: list[tuple[str, bytes]], rng: Random, folder: Path) -> str:
-    from mmctr.archive import extract_images
-    from mmctr.image_manifest import manifest_digest
+    from mmctr.images.extract import extract_images
+    from mmctr.images.manifest import manifest_digest
 
     name, content = rng.choice(seeds)
     if rng.random() < 0.4:
@@ -106,8 +106,8 @@ def prepare_image(_: Path) -> list[bytes]:
 def image_case(seeds: list[bytes], rng: Random, _: Path) -> str:
     import numpy as np
 
-    from mmctr.clip_images import View, preprocess_image
-    from mmctr.image_limits import UnreadableImage
+    from mmctr.images.limits import UnreadableImage
+    from mmctr.images.preprocess import View, preprocess_image
 
     content = rng.choice((mutate, near_start))(rng, rng.choice(seeds), donors=seeds)
     content = mended(content) if rng.random() < 0.5 else content

@@ -44,12 +44,12 @@ NAMES = ("device", "base_path", "train", "train.epochs", "train.tower_hidden", "
 
 
 def prepare_config(_: Path) -> None:
-    import tasks.config  # noqa: F401
+    import tasks.settings.sections  # noqa: F401
 
 
 def config_case(_: None, rng: Random, folder: Path) -> str:
-    from tasks.config import PipelineConfig
-    from tasks.config_file import load_config
+    from tasks.settings.load import load_config
+    from tasks.settings.sections import PipelineConfig
 
     content = TOML
     if rng.random() < 0.5:
@@ -77,7 +77,7 @@ def prepare_submission(folder: Path) -> tuple[Any, bytes]:
     import numpy as np
     import polars as pl
 
-    from mmctr.submission import write_prediction, zip_prediction
+    from mmctr.submission.challenge import write_prediction, zip_prediction
 
     ids = pl.Series("ID", range(20))
     write_prediction(ids, np.linspace(0, 1, 20, dtype=np.float32), folder / "prediction.csv")
@@ -86,7 +86,7 @@ def prepare_submission(folder: Path) -> tuple[Any, bytes]:
 
 
 def submission_case(state: tuple[Any, bytes], rng: Random, folder: Path) -> str:
-    from mmctr.submission import check_submission
+    from mmctr.submission.challenge import check_submission
 
     ids, content = state
     kind = rng.random()
@@ -115,7 +115,7 @@ def submission_case(state: tuple[Any, bytes], rng: Random, folder: Path) -> str:
 def prepare_checkpoint(folder: Path) -> dict[str, Any]:
     import torch
 
-    from mmctr.checkpoint import Architecture, Checkpoint, save_checkpoint
+    from mmctr.models.checkpoint import Architecture, Checkpoint, save_checkpoint
 
     sizes = Architecture(num_items=5, dim=4, attention_hidden=[3], tower_hidden=[3], dropout=0.0, freeze=False)
     checkpoint = Checkpoint(sizes, sizes.build().state_dict(), 64, torch.arange(1, 6), {"valid_auc": 0.5})
@@ -127,7 +127,7 @@ def prepare_checkpoint(folder: Path) -> dict[str, Any]:
 def checkpoint_case(state: dict[str, Any], rng: Random, folder: Path) -> str:
     import torch
 
-    from mmctr.checkpoint import load_checkpoint, restore_model
+    from mmctr.models.checkpoint import load_checkpoint, restore_model
 
     content, kind = state["content"], rng.random()
     if kind < 0.3:

@@ -17,8 +17,8 @@ ROLES = ("items", "train", "valid", "test")
 
 def prepare(folder: Path) -> dict[str, Any]:
     """A good data set in `folder/base`, and the bytes of its files."""
-    import mmctr.click_split
-    import mmctr.dataset_report  # noqa: F401  both now, as importing torch maps gigabytes of address space
+    import mmctr.clicks.split
+    import mmctr.report.dataset  # noqa: F401  both now, as importing torch maps gigabytes of address space
 
     base = folder / "base"
     (base / "MicroLens_1M_x1").mkdir(parents=True)
@@ -156,11 +156,11 @@ def _use(base: Path, role: str) -> None:
     import numpy as np
     import pyarrow as pa
 
-    from mmctr.click_split import load_split
-    from mmctr.dataset_report import report_dataset
-    from mmctr.item_table import ItemTable
-    from mmctr.list_columns import read_items
-    from mmctr.schema import check_inputs
+    from mmctr.clicks.item_table import ItemTable
+    from mmctr.clicks.split import load_split
+    from mmctr.inputs.columns import read_items
+    from mmctr.inputs.rules import check_inputs
+    from mmctr.report.dataset import report_dataset
 
     check_inputs(base)
     report_dataset(base)

@@ -17,7 +17,7 @@ class Reader(NamedTuple):
 
 def refused(call: Callable[[], object]) -> str:
     """Run `call`; "refused" where it ends with an InputError whose message a person can read."""
-    from mmctr.errors import InputError
+    from mmctr.common.errors import InputError
 
     try:
         call()

@@ -20,10 +20,10 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from mmctr.click_split import load_split
-from mmctr.numerics import deterministic
-from mmctr.recipe import Recipe
-from mmctr.training import train_step
+from mmctr.clicks.split import load_split
+from mmctr.compute.numerics import deterministic
+from mmctr.training.loop import train_step
+from mmctr.training.recipe import Recipe
 
 LAUNCH_SECONDS = 5e-6  # of one kernel from Python, the usual order of magnitude
 IMAGES, TITLES, TOKENS = 256, 256, 22
@@ -134,9 +134,9 @@ def estimates(folder: Path) -> list[Estimate]:
     split = load_split(write_clicks(folder / "train200k.parquet", TRAIN_ROWS), table=table, with_label=True)
     batch, found = split.take(torch.randperm(TRAIN_ROWS, generator=torch.Generator().manual_seed(0))[:BATCH]), []
     with (
-        mock.patch("mmctr.din.autocast", _bfloat16),
-        mock.patch("mmctr.training.autocast", _bfloat16),
-        mock.patch("mmctr.attention.PIECE", len(batch.history)),
+        mock.patch("mmctr.models.din.autocast", _bfloat16),
+        mock.patch("mmctr.training.loop.autocast", _bfloat16),
+        mock.patch("mmctr.models.sequence.target_attention.PIECE", len(batch.history)),
     ):
         for freeze in (False, True):
             model, optimizer = stepping(table, recipe=recipe, freeze=freeze)

@@ -60,7 +60,7 @@ def live(base: Path, *, code: Path, ephemeral: bool, until: Callable[[Life], boo
         environment["PREFECT_HOME"] = str(base.parent / "prefect")
     settings = [word for setting in SETTINGS for word in ("--set", setting)]
     process = subprocess.Popen(
-        [sys.executable, "-m", "flows.cli", "run", base, *settings],
+        [sys.executable, "-m", "flows.cli.main", "run", base, *settings],
         cwd=code,
         env=environment,
         stdout=subprocess.PIPE,

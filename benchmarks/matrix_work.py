@@ -14,7 +14,7 @@ from itertools import pairwise
 import torch
 from organisers_din import ATTENTION, CHUNK_ROWS, CONTENT_DIM, ID_DIM, ITEM_DIM, TOWER
 
-from mmctr.din import DIN, LEVEL_DIM
+from mmctr.models.din import DIN, LEVEL_DIM
 
 SQUARE = 2048
 

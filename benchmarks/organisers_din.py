@@ -20,8 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmctr.attention import first_layer, pool
-from mmctr.click_split import Batch
+from mmctr.clicks.split import Batch
+from mmctr.models.sequence.target_attention import first_layer, pool
 
 ID_DIM, CONTENT_DIM, TAGS, TAG_VOCABULARY, LEVEL_VOCABULARY = 64, 128, 5, 11_740, 11
 ITEM_DIM = 2 * ID_DIM + CONTENT_DIM

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from mmctr.attention import TargetAttention
-from mmctr.din import DIN
-from mmctr.item_table import ItemTable
+from mmctr.clicks.item_table import ItemTable
+from mmctr.models.din import DIN
+from mmctr.models.sequence.target_attention import TargetAttention
 
 
 class PaddedClicks(Dataset):

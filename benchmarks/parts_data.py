@@ -18,9 +18,9 @@ from real_shape import write_clicks
 from side_by_side import Row, in_child, in_turn, seconds
 from sklearn.decomposition import PCA
 
-from mmctr.archive import extract_images
-from mmctr.rar_stream import unpacking_tool
-from mmctr.reduction import reduce_embeddings
+from mmctr.embedding.pca import reduce_embeddings
+from mmctr.images.extract import extract_images
+from mmctr.images.rar.stream import unpacking_tool
 
 IMAGES = 20_000
 EXTRACTIONS = 7  # of each archive by each side
@@ -29,8 +29,8 @@ OURS = """
 import sys, time
 from pathlib import Path
 import numpy as np, torch, pyarrow
-from mmctr.click_split import load_split
-from mmctr.item_table import ItemTable
+from mmctr.clicks.split import load_split
+from mmctr.clicks.item_table import ItemTable
 ids = np.arange(1, 91_718)
 table = ItemTable(item_ids=ids, weights=np.zeros((len(ids) + 1, 1), dtype=np.float32))
 started = time.perf_counter()

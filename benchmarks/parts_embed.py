@@ -15,12 +15,12 @@ from PIL import Image
 from side_by_side import Row, in_turn
 from threadpoolctl import threadpool_limits
 
-from mmctr.clip_images import View, preprocess_image
-from mmctr.clip_model import ClipEncoder, clip
-from mmctr.clip_towers import PIXEL_MEAN, PIXEL_STD
-from mmctr.content_vectors import embed_images
-from mmctr.token_tree import TokenTree
-from mmctr.vector_shards import VectorShards
+from mmctr.embedding.fill import embed_images
+from mmctr.embedding.store import VectorShards
+from mmctr.encoders.clip import ClipEncoder, clip
+from mmctr.encoders.clip_cpu.token_tree import TokenTree
+from mmctr.encoders.clip_cpu.towers import PIXEL_MEAN, PIXEL_STD
+from mmctr.images.preprocess import View, preprocess_image
 
 REPEATS = 5
 TITLES, IMAGES, FILES = 256, 64, 416

@@ -12,9 +12,9 @@ from side_by_side import Row, in_turn
 
 PROJECT = Path(__file__).resolve().parents[1]
 STAGES, REPEATS = 6, 5
-COMMAND = ("-m", "flows.cli")
+COMMAND = ("-m", "flows.cli.main")
 EMPTY = f"""
-import flows
+import flows.process.environment
 from prefect import flow, task
 
 @task

@@ -15,15 +15,15 @@ from side_by_side import Row, in_turn
 from sklearn.metrics import roc_auc_score
 from torch import nn
 
-from mmctr.click_split import load_split
-from mmctr.din import DIN
-from mmctr.item_table import ItemTable
-from mmctr.memory import kept_memory
-from mmctr.metrics import auc
-from mmctr.numerics import deterministic
-from mmctr.prediction import predict_logits
-from mmctr.recipe import Recipe
-from mmctr.training import optimizer_and_schedule, smoothed_loss, train_epoch, train_step, trained
+from mmctr.clicks.item_table import ItemTable
+from mmctr.clicks.split import load_split
+from mmctr.compute.memory import kept_memory
+from mmctr.compute.numerics import deterministic
+from mmctr.evaluation.metrics import auc
+from mmctr.evaluation.prediction import predict_logits
+from mmctr.models.din import DIN
+from mmctr.training.loop import optimizer_and_schedule, smoothed_loss, train_epoch, train_step, trained
+from mmctr.training.recipe import Recipe
 
 TRAIN_ROWS, TEST_ROWS, BATCH, PADDED_SHARE = 200_000, 379_142, 4096, 8
 ORGANISERS_BATCH, OUR_STEPS = 8192, 8

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 
-from mmctr.item_table import ItemTable
+from mmctr.clicks.item_table import ItemTable
 
 ITEMS, LENGTH, CHUNK = 91_717, 64, 300_000
 

@@ -32,15 +32,15 @@ AXES: dict[str, Sequence[int]] = {
 POINT = """
 import sys, time
 sys.path[:0] = sys.argv[1:3]
-import flows
+import flows.process.environment
 import torch
 from pathlib import Path
 from real_shape import item_table
-from mmctr.click_split import load_split
-from mmctr.din import DIN
-from mmctr.prediction import predict_logits
-from mmctr.recipe import Recipe
-from mmctr.training import optimizer_and_schedule, train_epoch
+from mmctr.clicks.split import load_split
+from mmctr.models.din import DIN
+from mmctr.evaluation.prediction import predict_logits
+from mmctr.training.recipe import Recipe
+from mmctr.training.loop import optimizer_and_schedule, train_epoch
 
 path, items, dim, steps = Path(sys.argv[3]), *map(int, sys.argv[4:])
 table = item_table(items=items, dim=dim)
@@ -62,7 +62,7 @@ result = {"train": len(few) / (trained - started), "predict": len(few) / (time.p
 """
 FIRST = """
 def first(split, rows):
-    from mmctr.click_split import ClickSplit
+    from mmctr.clicks.split import ClickSplit
     short = {name: getattr(split, name)[:rows] for name in ("target", "likes", "views", "label")}
     offsets = split.offsets[: rows + 1]
     return ClickSplit(history=split.history[: int(offsets[-1])], offsets=offsets, **short)

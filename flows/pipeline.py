@@ -5,6 +5,8 @@ items, archive --> extract --> embed --> reduce --> build_weights --> train --> 
 train, valid ----------------------------------------------------------+       +--> promote --> champion
 """
 
+import flows.process.environment  # noqa: F401  before Prefect is imported
+
 import json
 import time
 from importlib.metadata import version
@@ -12,31 +14,32 @@ from typing import Any
 
 from prefect import flow
 
-from flows.artifacts import show_on_page, show_training
-from flows.hooks import end_mlflow_runs
-from flows.inputs import Inputs, open_inputs
-from flows.place import place_of, registry_of
-from flows.publish import publish_run
-from flows.settings import whole_settings
-from flows.summary import Summary
-from tasks.ancestor import Ancestor, find_ancestor
+from flows.run.artifacts import show_on_page, show_training
+from flows.run.context import registry_of, run_context
+from flows.run.hooks import end_mlflow_runs
+from flows.run.inputs import Inputs, open_inputs
+from flows.run.publish import publish_run
+from flows.run.settings import whole_settings
+from flows.run.summary import Summary
 from tasks.build_weights import build_weights
-from tasks.config import PipelineConfig
-from tasks.embed import embed, vectors_in_force
+from tasks.cache.code_digest import vectors_folder
+from tasks.cache.results import Embedded, Extracted, Reduced, Result, Trained
+from tasks.cache.run_manifest import ManifestWriter, settings_digest
+from tasks.cache.stage import Lineage, StageRunner
+from tasks.cache.workspace import Workspace
+from tasks.embed import embed
 from tasks.extract import extract
-from tasks.lost_artifacts import log_lost_artifacts
 from tasks.predict import predict
 from tasks.promote import promote
 from tasks.reduce import reduce
-from tasks.references import Workspace
-from tasks.refusal import outcome, refusing
-from tasks.results import Embedded, Extracted, Reduced, Result, Trained
-from tasks.retry import retries
-from tasks.run_manifest import ManifestWriter, settings_digest
-from tasks.stage import Lineage, StageRunner
-from tasks.tracking import Tracker
+from tasks.running.refusal import outcome, refusing
+from tasks.running.retry import retries
+from tasks.settings.sections import PipelineConfig
+from tasks.tracking.ancestor import Ancestor, find_ancestor
+from tasks.tracking.lost_artifacts import log_lost_artifacts
+from tasks.tracking.store import Tracker
+from tasks.tracking.training_run import end_left_runs
 from tasks.train import train
-from tasks.training_run import end_left_runs
 
 
 @flow(
@@ -66,19 +69,19 @@ def run_stages(config: PipelineConfig, workspace: Workspace, *, reason: str = "b
     """All stages one after the other; each runs only when its inputs, its settings or its code have changed."""
     started = time.perf_counter()
     inputs = open_inputs(config, workspace)
-    place, registry = place_of(config), registry_of(config)
+    context, registry = run_context(config), registry_of(config)
     tracker = registry.tracker
     ancestor = find_ancestor(config, registry, digests=inputs.digests(), workspace=workspace)
     manifest = ManifestWriter(
         workspace,
         settings=settings_digest(config),
         inputs=inputs.digests(),
-        vectors=vectors_in_force(),
+        vectors=vectors_folder(),
         ancestor=ancestor.run_id,
     )
     end_left_runs(tracker, workspace)
     run = StageRunner(
-        place,
+        context,
         config=config.run,
         intact=lambda result: run_is_kept(result, tracker),
         begin=lambda stage, key, runs: manifest.begin_stage(stage, key, runs=runs),
@@ -112,7 +115,7 @@ def run_stages(config: PipelineConfig, workspace: Workspace, *, reason: str = "b
     )
     decision = outcome(
         promote.with_options(**retries(config.run))(
-            place,
+            context,
             config=config.promote,
             trained=trained,
             item_embeddings=reduced.item_embeddings,
@@ -126,7 +129,7 @@ def run_stages(config: PipelineConfig, workspace: Workspace, *, reason: str = "b
         config,
         registry,
         StageRunner(
-            place,
+            context,
             config=config.run,
             begin=lambda stage, key, runs: manifest.begin_stage(f"{stage} by the champion", key, runs=runs),
         ),

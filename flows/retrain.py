@@ -1,8 +1,10 @@
 """Retraining when the data has changed: a look at BASE_PATH, and a run of `pipeline/train` when a training is due.
 
 The look is cheap: a file whose size, inode and times are as before is not read. It needs no lock, so it also looks
-while a training works in the folder. What was started is known by Prefect's server (`flows.starts`).
+while a training works in the folder. What was started is known by Prefect's server (`flows.run.starts`).
 """
+
+import flows.process.environment  # noqa: F401  before Prefect is imported
 
 import hashlib
 import json
@@ -18,18 +20,18 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 from pydantic import Field
 
-from flows.inputs import look_before, name_inputs
-from flows.place import registry_of
-from flows.settings import whole_settings
-from flows.starts import address, attempts_at, start, why_not_again
-from mmctr.errors import InputError
-from mmctr.rar_volumes import archive_parts
-from mmctr.schema import find_inputs
-from tasks.config import PipelineConfig
-from tasks.references import Workspace
-from tasks.refusal import refusing
-from tasks.registry import CHAMPION
-from tasks.run_manifest import read_manifests
+from flows.run.context import registry_of
+from flows.run.inputs import look_before, name_inputs
+from flows.run.settings import whole_settings
+from flows.run.starts import address, attempts_at, start, why_not_again
+from mmctr.common.errors import InputError
+from mmctr.images.rar.volumes import archive_parts
+from mmctr.inputs.layout import find_inputs
+from tasks.cache.run_manifest import read_manifests
+from tasks.cache.workspace import Workspace
+from tasks.running.refusal import refusing
+from tasks.settings.sections import PipelineConfig
+from tasks.tracking.registry import CHAMPION
 
 Stamps = dict[str, tuple[int, int, int]]  # by role of the file: size in bytes, modification and change time in ns
 NS = 1_000_000_000

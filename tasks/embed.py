@@ -8,13 +8,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmctr.errors import InputError
-from tasks.code import code_digest
-from tasks.config import EmbedConfig, named_as_settings
-from tasks.progress import ProgressArtifact
-from tasks.references import FileRef, FolderRef
-from tasks.results import Embedded
-from tasks.stage import Place, current_key, logger, stage
+from mmctr.common.errors import InputError
+from tasks.cache.code_digest import vectors_folder
+from tasks.cache.results import Embedded
+from tasks.cache.stage import RunContext, current_key, logger, stage
+from tasks.cache.workspace import FileRef, FolderRef
+from tasks.running.progress import ProgressArtifact
+from tasks.settings.sections import EmbedConfig, named_as_settings
 
 if TYPE_CHECKING:
     import polars as pl
@@ -24,29 +24,23 @@ ITEM_COUNTS = (
     *("missing_titles", "missing_images", "unknown_images"),
 )
 WORK_COUNTS = ("embedded_titles", "reused_titles", "embedded_images", "reused_images")
-VERSION_DIGITS = 24  # of the code's digest
-
-
-def vectors_in_force() -> str:
-    """Name of the folder of vectors that this code takes up; those that other code made are left alone."""
-    return code_digest(__name__)[:VERSION_DIGITS]
 
 
 @stage
 def embed(
-    place: Place, *, config: EmbedConfig, clip_model: FileRef | str, items: FileRef, images: FolderRef
+    context: RunContext, *, config: EmbedConfig, clip_model: FileRef | str, items: FileRef, images: FolderRef
 ) -> Embedded:
     """Write `embeddings.parquet`; vectors that were computed before for the same content are taken up again."""
-    from mmctr.clip_embedding import embed_items
-    from mmctr.content_vectors import ChangedImagesError
-    from mmctr.cores import usable_cores
-    from mmctr.device import resolve_device
-    from mmctr.files import replacing, write_bytes
-    from mmctr.list_columns import read_items
+    from mmctr.common.files import replacing, write_bytes
+    from mmctr.compute.cores import usable_cores
+    from mmctr.compute.device import resolve_device
+    from mmctr.embedding.fill import ChangedImagesError
+    from mmctr.embedding.items import embed_items
+    from mmctr.inputs.columns import read_items
 
-    workspace = place.workspace
+    workspace = context.workspace
     folder = workspace.store("embed", current_key())
-    device = resolve_device(place.device)
+    device = resolve_device(context.device)
     images_folder = workspace.path(images)
     with workspace.reading(items) as items_file:
         table = read_items(items_file)
@@ -60,7 +54,7 @@ def embed(
                 images_folder=images_folder,
                 model=str(model),
                 device=device,
-                shards=workspace.vectors / vectors_in_force(),
+                shards=workspace.vectors / vectors_folder(),
                 shard_size=config.shard_size,
                 batch_size=config.image_batch,
                 token_batch=config.token_batch,
@@ -94,7 +88,7 @@ def embed(
 
 def _manifest(folder: Path, *, digest: str) -> "pl.DataFrame":
     """What the folder of images lists, which must be what the stage's key says."""
-    from mmctr.image_manifest import listing_digest, read_manifest
+    from mmctr.images.manifest import listing_digest, read_manifest
 
     try:
         manifest = read_manifest(folder)

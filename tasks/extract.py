@@ -3,21 +3,21 @@
 import json
 from dataclasses import asdict
 
-from tasks.archive_settings import archive_limits, settings_named
-from tasks.config import ExtractConfig
-from tasks.references import FolderRef, PartsRef
-from tasks.results import Extracted
-from tasks.stage import Place, current_key, logger, stage
+from tasks.cache.results import Extracted
+from tasks.cache.stage import RunContext, current_key, logger, stage
+from tasks.cache.workspace import FolderRef, PartsRef
+from tasks.settings.archive import archive_limits, settings_named
+from tasks.settings.sections import ExtractConfig
 
 
 @stage
-def extract(place: Place, *, config: ExtractConfig, archive: PartsRef) -> Extracted:
+def extract(context: RunContext, *, config: ExtractConfig, archive: PartsRef) -> Extracted:
     """Write the images of the archive, each named by its item, with a manifest and a report of what was passed over."""
-    from mmctr.archive import extract_images
-    from mmctr.files import write_bytes
-    from mmctr.image_manifest import MANIFEST_NAME, manifest_digest
+    from mmctr.common.files import write_bytes
+    from mmctr.images.extract import extract_images
+    from mmctr.images.manifest import MANIFEST_NAME, manifest_digest
 
-    workspace = place.workspace
+    workspace = context.workspace
     folder = workspace.store("extract", current_key())
     with workspace.reading(archive) as archive_file, settings_named():
         report = extract_images(archive_file, folder / "images", **archive_limits(config))

@@ -2,41 +2,42 @@
 
 from pathlib import Path
 
-from tasks.config import PredictConfig
-from tasks.references import FileRef
-from tasks.results import Predicted
-from tasks.stage import Place, current_key, stage
+from tasks.cache.results import Predicted
+from tasks.cache.stage import RunContext, current_key, stage
+from tasks.cache.workspace import FileRef
+from tasks.settings.sections import PredictConfig
 
 
 @stage
-def predict(place: Place, *, config: PredictConfig, test: FileRef, checkpoint: FileRef) -> Predicted:
+def predict(context: RunContext, *, config: PredictConfig, test: FileRef, checkpoint: FileRef) -> Predicted:
     """Write `prediction.csv` and `prediction.zip`."""
-    folder = place.workspace.store("predict", current_key())
-    return make_submission(place, folder, config=config, test=test, checkpoint=checkpoint)
+    folder = context.workspace.store("predict", current_key())
+    return make_submission(context, folder, config=config, test=test, checkpoint=checkpoint)
 
 
 def make_submission(
-    place: Place, folder: Path, *, config: PredictConfig, test: FileRef, checkpoint: FileRef
+    context: RunContext, folder: Path, *, config: PredictConfig, test: FileRef, checkpoint: FileRef
 ) -> Predicted:
     """Write `prediction.csv` and `prediction.zip` to `folder`."""
-    from mmctr.checkpoint import load_checkpoint, restore_model
-    from mmctr.click_split import load_split
-    from mmctr.device import resolve_device
-    from mmctr.item_table import check_targets_known
-    from mmctr.list_columns import read_ids
-    from mmctr.placement import placed
-    from mmctr.prediction import predict_probabilities
-    from mmctr.submission import check_submission, write_prediction, zip_prediction
+    from mmctr.clicks.item_table import PADDING_IDX
+    from mmctr.clicks.placement import placed
+    from mmctr.clicks.split import load_split
+    from mmctr.compute.device import resolve_device
+    from mmctr.evaluation.prediction import predict_probabilities
+    from mmctr.inputs.columns import read_ids
+    from mmctr.inputs.rules import check_targets_known
+    from mmctr.models.checkpoint import load_checkpoint, restore_model
+    from mmctr.submission.challenge import check_submission, write_prediction, zip_prediction
 
-    workspace = place.workspace
+    workspace = context.workspace
     with workspace.reading(checkpoint) as checkpoint_file:
         trained = load_checkpoint(checkpoint_file)
-    device = resolve_device(place.device)
+    device = resolve_device(context.device)
     model = restore_model(trained).to(device)
     with workspace.reading(test) as clicks:
         split = load_split(clicks, table=trained.table, max_len=trained.max_len, with_label=False)
         ids = read_ids(clicks)
-    check_targets_known(split.target.numpy(), min_share=config.min_known_targets)
+    check_targets_known(split.target.numpy() != PADDING_IDX, min_share=config.min_known_targets)
     probabilities = predict_probabilities(model, placed(split, model.device), batch_size=config.batch_size)
     write_prediction(ids, probabilities, folder / "prediction.csv")
     zip_prediction(folder / "prediction.csv", folder / "prediction.zip")

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from mmctr.errors import first_line
-from tasks.config import PromoteConfig
-from tasks.fetching import LostFileError, keep_files, usable_checkpoint
-from tasks.references import FileRef
-from tasks.refusal import refusing
-from tasks.registry import CHALLENGER, CHAMPION, Registry, Version
-from tasks.results import Trained
-from tasks.stage import Place, logger
-from tasks.tracking import Tracker
+from mmctr.common.errors import first_line
+from tasks.cache.results import Trained
+from tasks.cache.stage import RunContext, logger
+from tasks.cache.workspace import FileRef
+from tasks.running.refusal import refusing
+from tasks.settings.sections import PromoteConfig
+from tasks.tracking.fetching import LostFileError, keep_files, usable_checkpoint
+from tasks.tracking.registry import CHALLENGER, CHAMPION, Registry, Version
+from tasks.tracking.store import Tracker
 
 if TYPE_CHECKING:  # PyTorch is loaded when there is something to score
-    from mmctr.scoring import Score
+    from mmctr.evaluation.scoring import Score
 
 NEITHER = "neither"  # of the two aliases
 DECIDED_TAG = "mmctr.decided."  # of an MLflow run, and the registered model's name; a version may be deleted
@@ -43,7 +43,7 @@ class Decision:
 @task(name="promote", task_run_name="promote", cache_policy=NO_CACHE, persist_result=False)
 @refusing
 def promote(
-    place: Place,
+    context: RunContext,
     *,
     config: PromoteConfig,
     trained: Trained,
@@ -52,27 +52,27 @@ def promote(
     digests: dict[str, str],
 ) -> Decision:
     """Register the training's model and, where that was not decided before, make it champion or challenger."""
-    tracker = Tracker(place.tracking_uri, place.experiment, pauses=place.pauses)
+    tracker = Tracker(context.tracking_uri, context.experiment, pauses=context.pauses)
     registry = Registry(tracker, config.registered_model)
     keep_files(
         tracker,
         trained.run_id,
         checkpoint=trained.checkpoint,
         item_embeddings=item_embeddings,
-        workspace=place.workspace,
+        workspace=context.workspace,
     )
     decided_tag = DECIDED_TAG + config.registered_model
     decided_before = decided_tag in tracker.client.get_run(trained.run_id).data.tags and bool(registry.versions())
     tags = {f"digest.{name}": digest for name, digest in digests.items()}
     tags |= {"valid_auc": repr(trained.valid_auc), "valid_logloss": repr(trained.valid_logloss)}
-    version = registry.register(trained.run_id, tags={**tags, "base_path": str(place.base_path)})
+    version = registry.register(trained.run_id, tags={**tags, "base_path": str(context.base_path)})
     champion = registry.at(CHAMPION)
     if decided_before or "decision" in version.tags:
         return _remembered(version, champion)
     if champion is not None and champion.number == version.number:  # moved by a run that was killed, or by hand
         decision = _remembered(version, champion)
     else:
-        decision = _decide(place, registry, config, trained, version, champion, valid)
+        decision = _decide(context, registry, config, trained, version, champion, valid)
         registry.tag(version, _as_tags(decision, valid=valid, config=config))
         logger().info("version %s of %s: %s", version.number, registry.name, decision.reason)
         if decision.alias == CHAMPION:
@@ -121,7 +121,7 @@ def _as_tags(decision: Decision, *, valid: FileRef, config: PromoteConfig) -> di
 
 
 def _decide(
-    place: Place,
+    context: RunContext,
     registry: Registry,
     config: PromoteConfig,
     trained: Trained,
@@ -132,11 +132,11 @@ def _decide(
     if champion is None:
         reason = f"champion with AUC {trained.valid_auc:.4f}: there is no other"
         return Decision(version.number, CHAMPION, trained.valid_auc, None, None, reason)
-    from mmctr.checkpoint import load_checkpoint
-    from mmctr.device import resolve_device
-    from mmctr.scoring import score_checkpoint
+    from mmctr.compute.device import resolve_device
+    from mmctr.evaluation.scoring import score_checkpoint
+    from mmctr.models.checkpoint import load_checkpoint
 
-    workspace, device, pin = place.workspace, resolve_device(place.device), registry.pin()
+    workspace, device, pin = context.workspace, resolve_device(context.device), registry.pin()
     with workspace.reading(valid) as clicks:
         new = score_checkpoint(load_checkpoint(workspace.path(trained.checkpoint)), clicks, device=device)
         try:
@@ -158,7 +158,7 @@ def _compare(config: PromoteConfig, new: "Score", old: "Score", *, champion: str
     beside = f"AUC {new.auc:.4f} beside {old.auc:.4f} of version {champion}"
     if config.policy == "better":
         return new.auc > old.auc + config.margin, f"{beside}, margin {config.margin:g}"
-    from mmctr.scoring import auc_difference_interval
+    from mmctr.evaluation.scoring import auc_difference_interval
 
     lowest, highest = auc_difference_interval(new.labels, new.logits, old.logits)
     clearly_worse = new.auc < old.auc - config.tolerance and highest < 0

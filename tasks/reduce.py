@@ -1,18 +1,18 @@
 """Stage 3: PCA of the CLIP embeddings."""
 
-from tasks.config import ReduceConfig
-from tasks.references import FileRef
-from tasks.results import Reduced
-from tasks.stage import Place, current_key, logger, stage
+from tasks.cache.results import Reduced
+from tasks.cache.stage import RunContext, current_key, logger, stage
+from tasks.cache.workspace import FileRef
+from tasks.settings.sections import ReduceConfig
 
 
 @stage
-def reduce(place: Place, *, config: ReduceConfig, embeddings: FileRef, pca: FileRef | None) -> Reduced:
+def reduce(context: RunContext, *, config: ReduceConfig, embeddings: FileRef, pca: FileRef | None) -> Reduced:
     """Write `item_emb_task1_clip.parquet` and `pca.npz`: fitted here, or `pca` of an earlier run as it is."""
-    from mmctr.reduction import load_pca, reduce_embeddings, save_pca, write_item_embeddings
-    from mmctr.tables import read_table
+    from mmctr.embedding.pca import load_pca, reduce_embeddings, save_pca, write_item_embeddings
+    from mmctr.inputs.parquet import read_table
 
-    workspace = place.workspace
+    workspace = context.workspace
     folder = workspace.store("reduce", current_key())
     with workspace.reading(embeddings) as embeddings_file:
         items = read_table(embeddings_file)

@@ -4,25 +4,25 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from mmctr.errors import InputError
-from tasks.config import TrainConfig
-from tasks.page import EpochTable, show_auc_plot, show_link
-from tasks.progress import ProgressArtifact
-from tasks.references import FileRef
-from tasks.results import Trained
-from tasks.stage import Lineage, Place, current_key, logger, stage
-from tasks.tracking import Tracker
-from tasks.training_run import MEMORY, training_run
+from mmctr.common.errors import InputError
+from tasks.cache.results import Trained
+from tasks.cache.stage import Lineage, RunContext, current_key, logger, stage
+from tasks.cache.workspace import FileRef
+from tasks.running.progress import ProgressArtifact
+from tasks.settings.sections import TrainConfig
+from tasks.tracking.page import EpochTable, show_auc_plot, show_link
+from tasks.tracking.store import Tracker
+from tasks.tracking.training_run import MEMORY, training_run
 
 if TYPE_CHECKING:  # PyTorch is loaded when there is something to train
-    from mmctr.training_state import Epoch
+    from mmctr.training.state import Epoch
 
 REPRODUCIBLE = ("epoch", "train_loss", "valid_auc", "valid_logloss", "learning_rate")  # of an epoch; speed is not
 
 
 @stage
 def train(
-    place: Place,
+    context: RunContext,
     *,
     config: TrainConfig,
     train: FileRef,
@@ -35,18 +35,18 @@ def train(
 
     With a checkpoint of an `earlier` model, training starts from its weights.
     """
-    from mmctr.checkpoint import Architecture, load_checkpoint, save_checkpoint
-    from mmctr.click_split import load_split
-    from mmctr.device import resolve_device
-    from mmctr.divergence import DivergenceError
-    from mmctr.files import write_bytes
-    from mmctr.item_table import load_item_table
-    from mmctr.recipe import Recipe
-    from mmctr.training import train_din
+    from mmctr.clicks.item_table import load_item_table
+    from mmctr.clicks.split import load_split
+    from mmctr.common.files import write_bytes
+    from mmctr.compute.device import resolve_device
+    from mmctr.models.checkpoint import Architecture, load_checkpoint, save_checkpoint
+    from mmctr.training.divergence import DivergenceError
+    from mmctr.training.loop import train_din
+    from mmctr.training.recipe import Recipe
 
-    workspace, key = place.workspace, current_key()
+    workspace, key = context.workspace, current_key()
     folder, work = workspace.store("train", key), workspace.work("train", key)
-    device = resolve_device(place.device)
+    device = resolve_device(context.device)
     with workspace.reading(table) as table_file:
         items = load_item_table(table_file)
     splits = []
@@ -68,7 +68,7 @@ def train(
     )
     recipe = Recipe(**{name: getattr(config, name) for name in Recipe.__dataclass_fields__})
 
-    tracker = Tracker(place.tracking_uri, place.experiment, pauses=place.pauses)
+    tracker = Tracker(context.tracking_uri, context.experiment, pauses=context.pauses)
     with training_run(tracker, work / MEMORY, config=config, lineage=lineage, rows=len(clicks)) as run:
         run.log_device(device)
         logger().info("training on %s, %d rows, MLflow run %s", device, len(clicks), run.run_id)

@@ -1,5 +1,7 @@
 """Fixtures that cost seconds and are shared: a demo data set, a Prefect server, an MLflow store."""
 
+import flows.process.environment  # noqa: F401  before Prefect is imported
+
 import logging
 import os
 import shutil
@@ -8,14 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from demo_size import DEMO_ITEMS, DEMO_SEED, DEMO_USERS
 from hypothesis import settings
-
-import flows  # noqa: F401  sets what Prefect and MLflow read when they are imported
 
 settings.register_profile("project", deadline=None, max_examples=50)  # two shared cores: no deadline on a single case
 settings.load_profile("project")
-
-DEMO_ITEMS, DEMO_USERS, DEMO_SEED = 200, 1500, 3
 
 
 @pytest.fixture(scope="session")

@@ -15,9 +15,9 @@ import yaml
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.utilities.templating import apply_values
+from project import PROJECT
 
-ROOT = Path(__file__).resolve().parents[1]
-DEPLOY = ROOT / "deploy"
+DEPLOY = PROJECT / "deploy"
 POOLS = {"docker": "gpu-docker", "kubernetes": "gpu-kubernetes"}  # as deploy/README.md calls them
 README = (DEPLOY / "README.md").read_text()
 
@@ -39,7 +39,7 @@ def container(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def prefect_command(*arguments: str) -> None:
-    done = prefect_process(*arguments, cwd=ROOT)
+    done = prefect_process(*arguments, cwd=PROJECT)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -65,15 +65,15 @@ def clone(tmp_path) -> Path:
     found = tmp_path / "clone"
     found.mkdir()
     for name in ("flows", "tasks", "mmctr", "pyproject.toml"):
-        (found / name).symlink_to(ROOT / name)
-    (found / "prefect.yaml").write_text((ROOT / "prefect.yaml").read_text())
+        (found / name).symlink_to(PROJECT / name)
+    (found / "prefect.yaml").write_text((PROJECT / "prefect.yaml").read_text())
     return found
 
 
 @pytest.mark.integration
 def test_a_clone_does_not_replace_the_deployments_of_another(prefect_server, clone, monkeypatch, capsys):
-    from flows.deploying import keep_others
     from flows.pipeline import pipeline
+    from flows.process.deploying import keep_others
 
     def pulled_from(folder: Path) -> list[dict[str, Any]]:
         return [{"prefect.deployments.steps.set_working_directory": {"directory": str(folder)}}]
@@ -87,17 +87,17 @@ def test_a_clone_does_not_replace_the_deployments_of_another(prefect_server, clo
         keep_others()  # its own
         client.create_deployment(flow_id, "train", pull_steps=[{"prefect.deployments.steps.git_clone": {"a": "b"}}])
         keep_others()  # of no folder
-        client.create_deployment(flow_id, "train", pull_steps=pulled_from(ROOT))
+        client.create_deployment(flow_id, "train", pull_steps=pulled_from(PROJECT))
         with pytest.raises(SystemExit) as stop:
             keep_others()
         assert stop.value.code == 2
         error = capsys.readouterr().err
-        assert f"pipeline/train at {client.api_url} runs the code in {ROOT}, this is {clone}" in error
+        assert f"pipeline/train at {client.api_url} runs the code in {PROJECT}, this is {clone}" in error
         assert error.endswith("first run: prefect deployment delete pipeline/train\n")
         done = prefect_process("deploy", "--all", cwd=clone)
         assert done.returncode == 2, done.stdout + done.stderr
         assert done.stderr == error
-        assert client.read_deployment_by_name("pipeline/train").pull_steps == pulled_from(ROOT)
+        assert client.read_deployment_by_name("pipeline/train").pull_steps == pulled_from(PROJECT)
 
 
 # Docker
@@ -207,7 +207,7 @@ def copied() -> list[str]:
 def let_in(source: str) -> bool:
     """Whether .dockerignore lets the build see a file or folder of the root."""
     seen = True
-    for line in (ROOT / ".dockerignore").read_text().splitlines():
+    for line in (PROJECT / ".dockerignore").read_text().splitlines():
         if line and not line.startswith("#") and fnmatch(source, line.removeprefix("!")):
             seen = line.startswith("!")
     return seen
@@ -216,7 +216,7 @@ def let_in(source: str) -> bool:
 def test_the_image_is_made_of_files_that_are_there_and_that_docker_sees():
     assert {"requirements.lock", "pyproject.toml", "mmctr", "tasks", "flows"} <= set(copied())
     for source in copied():
-        assert (ROOT / source).exists(), source
+        assert (PROJECT / source).exists(), source
         assert let_in(source), source
 
 
@@ -237,6 +237,6 @@ def test_the_image_serves_workers_and_holds_no_address():
     assert (security["runAsUser"], security["runAsNonRoot"]) == (1000, True)
     assert not any("PREFECT_API_URL" in rest or "MLFLOW_TRACKING_URI" in rest for _, rest in found)
     assert any("--require-hashes" in rest and "requirements.lock" in rest for name, rest in found if name == "RUN")
-    makefile = (ROOT / "Makefile").read_text()
+    makefile = (PROJECT / "Makefile").read_text()
     (version,) = re.findall(r"UV_VERSION := ([\d.]+)", makefile)
     assert any(f"uv=={version}" in rest for name, rest in found if name == "RUN")

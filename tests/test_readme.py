@@ -1,6 +1,6 @@
 """The commands that README.md and the other documents print: run in order where that is quick, else parsed.
 
-The commands of a work pool are run as printed by `tests/operation.py`.
+The commands of a work pool are run as printed by `tests/support/operation.py`.
 """
 
 import os
@@ -13,8 +13,8 @@ import mlflow
 import pytest
 from printed_commands import DOCUMENTS, PROJECT, commands, inline_commands, printed, python_block
 
-from flows.arguments import parser
-from tasks.config_file import load_config
+from flows.cli.arguments import parser
+from tasks.settings.load import load_config
 
 README, OPERATIONS = PROJECT / "README.md", PROJECT / "docs/operations.md"
 EVERY = [line for document in DOCUMENTS for line in (*commands(document), *inline_commands(document))]
@@ -37,7 +37,8 @@ def checkout(demo_original, tmp_path) -> Path:
     (site / "0.pth").write_text("\n".join([str(folder), *sorted(packages)]))
     program = folder / ".venv/bin/mmctr"
     program.write_text(
-        '#!/bin/sh\nexec "$(dirname "$0")/python" -c "import sys; from flows.cli import main; sys.exit(main())" "$@"\n'
+        '#!/bin/sh\nexec "$(dirname "$0")/python" -c "import sys; from flows.cli.main import main; sys.exit(main())" '
+        '"$@"\n'
     )
     program.chmod(0o755)
     (folder / ".venv/.ready").touch()
@@ -103,7 +104,7 @@ def test_every_printed_target_is_there(line, checkout):
 
 
 def test_the_commands_of_a_work_pool_are_those_that_are_run():
-    """`tests/operation.py` takes them from README."""
+    """`tests/support/operation.py` takes them from README."""
     assert printed("prefect", "work-pool") == ["work-pool", "create", "gpu-pool", "--type", "process"]
     assert printed("prefect", "deploy")[-1] == "--all"
     assert [line for line in commands(OPERATIONS) if line[0] == "prefect"] == [

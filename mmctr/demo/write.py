@@ -7,13 +7,13 @@ import polars as pl
 import rars
 from tqdm import tqdm
 
+from mmctr.common.errors import InputError
+from mmctr.common.files import replacing_folder
 from mmctr.demo.clicks import Rows, draw_rows
 from mmctr.demo.covers import centre_square, draw_cover, encode_jpeg
 from mmctr.demo.tiny_clip import IMAGE_SIDE, train_tiny_clip
 from mmctr.demo.topics import TOPICS
 from mmctr.demo.world import World, make_title, make_world
-from mmctr.errors import InputError
-from mmctr.files import replacing_folder
 
 MIN_ITEMS = 150
 MIN_USERS = 50

@@ -1,0 +1,146 @@
+"""Fill a store of vectors with the titles and images that it lacks, shard by shard.
+
+What is missing is taken in the order given and cut into shards of a fixed size, so a run that was interrupted after
+a shard goes on with the same batches as one that was not, and every bit of the vectors is the same. What is kept under
+a digest was made of bytes that have it: an image is hashed by the process that decodes it.
+
+Shapes: b images of a batch, E the length of CLIP's embedding, R the model's resolution.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from tqdm import tqdm
+
+from mmctr.common.errors import InputError
+from mmctr.embedding.store import VectorShards
+from mmctr.images.preprocess import View
+from mmctr.images.workers import Batch, read_images
+
+if TYPE_CHECKING:
+    from mmctr.encoders.clip import ClipEncoder
+
+NOT_FINITE = "the encoder gave no finite vector"
+MANY = 8  # where so many vectors and no finite one among them are made at a time, it is not what they are made of
+
+LoadEncoder = Callable[[], "ClipEncoder"]
+Advance = Callable[[int], None]  # is told of each number of titles or images that are done
+
+
+class ChangedImagesError(InputError):
+    """Images were not the listed ones any more when they were decoded; `paths` are those that were found so."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        others = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+        super().__init__(
+            f"Images must stay as they are while they are embedded, but {paths[0]}{others} had other bytes than the "
+            "listed sha256 says.\nNothing is kept for them, and what was right is kept. See that nothing else writes "
+            "there, and run again with images that are extracted again."
+        )
+        self.paths = tuple(paths)
+
+
+def embed_titles(
+    store: VectorShards,
+    titles: dict[str, str],
+    encoder: LoadEncoder,
+    *,
+    shard_size: int,
+    token_batch: int,
+    hide: bool | None,
+    advance: Advance,
+) -> int:
+    """Embed the titles that `store` lacks, a shard at a time; returns how many that were."""
+    new = store.missing(titles)
+    with tqdm(total=len(new), desc="titles", unit="title", disable=hide) as bar:
+        for start in range(0, len(new), shard_size):
+            keys = new[start : start + shard_size]
+            vectors = encoder().encode_titles([titles[key] for key in keys], token_batch=token_batch)
+            _check_some_finite(vectors, "titles", lambda: encoder().encode_titles(["a photo"], token_batch=token_batch))
+            store.append(keys, vectors, reasons=_reasons(vectors))
+            bar.update(len(keys))
+            advance(len(keys))
+    return len(new)
+
+
+def embed_images(
+    store: VectorShards,
+    paths: dict[str, Path],
+    encoder: LoadEncoder,
+    *,
+    shard_size: int,
+    batch_size: int,
+    workers: int,
+    max_pixels: int,
+    jpeg_draft: bool,
+    hide: bool | None,
+    advance: Advance,
+) -> int:
+    """Embed the images that `store` lacks, whose keys are their SHA-256; returns how many that were.
+
+    A shard holds the whole batches that fit in `shard_size`. So the batches are the same whether a run was interrupted
+    or not, and with them every bit of the vectors. Raises ChangedImagesError where a file has other bytes than its key
+    says, at the end of the first such batch; nothing is stored for that key, and what was right is stored.
+    """
+    new = store.missing(paths)
+    if not new:
+        return 0
+    batches = read_images(
+        [paths[key] for key in new],
+        view=View(encoder().resolution, max_pixels, jpeg_draft),
+        batch_size=batch_size,
+        workers=workers,
+    )
+    shard_rows = max(1, shard_size // batch_size) * batch_size
+    vectors = np.empty((len(new), store.dim), np.float32)
+    reasons: list[str] = []
+    stored = 0
+    with closing(batches), tqdm(total=len(new), desc="images", unit="image", disable=hide) as bar:
+        for batch in batches:
+            begin = len(reasons)
+            reasons += _encode_batch(encoder(), batch, vectors, begin)
+            changed = [row for row, sha256 in enumerate(batch.sha256, begin) if sha256 != new[row]]
+            bar.update(len(reasons) - begin)
+            advance(len(reasons) - begin)
+            if len(reasons) - stored == shard_rows or len(reasons) == len(new) or changed:
+                rows = [row for row in range(stored, len(reasons)) if row not in changed]
+                store.append([new[row] for row in rows], vectors[rows], reasons=[reasons[row] for row in rows])
+                stored = len(reasons)
+            if changed:
+                raise ChangedImagesError([paths[new[row]] for row in changed])
+    return len(new)
+
+
+def _encode_batch(encoder: "ClipEncoder", batch: Batch, vectors: np.ndarray, begin: int) -> list[str]:
+    """Fill the batch's rows of `vectors` from `begin` on; returns a reason for each row, "" where it has a vector."""
+    import torch
+
+    rows = slice(begin, begin + len(batch.sha256))
+    vectors[rows] = np.nan
+    encoded = encoder.encode_images(torch.from_numpy(batch.pixels))
+    grey = torch.full((1, 3, encoder.resolution, encoder.resolution), 127, dtype=torch.uint8)
+    _check_some_finite(encoded, "images", lambda: encoder.encode_images(grey))
+    vectors[batch.positions] = encoded
+    reasons = _reasons(vectors[rows])
+    for position, reason in batch.failures:
+        reasons[position - begin] = reason
+    return reasons
+
+
+def _check_some_finite(vectors: np.ndarray, kind: str, encode_ordinary: Callable[[], np.ndarray]) -> None:
+    """Blame the model where no vector is finite, unless they are few and an ordinary content has a finite one."""
+    if len(vectors) == 0 or np.isfinite(vectors).all(axis=1).any():
+        return
+    if len(vectors) >= MANY or not np.isfinite(encode_ordinary()).all():
+        raise InputError(
+            f"A CLIP model must give finite vectors, and this one gave none for all of {len(vectors)} {kind}.\n"
+            f"The {kind} are not at fault: the checkpoint is another one or damaged, or the device computes wrongly. "
+            "Fetch the checkpoint again, or use another model or device. What was computed before is kept."
+        )
+
+
+def _reasons(vectors: np.ndarray) -> list[str]:
+    return ["" if finite else NOT_FINITE for finite in np.isfinite(vectors).all(axis=1)]

@@ -1,0 +1,262 @@
+"""The CLIP encoder (Radford et al. 2021, Learning Transferable Visual Models From Natural Language Supervision).
+
+On the CPU the forward passes are those of `mmctr.encoders.clip_cpu.towers`; elsewhere, and for residual networks,
+CLIP's own.
+
+Shapes: n titles or images, T tokens of the longest title in a batch, E the embedding's length, R the resolution.
+"""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from mmctr.common.errors import InputError
+from mmctr.common.files import file_sha256, is_file
+from mmctr.encoders.clip_checkpoint import UnusableError, Weights, checked_weights, digest_of, read_checkpoint
+from mmctr.encoders.clip_cpu.matmul import Float32Product, Int8Product
+from mmctr.encoders.clip_cpu.towers import PIXEL_MEAN, PIXEL_STD, ImageTower, MakeProduct, TextTower
+
+with warnings.catch_warnings():
+    warnings.filterwarnings("ignore", "pkg_resources is deprecated", UserWarning)  # clip imports it for one comparison
+    import clip
+
+TITLE_LIMIT = 2_000  # characters; tokenising one word of 100,000 letters takes a minute and 77 tokens are kept
+TOKEN_BATCH = 4096
+LARGEST = 1024  # pixels a side and tokens of a title; OpenAI's models have up to 448 and 77
+PRODUCTS: dict[str, MakeProduct] = {"float32": Float32Product, "int8": Int8Product}
+
+
+@dataclass(frozen=True, eq=False)
+class ClipEncoder:
+    """A CLIP model that gives L2-normalised float32 vectors; a row that is not finite is all NaN."""
+
+    network: "clip.model.CLIP"
+    embed_dim: int
+    resolution: int
+    device: torch.device
+    image_precision: str = "float32"  # of the products on the CPU: float32 or int8
+
+    @cached_property
+    def _text_tower(self) -> TextTower | None:
+        """None where CLIP's own network is used: off the CPU, and for half precision."""
+        weight = self.network.text_projection
+        ours = weight.device.type == "cpu" and weight.dtype == self.network.dtype == torch.float32
+        return TextTower(self.network, Float32Product) if ours else None
+
+    @cached_property
+    def _image_tower(self) -> ImageTower | None:
+        """None also for residual networks."""
+        ours = self._text_tower is not None and hasattr(self.network.visual, "transformer")
+        return ImageTower(self.network, PRODUCTS[self.image_precision]) if ours else None
+
+    def encode_titles(self, titles: Sequence[str], *, token_batch: int = TOKEN_BATCH) -> np.ndarray:
+        """Embed titles: float32 (n, E), in the order given; a step of the network takes about `token_batch` tokens.
+
+        Titles longer than the context (77 tokens) are truncated. Which titles share a step decides rounding only.
+        """
+        vectors = np.empty((len(titles), self.embed_dim), np.float32)
+        if not titles:
+            return vectors
+        texts = [title[:TITLE_LIMIT] for title in titles]
+        tokens = clip.tokenize(texts, context_length=self.network.context_length, truncate=True).numpy()  # (n, 77)
+        lengths = tokens.argmax(axis=1) + 1  # the end token has the highest number
+        tower = self._text_tower
+        # neighbours share their beginnings, or have the same length where they are padded to the longest
+        order = np.lexsort(tokens.T[::-1]) if tower else np.argsort(lengths, kind="stable")
+        with torch.inference_mode():
+            for rows in _steps(order, lengths, token_batch):
+                if tower:
+                    encoded = tower(tokens[rows])
+                else:  # text attention is causal, so nothing behind the end token counts
+                    batch = torch.from_numpy(tokens[rows, : lengths[rows].max()])  # (b, T)
+                    encoded = self.network.encode_text(batch.to(self.device))
+                vectors[rows] = _unit_rows(encoded)
+        return vectors
+
+    def encode_images(self, pixels: torch.Tensor) -> np.ndarray:
+        """Embed images, uint8 (n, 3, R, R), as one batch: float32 (n, E)."""
+        if len(pixels) == 0:
+            return np.empty((0, self.embed_dim), np.float32)
+        with torch.inference_mode():
+            if self._image_tower:
+                return _unit_rows(self._image_tower(pixels))
+            mean, std = (torch.tensor(v, device=self.device).view(3, 1, 1) for v in (PIXEL_MEAN, PIXEL_STD))
+            return _unit_rows(self.network.encode_image((pixels.to(self.device) / 255 - mean) / std))
+
+
+def _steps(order: np.ndarray, lengths: np.ndarray, token_batch: int) -> list[np.ndarray]:
+    """Cut `order` where the tokens of the titles so far pass a multiple of `token_batch`."""
+    passed = lengths[order].cumsum() // token_batch
+    return np.split(order, np.flatnonzero(np.diff(passed)) + 1)
+
+
+def _unit_rows(encoded: torch.Tensor) -> np.ndarray:
+    """L2-normalise in float32; a row of zeros or with anything that is not finite becomes NaN."""
+    with torch.inference_mode():
+        rows = encoded.float()
+        norms = rows.norm(dim=1, keepdim=True)
+        usable = norms.isfinite() & (norms > 0)
+        return torch.where(usable, rows / norms, torch.nan).cpu().numpy()
+
+
+def load_clip(
+    model: str,
+    *,
+    device: str,
+    image_precision: str = "float32",
+    allow_torchscript: bool = False,
+    sha256: str | None = None,
+) -> ClipEncoder:
+    """Load CLIP by an official name or from a checkpoint file (a state_dict, or TorchScript as OpenAI publishes).
+
+    Weights are fp16 on a GPU and fp32 on the CPU, as `clip.load` gives them; `image_precision` "int8" rounds
+    what the image tower multiplies on the CPU. Official weights are looked for in
+    ~/.cache/clip, checked by their sha256, and downloaded where they are missing. A state_dict is read without
+    running code (`weights_only`); TorchScript is a program by nature, so a file that is none of OpenAI's is refused
+    unless `allow_torchscript`. `sha256` is what a checkpoint file must have, where it was hashed before. Raises
+    InputError.
+    """
+    place = _checked_device(device)
+    official = model in clip.available_models()
+    path = _downloaded(model) if official else Path(model)
+    if not official and not is_file(path):
+        raise InputError(
+            f"A CLIP model is an official name or a checkpoint file, and {model!r} is neither.\n"
+            f"Official names: {', '.join(clip.available_models())}."
+        )
+    content = read_checkpoint(path, sha256=official_sha256(model) if official else sha256)
+    try:
+        weights = checked_weights(content, name=model, trusted=_official_digests(), allow_torchscript=allow_torchscript)
+        network = _build(weights, place)
+    except UnusableError as error:
+        raise InputError(_unusable_file(model, error)) from error
+    encoder = ClipEncoder(
+        network=network,
+        embed_dim=network.text_projection.shape[1],
+        resolution=network.visual.input_resolution,
+        device=place,
+        image_precision=image_precision,
+    )
+    if image_precision == "int8" and (place.type != "cpu" or not hasattr(network.visual, "transformer")):
+        raise InputError(
+            f"image_precision = int8 is for vision transformers on the CPU; {model} on {device} is none.\nUse float32."
+        )
+    vocabulary = len(clip.clip._tokenizer.encoder)
+    if network.vocab_size != vocabulary:
+        raise InputError(
+            f"{model} has {network.vocab_size} token rows, but CLIP's tokenizer gives {vocabulary} tokens."
+        )
+    return encoder
+
+
+def clip_width(model: str, *, allow_torchscript: bool = False) -> int | None:
+    """E, the length of the embeddings, without building the network and without the network of computers.
+
+    A file is read and checked as `load_clip` does it, and InputError is raised for what that refuses. None is returned
+    where there is no file, as for official weights that clip has not downloaded yet.
+    """
+    official = model in clip.available_models()
+    path = _official_place(model) if official else Path(model)
+    if not is_file(path):
+        return None
+    content = read_checkpoint(path, sha256=None)
+    if official and digest_of(content) != official_sha256(model):
+        return None  # clip downloads it again
+    try:
+        weights = checked_weights(content, name=model, trusted=_official_digests(), allow_torchscript=allow_torchscript)
+        return int(_build(weights, torch.device("meta")).text_projection.shape[1])
+    except UnusableError as error:
+        raise InputError(_unusable_file(model, error)) from error
+
+
+def official_models() -> list[str]:
+    """Names that `load_clip` takes beside paths."""
+    return list(clip.available_models())
+
+
+def official_sha256(model: str) -> str | None:
+    """SHA-256 of an official model's weights, as OpenAI publishes them; None for other names."""
+    return str(clip.clip._MODELS[model].split("/")[-2]) if model in clip.available_models() else None
+
+
+def _build(weights: Weights, device: torch.device) -> "clip.model.CLIP":
+    """The network of `weights`, as `clip.load` builds it; on the device "meta" no memory is taken."""
+    try:
+        with warnings.catch_warnings(), torch.device("meta"):
+            warnings.simplefilter("ignore", UserWarning)  # nothing is copied to that device, but shapes are compared
+            outline = clip.model.build_model(dict(weights))
+        sizes = (outline.visual.input_resolution, outline.context_length)
+        if max(sizes) > LARGEST:
+            raise UnusableError(f"its resolution and context are {sizes}, more than {LARGEST}")
+        if device.type == "meta":
+            return outline
+        network = clip.model.build_model(dict(weights)).to(device)
+    except (MemoryError, torch.OutOfMemoryError, UnusableError):
+        raise
+    except Exception as error:  # tensors of another model can fail anywhere in it
+        raise UnusableError(_cause(error)) from error
+    return network.float() if device.type == "cpu" else network
+
+
+def _downloaded(model: str) -> Path:
+    """Where the official weights are, after clip has downloaded them where they are missing or damaged."""
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "unclosed file", ResourceWarning)  # clip hashes the file without closing
+            warnings.filterwarnings("ignore", ".*SHA256 checksum does not match", UserWarning)  # it downloads again
+            place = _official_place(model)
+            clip.clip._download(clip.clip._MODELS[model], str(place.parent))
+    except Exception as error:
+        raise InputError(_missing_weights(model, error)) from error
+    return place
+
+
+def _official_digests() -> set[str]:
+    return {str(official_sha256(model)) for model in clip.available_models()}
+
+
+def _official_place(model: str) -> Path:
+    """Where clip keeps the official weights."""
+    return Path("~/.cache/clip").expanduser() / str(clip.clip._MODELS[model].split("/")[-1])
+
+
+def _missing_weights(model: str, error: Exception) -> str:
+    """What to do by hand when clip could not get the official weights."""
+    url = clip.clip._MODELS[model]
+    sha256, place = official_sha256(model), _official_place(model)
+    state = "are not there"
+    if place.is_file():
+        found = file_sha256(place)
+        state = "are damaged" if found == sha256 else f"have the wrong sha256 {found}"
+    return (
+        f"The weights of CLIP {model} must be at {place}; they {state}, and getting them failed "
+        f"({_cause(error)}).\n"
+        f"Download {url}\nto that place; its sha256 is {sha256}. Or give the path of a local checkpoint."
+    )
+
+
+def _unusable_file(model: str, error: Exception) -> str:
+    return (
+        "A CLIP checkpoint must be a state_dict of OpenAI's CLIP (plain tensors, no other objects) or its TorchScript "
+        f"file; {model} is not, or is incomplete ({error}).\n"
+        f"Fetch the file again, or give an official name: {', '.join(clip.available_models())}."
+    )
+
+
+def _cause(error: Exception) -> str:
+    return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0][:160]}"
+
+
+def _checked_device(device: str) -> torch.device:
+    try:
+        place = torch.empty(0, device=device).device
+        return torch.device("cpu") if place.type == "cpu" else place  # clip.load knows the CPU as "cpu", not "cpu:0"
+    except (RuntimeError, AssertionError, ValueError) as error:
+        raise InputError(
+            f"The device must exist here, and {device!r} does not ({_cause(error)}).\nUse 'cpu'."
+        ) from error

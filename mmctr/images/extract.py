@@ -1,0 +1,251 @@
+"""The item images of a RAR archive as a folder of `<item_id><extension>` files, with a manifest.
+
+Only the integer stem of a member's name is used: no member's path becomes a path, so nothing can be written outside
+the folder, and links are never created.
+"""
+
+import hashlib
+import os
+import re
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from mmctr.common.errors import InputError, shown
+from mmctr.common.files import replacing_folder
+from mmctr.images.manifest import ImageRow, write_manifest
+from mmctr.images.rar.listing import list_members
+from mmctr.images.rar.member import FILE, FOLDER, Member
+from mmctr.images.rar.stream import REPACK_REMEDY, unpacking
+from mmctr.images.rar.tool import STALLED_SECONDS
+
+LISTED_AT_MOST = 100
+NAMES_IN_A_MESSAGE = 3
+MAX_ITEM_ID = 2**63 - 1
+MAX_MEMBER_BYTES, MAX_TOTAL_BYTES = 64 << 20, 256 << 30
+# RAR5 keeps a backslash in a name, so both separators end a folder's name.
+_IMAGE_NAME = re.compile(
+    r"(?:.*[/\\])?0*([1-9][0-9]{0,18})(\.(?:jpg|jpeg|png|webp|gif|bmp))", re.DOTALL | re.IGNORECASE | re.ASCII
+)
+
+
+@dataclass(frozen=True)
+class Names:
+    """How many members there were of a kind, and the names of the first hundred."""
+
+    count: int
+    first: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ItemNames:
+    """How many members there were of a kind, and item id and name of the first hundred."""
+
+    count: int
+    first: tuple[tuple[int, str], ...]
+
+
+@dataclass(frozen=True)
+class ExtractReport:
+    """What an archive gave: images written, and every member that became none."""
+
+    images: int  # files written
+    duplicates: ItemNames  # further images of an item that already has one: the first in archive order is kept
+    not_items: Names  # members that are no image with a positive integer as its stem, links among them
+    total_bytes: int  # of the files written
+
+
+def image_name(member_name: str) -> tuple[int, str] | None:
+    """Item id and file name of a member, or None where it is no image of an item: `a/00003.JPEG` is (3, "3.jpg")."""
+    match = _IMAGE_NAME.fullmatch(member_name)
+    if match is None or int(match[1]) > MAX_ITEM_ID:
+        return None
+    extension = match[2].lower()
+    return int(match[1]), match[1] + (".jpg" if extension == ".jpeg" else extension)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """For each member the image that it becomes, or None for a member that is passed over."""
+
+    images: list[tuple[int, str] | None]
+    report: ExtractReport
+
+
+def _plan(members: list[Member]) -> _Plan:
+    images: list[tuple[int, str] | None] = []
+    found: set[int] = set()
+    duplicates: list[tuple[int, str]] = []
+    not_items: list[Member] = []
+    for member in members:
+        named = image_name(member.name) if member.kind == FILE else None
+        kept = None
+        if named is None:
+            if member.kind != FOLDER:
+                not_items.append(member)
+        elif named[0] in found:
+            duplicates.append((named[0], member.name))
+        else:
+            found.add(named[0])
+            kept = named
+        images.append(kept)
+    first = tuple((item_id, shown(name)) for item_id, name in duplicates[:LISTED_AT_MOST])
+    report = ExtractReport(
+        images=len(found),
+        duplicates=ItemNames(len(duplicates), first),
+        not_items=Names(len(not_items), tuple(map(_shown, not_items[:LISTED_AT_MOST]))),
+        total_bytes=sum(member.size for member, image in zip(members, images, strict=True) if image is not None),
+    )
+    return _Plan(images, report)
+
+
+def _shown(member: Member) -> str:
+    """A member's name, and what it is where it is no plain file."""
+    return shown(member.name) if member.kind == FILE else f"{shown(member.name)} ({member.kind})"
+
+
+def _check_plan(
+    archive: Path, members: list[Member], plan: _Plan, *, max_member_bytes: int, max_total_bytes: int
+) -> None:
+    if plan.report.images == 0:
+        found = ", ".join(shown(name, limit=60) for name in plan.report.not_items.first[:NAMES_IN_A_MESSAGE])
+        raise InputError(
+            f"The archive must hold images named <item_id>.jpg (or .jpeg, .png, .webp, .gif, .bmp): {archive} holds "
+            f"no image among its {len(members)} members{f', such as {found}' if found else ''}. "
+            "Give the archive with the item images."
+        )
+    for member, image in zip(members, plan.images, strict=True):
+        if member.unusable:
+            raise InputError(
+                f"Every member of an archive must be there itself: member '{shown(member.name)}' of {archive} "
+                f"{shown(member.unusable)}. {REPACK_REMEDY}"
+            )
+        if image is not None and member.size > max_member_bytes:
+            raise InputError(
+                f"An image may unpack to at most {max_member_bytes} bytes: member '{shown(member.name)}' of {archive} "
+                f"lists {member.size}. Raise `max_member_bytes` if you trust the archive."
+            )
+    total = sum(member.size for member in members)
+    if total > max_total_bytes:
+        raise InputError(
+            f"An archive may unpack to at most {max_total_bytes} bytes: {archive} lists {total}. "
+            "Raise `max_total_bytes` if you trust the archive."
+        )
+
+
+def check_archive(
+    archive: Path,
+    *,
+    password: str | None = None,
+    max_member_bytes: int = MAX_MEMBER_BYTES,
+    max_total_bytes: int = MAX_TOTAL_BYTES,
+    progress: bool | None = None,
+) -> list[Member]:
+    """The members of `archive`, which `extract_images` would unpack with these limits; nothing is unpacked.
+
+    Raises InputError where `extract_images` would refuse the archive by its listing.
+    """
+    return _looked_at(archive, password or None, max_member_bytes, max_total_bytes, progress)[0]
+
+
+def _looked_at(
+    archive: Path, password: str | None, max_member_bytes: int, max_total_bytes: int, progress: bool | None
+) -> tuple[list[Member], _Plan]:
+    members = list_members(archive, password=password, progress=progress)
+    plan = _plan(members)
+    _check_plan(archive, members, plan, max_member_bytes=max_member_bytes, max_total_bytes=max_total_bytes)
+    return members, plan
+
+
+def _write_image(folder: Path, item_id: int, file_name: str, content: bytes, crc32: int) -> ImageRow:
+    """Write a new file; gives its row of the manifest."""
+    # Plain calls, as a Path and a file object per image cost more than its bytes. O_EXCL follows no link.
+    path = f"{folder}/{file_name}"
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    try:
+        left = memoryview(content)
+        while left:
+            left = left[os.write(descriptor, left) :]
+    finally:
+        os.close(descriptor)
+    state = os.lstat(path)  # after the close, with which some network file systems set the times
+    sha256 = hashlib.sha256(content).hexdigest()
+    return item_id, file_name, len(content), crc32, sha256, state.st_mtime_ns, state.st_ctime_ns
+
+
+def _unpack(
+    archive: Path,
+    *,
+    folder: Path,
+    members: list[Member],
+    plan: _Plan,
+    password: str | None,
+    stalled_seconds: float,
+    progress: bool | None,
+) -> list[ImageRow]:
+    """Write the images of the plan to the empty `folder`; gives their rows of the manifest."""
+    rows = []
+    disable = None if progress is None else not progress
+    total = sum(member.size for member in members)
+    with (
+        tqdm(total=total, desc="extract", unit="B", unit_scale=True, disable=disable) as bar,
+        unpacking(archive, members=members, password=password, stalled_seconds=stalled_seconds) as stream,
+    ):
+        for member, image in zip(members, plan.images, strict=True):
+            if image is None:
+                stream.skip(member)
+            else:
+                content = stream.read(member)
+                crc32 = zlib.crc32(content) if member.crc32 is None else member.crc32
+                rows.append(_write_image(folder, *image, content, crc32))
+            bar.update(member.size)
+        stream.finish()
+    return rows
+
+
+def extract_images(
+    archive: Path,
+    target: Path,
+    *,
+    password: str | None = None,
+    max_member_bytes: int = MAX_MEMBER_BYTES,
+    max_total_bytes: int = MAX_TOTAL_BYTES,
+    stalled_seconds: float = STALLED_SECONDS,
+    progress: bool | None = None,
+) -> ExtractReport:
+    """Unpack the images of the RAR `archive` into the folder `target`, and list them there.
+
+    A member is an image of an item when its extension is one of .jpg .jpeg .png .webp .gif .bmp and its stem an integer
+    from 1 on; it becomes `<item_id><lowercase extension>`, .jpeg becoming .jpg. Of several images of an item the first
+    in archive order is kept. `target` is replaced as a whole, and only once every member of the archive was read and
+    had its listed size and checksum. One image is in memory at a time.
+
+    `max_member_bytes` bounds an image, `max_total_bytes` all members together; both are compared with the listing
+    before anything is unpacked, and no more than what is listed is read from the unpacking tool afterwards.
+    `stalled_seconds` is how long the unpacking tool may give no byte and use no processor time, before it is ended.
+    `progress` shows a bar over the bytes; None shows it on a terminal only.
+
+    Raises InputError for every archive that cannot be used: absent, no RAR, encrypted, a part missing, cut off,
+    damaged, too large, without an image; and where the unpacking tool is stopped or ended from outside.
+    """
+    password = password or None
+    if archive.resolve().is_relative_to(target.resolve()):
+        raise InputError(
+            f"The folder of images is replaced as a whole: {archive} lies in {target} and would be lost. "
+            "Move the archive, or choose another folder."
+        )
+    members, plan = _looked_at(archive, password, max_member_bytes, max_total_bytes, progress)
+    with replacing_folder(target) as folder:
+        images = _unpack(
+            archive,
+            folder=folder,
+            members=members,
+            plan=plan,
+            password=password,
+            stalled_seconds=stalled_seconds,
+            progress=progress,
+        )
+        write_manifest(folder, images)
+    return plan.report

@@ -1,0 +1,71 @@
+"""Where the files of a data set lie and how their columns are called: those of the challenge.
+
+Every name of MicroLens that the project knows stands here.
+"""
+
+import re
+from pathlib import Path
+
+from mmctr.common.files import is_file
+
+ITEMS = "item_feature.parquet"
+ARCHIVES = ("item_images_2", "item_images")  # the first that is there; each may come in parts
+CLICKS = "MicroLens_1M_x1"
+SPLITS = ("train", "valid", "test")
+TITLE = "item_title"
+KNOWN_COLUMNS = {
+    "items": ("item_id", TITLE),
+    "train": ("item_seq", "item_id", "likes_level", "views_level", "label"),
+    "valid": ("item_seq", "item_id", "likes_level", "views_level", "label"),
+    "test": ("ID", "item_seq", "item_id", "likes_level", "views_level"),
+}
+
+
+def split_path(base_path: Path, name: str) -> Path:
+    """Where the click log `name` lies: `train`, `valid` or `test`."""
+    return base_path / CLICKS / f"{name}.parquet"
+
+
+def find_inputs(base_path: Path) -> tuple[dict[str, Path], list[str]]:
+    """Paths of the input files by role, of the archive its first part, and a sentence for each that is missing."""
+    paths = {"items": base_path / ITEMS, **{name: split_path(base_path, name) for name in SPLITS}}
+    problems = [
+        f"{path.relative_to(base_path)} {'must be a file and is a folder' if path.is_dir() else 'is missing'}"
+        for path in paths.values()
+        if not path.is_file()
+    ]
+    found = [find_first_part(base_path, stem) for stem in ARCHIVES]
+    archive, problem = next((one for one in found if any(one)), (None, None))
+    if archive is not None:
+        paths["archive"] = archive
+    else:
+        problems.append(problem or f"{ARCHIVES[0]}.rar (or {ARCHIVES[1]}.rar, or {ARCHIVES[0]}.part1.rar) is missing")
+    return paths, problems
+
+
+def find_first_part(folder: Path, stem: str) -> tuple[Path | None, str | None]:
+    """The archive `stem` in `folder` by its first part, or a sentence on why there is no saying which file that is.
+
+    It is `<stem>.rar`, or `<stem>.part1.rar` with any number of zeros before the 1. There must be one of these alone.
+    Neither a path nor a sentence is returned where nothing of that name is there.
+    """
+    numbered = re.compile(rf"{re.escape(stem)}\.part0*1\.rar")
+    candidates = [folder / f"{stem}.rar", *sorted(folder.glob(f"{stem}.part*1.rar"))]
+    found = [path for path in candidates if (path == candidates[0] or numbered.fullmatch(path.name)) and is_file(path)]
+    if len(found) > 1:
+        names = " and ".join(path.name for path in found)
+        return None, f"there must be one image archive {stem}, found {names}; move all but one to another folder"
+    if found:
+        return found[0], None
+    later = re.compile(rf"{re.escape(stem)}\.(part\d+\.rar|r\d\d)")
+    others = sorted(path.name for path in folder.glob(f"{stem}.*") if later.fullmatch(path.name))
+    if others:
+        first = f"{stem}.rar" if others[0].endswith(tuple("0123456789")) else _first_name(others[0])
+        return None, f"{first} is missing, the first part of the image archive; {others[0]} is a later one"
+    return None, None
+
+
+def _first_name(later: str) -> str:
+    """`a.part1.rar` for `a.part2.rar`, with as many digits."""
+    stem, number = re.fullmatch(r"(.*\.part)(\d+)\.rar", later).groups()  # type: ignore[union-attr]
+    return f"{stem}{'1'.zfill(len(number))}.rar"

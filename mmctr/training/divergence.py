@@ -1,0 +1,78 @@
+"""Whether a training still computes with finite numbers, without making a device wait for the answer at each step.
+
+What is found is raised as FloatingPointError, and becomes the user's message in `diverged`.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from mmctr.common.errors import InputError
+from mmctr.compute.numerics import is_finite
+from mmctr.training.recipe import Recipe
+from mmctr.training.state import Epoch
+
+LOOK_STEPS = 64  # steps after which their losses are looked at together
+
+
+class DivergenceError(InputError):
+    """A training has left the finite numbers; the message names the epoch and what of `Recipe` to change."""
+
+
+def diverged(found: FloatingPointError, history: Sequence[Epoch], *, recipe: Recipe) -> DivergenceError:
+    """What the user is told of a training that diverged in the epoch after those of `history`."""
+    remedy = f"lower learning_rate ({recipe.learning_rate:g}) or clip_norm ({recipe.clip_norm:g})"
+    if history:
+        best = max(epoch.valid_auc for epoch in history)
+        remedy += f", or end before that epoch with epochs = {len(history)} (best validation AUC {best:.4f})"
+    return DivergenceError(f"training must stay finite, it diverged in epoch {len(history) + 1}: {found}; {remedy}")
+
+
+class Losses:
+    """The losses of the latest steps, which are looked at now and then; the first that is not finite is named."""
+
+    def __init__(self) -> None:
+        self._latest: list[tuple[int, Tensor]] = []  # rows before the step, and its loss
+
+    def add(self, loss: Tensor, *, rows: int) -> None:
+        """Note the loss of a step, () on any device, before which `rows` rows of the epoch were trained on."""
+        self._latest.append((rows, loss))
+        if len(self._latest) >= LOOK_STEPS:
+            self.look()
+
+    def look(self) -> None:
+        """Look at those that were not looked at yet.
+
+        Raises:
+            FloatingPointError: one of them is NaN or infinite.
+        """
+        if not self._latest:
+            return
+        losses = torch.stack([loss for _, loss in self._latest])
+        wrong = (~losses.isfinite()).nonzero()
+        if len(wrong):
+            rows, loss = self._latest[int(wrong[0])]
+            raise FloatingPointError(f"the loss of the step after {rows:,} rows is {float(loss)}")
+        self._latest.clear()
+
+
+def check_finite(model: nn.Module, optimizer: Optimizer) -> None:
+    """Look at everything that a training state holds, before it takes the place of one that is good.
+
+    Raises:
+        FloatingPointError: a weight, a running average or the optimizer's memory of one is NaN or infinite.
+    """
+    for name, tensor in _tensors(model, optimizer):
+        if tensor.is_floating_point() and not is_finite(tensor):
+            raise FloatingPointError(f"{name} is not finite")
+
+
+def _tensors(model: nn.Module, optimizer: Optimizer) -> Iterator[tuple[str, Tensor]]:
+    yield from model.state_dict().items()
+    names: dict[Tensor, str] = {weight: name for name, weight in model.named_parameters()}
+    for weight, memory in optimizer.state.items():
+        for kind, value in memory.items():
+            if isinstance(value, Tensor):
+                yield f"{kind} of {names[weight]}", value

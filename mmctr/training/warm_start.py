@@ -1,0 +1,47 @@
+"""Initial weights from an earlier model: what it learned of items goes to the same items, whatever their rows.
+
+Legend: V items of the new table, D embedding width.
+"""
+
+import torch
+
+from mmctr.clicks.item_table import PADDING_IDX, ItemTable
+from mmctr.common.errors import InputError
+from mmctr.models.checkpoint import Checkpoint
+from mmctr.models.din import DIN
+
+TABLE = "items.weight"
+
+
+@torch.no_grad()
+def start_from(model: DIN, table: ItemTable, earlier: Checkpoint) -> int:
+    """Give `model`, whose rows are those of `table`, the weights of an earlier model; returns how many items it knew.
+
+    Every weight but the item table is taken as it is. Of the table (V + 1, D), rows of items that the earlier model
+    knew are taken by item id; new items keep the rows that they have, which must lie in the same space: reduce with the
+    PCA of the earlier model. A frozen table is left as it is.
+
+    Raises:
+        InputError: the two models differ in a width.
+    """
+    own = model.state_dict()
+    for name, weight in earlier.weights.items():
+        if name not in own or (name != TABLE and own[name].shape != weight.shape) or own[name].ndim != weight.ndim:
+            raise InputError(_differs(name))
+    if own.keys() != earlier.weights.keys() or own[TABLE].shape[1] != earlier.weights[TABLE].shape[1]:
+        raise InputError(_differs(TABLE))
+    rows = torch.from_numpy(earlier.table.lookup(table.item_ids)).long()  # (V,)
+    known = rows != PADDING_IDX
+    for name, weight in earlier.weights.items():
+        if name != TABLE:
+            own[name].copy_(weight)
+        elif model.items.weight.requires_grad:
+            own[TABLE][1:][known] = weight[rows[known]].to(own[TABLE].device)
+    return int(known.sum())
+
+
+def _differs(name: str) -> str:
+    return (
+        f"a warm start needs a model of the champion's widths, {name} has others; use the champion's "
+        "train.attention_hidden, train.tower_hidden and reduce.n_components, or set train.warm_start = false"
+    )

@@ -1,0 +1,198 @@
+"""How a stage runs: the key that its result is cached under, and the call that trusts no record blindly.
+
+The key is made of the stage's name, the digest of its code, and its inputs: settings by value, files by the digest of
+their content. Where a run works (`RunContext`) takes no part. A record is used only when every file that it names is
+there, byte for byte; otherwise the stage runs again.
+"""
+
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from prefect import Task, get_run_logger, task
+from prefect.cache_policies import CachePolicy
+from prefect.context import TaskRunContext
+from prefect.filesystems import LocalFileSystem
+from prefect.results import ResultStore
+from pydantic import BaseModel, ConfigDict
+
+from mmctr.common.files import sync_file, sync_folder
+from tasks.cache.code_digest import code_digest
+from tasks.cache.results import Result, ResultSerializer
+from tasks.cache.workspace import FileRef, FolderRef, Workspace
+from tasks.running.refusal import outcome, refusing
+from tasks.running.retry import retries
+from tasks.settings.sections import RunConfig, Section
+
+P = ParamSpec("P")
+R = TypeVar("R", bound=Result)
+KEY_DIGITS = 24
+
+
+class RunContext(BaseModel):
+    """Where a run works; nothing in it changes a result."""
+
+    model_config = ConfigDict(frozen=True)
+    base_path: Path
+    device: str
+    tracking_uri: str
+    experiment: str
+    pauses: tuple[float, ...] = ()  # seconds before each further try of a call to MLflow
+
+    @property
+    def workspace(self) -> Workspace:
+        """The files of the run's BASE_PATH."""
+        return Workspace(self.base_path)
+
+
+class Lineage(BaseModel):
+    """What MLflow is told about the data and the stages before training; it takes no part in keys either."""
+
+    model_config = ConfigDict(frozen=True)
+    params: dict[str, Any]
+    digests: dict[str, str]
+    counts: dict[str, float]
+    pca: FileRef
+    reports: dict[str, FileRef]
+    reason: str = "by hand"
+    ancestor: str = ""  # MLflow run of the model that this one starts from
+
+
+def stage_key(stage: Task[Any, Any], inputs: dict[str, Any]) -> str:
+    """Cache key of a stage for its inputs, without context and lineage."""
+    keyed = {name: _identity(value) for name, value in inputs.items() if not isinstance(value, RunContext | Lineage)}
+    content = [stage.name, code_digest(stage.fn.__module__), keyed]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:KEY_DIGITS]
+
+
+def _identity(value: Any) -> Any:
+    """What of an input counts: the content of a file, the keyed fields of a section, a plain value as it is."""
+    if isinstance(value, FileRef):
+        return value.sha256
+    if isinstance(value, FolderRef):
+        return value.digest
+    if isinstance(value, Section):
+        return value.keyed()
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    raise TypeError(f"a stage takes sections, references and plain values, found {type(value).__name__}")
+
+
+class ContentPolicy(CachePolicy):
+    """Prefect's view of `stage_key`."""
+
+    def compute_key(
+        self,
+        task_ctx: TaskRunContext,
+        inputs: dict[str, Any],
+        flow_parameters: dict[str, Any],  # noqa: ARG002 the name is Prefect's
+        **_: Any,
+    ) -> str:
+        """The key of the task run in `task_ctx`."""
+        return stage_key(task_ctx.task, inputs)
+
+
+def stage(function: Callable[Concatenate[RunContext, P], R]) -> Task[Concatenate[RunContext, P], R]:
+    """Make a Prefect task of a stage's function, which takes the context first and opens inputs by `reading`."""
+
+    return task(
+        name=function.__name__, cache_policy=ContentPolicy(), persist_result=True, result_serializer=ResultSerializer()
+    )(refusing(function))
+
+
+def logger() -> logging.LoggerAdapter[logging.Logger] | logging.Logger:
+    """The logger of the stage that is running; its lines are shown on Prefect's page of the run."""
+    return get_run_logger()
+
+
+def current_key() -> str:
+    """Cache key of the stage that is running."""
+    context = TaskRunContext.get()
+    assert context is not None
+    return stage_key(context.task, context.parameters)
+
+
+@dataclass(frozen=True)
+class StageReport:
+    """What happened to one stage in a run."""
+
+    name: str
+    cached: bool
+    seconds: float
+
+
+class StageRunner:
+    """Calls stages in one context and keeps the report of each."""
+
+    def __init__(
+        self,
+        context: RunContext,
+        *,
+        config: RunConfig | None = None,
+        intact: Callable[[Result], bool] = lambda _: True,
+        begin: Callable[[str, str, bool], None] = lambda *_: None,
+    ) -> None:
+        """`intact` adds a condition to those on files, under which a record may be used.
+
+        `begin` is called before each stage with its name, its cache key, and whether it runs.
+        """
+        self.context, self.config = context, config or RunConfig()
+        self.workspace = context.workspace
+        self.intact, self.begin = intact, begin
+        self.reports: list[StageReport] = []
+
+    def __call__(self, stage: Task[Concatenate[RunContext, P], R], *args: P.args, **inputs: P.kwargs) -> R:
+        """The result of `stage` for `inputs`, from its record where that can be trusted."""
+        assert not args
+        started = time.perf_counter()
+        key = stage_key(stage, inputs)
+        trusted = self._trusted(key)
+        self.begin(stage.name, key, not trusted)
+        configured = stage.with_options(
+            result_storage=self.workspace.records,
+            refresh_cache=not trusted,
+            task_run_name=stage.name,
+            timeout_seconds=next((limit for name, limit in self.config.timeout.items() if name == stage.name), None),
+            **retries(self.config),
+        )
+        state: Any = configured(self.context, **inputs, return_state=True)
+        result: R = outcome(state, of=stage.name)
+        cached = state.name == "Cached"
+        if self._record(key) is not None:  # a record that could not be written: the next run needs the work again
+            if not cached:
+                sync_file(self.workspace.records / key)  # Prefect does not: after a power cut both would be gone
+                sync_folder(self.workspace.records)
+            self.workspace.clear_work(stage.name, key)
+        self.reports.append(StageReport(stage.name, cached, time.perf_counter() - started))
+        return result
+
+    def _trusted(self, key: str) -> bool:
+        """Whether there is a record for `key` and all that it stands for is there unaltered."""
+        result = self._record(key)
+        return result is not None and all(self._holds(ref) for ref in result.references()) and self.intact(result)
+
+    def _record(self, key: str) -> Result | None:
+        """What was recorded for `key`, its files unchecked."""
+        storage = LocalFileSystem(basepath=str(self.workspace.records))
+        try:
+            record = ResultStore(result_storage=storage, serializer=ResultSerializer()).read(key)
+            result: Result = record.result
+            written_for = Path(record.metadata.storage_key or "").name
+        except Exception:  # whatever is wrong with a record, the answer is to make it anew
+            return None
+        return result if written_for == key else None
+
+    def _holds(self, ref: FileRef | FolderRef) -> bool:
+        if isinstance(ref, FileRef):
+            return self.workspace.holds(ref)
+        from mmctr.images.manifest import manifest_digest
+
+        try:
+            return manifest_digest(self.workspace.path(ref)) == ref.digest
+        except (OSError, ValueError):
+            return False

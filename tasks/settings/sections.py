@@ -1,0 +1,255 @@
+"""The configuration: one frozen tree, a section for each stage.
+
+A field marked with `RunsOnly` says how a stage does its work and not what comes out, so changing it reruns nothing.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, field_validator, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+from mmctr.common.errors import InputError, shown_value
+
+
+class RunsOnly:
+    """Marks a field whose value never changes a result; it takes no part in cache keys."""
+
+
+Width = Annotated[int, Field(ge=1, le=8192)]
+Probability = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Section(BaseModel):
+    """Base of all sections: frozen, and unknown names are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """The schema of Prefect's form, without defaults: sent back, they would go over the data folder's own."""
+        made = handler(schema)
+        for field in handler.resolve_ref_schema(made).get("properties", {}).values():
+            default = field.pop("default", None)
+            if default is not None and "description" in field:
+                field["description"] += f"; default {default}"
+        return made
+
+    def keyed(self) -> dict[str, Any]:
+        """The fields that a stage's result depends on, as JSON values."""
+        fields = type(self).model_fields.items()
+        skipped = {name for name, field in fields if any(isinstance(mark, RunsOnly) for mark in field.metadata)}
+        return self.model_dump(mode="json", exclude=skipped)
+
+
+class ExtractConfig(Section):
+    """Stage 1: images out of the RAR archive."""
+
+    password_env: Annotated[str | None, RunsOnly()] = Field(
+        None, description="name of the environment variable that holds the archive's password"
+    )
+    max_member_mib: int = Field(64, ge=1, le=4096, description="largest image that is unpacked, in MiB")
+    max_total_gib: int = Field(256, ge=1, le=65536, description="most that is unpacked in all, in GiB")
+
+
+class EmbedConfig(Section):
+    """Stage 2: CLIP embeddings of titles and images."""
+
+    model: Annotated[str, RunsOnly()] = Field(  # the model itself counts, as an input of its own, not where it lies
+        "ViT-B/32", description="an OpenAI CLIP model's name, or the path of a checkpoint"
+    )
+    allow_torchscript: Annotated[bool, RunsOnly()] = Field(  # whether it may run does not change what comes out
+        False, description="take a TorchScript checkpoint, which is a program, also if it is none of OpenAI's"
+    )
+    # Batches may decide a vector's last digits, as the device may: docs/decisions/0009-batching-is-no-part-of-a-key.md
+    image_batch: Annotated[int, RunsOnly()] = Field(256, ge=1, le=8192, description="images a step of the encoder")
+    token_batch: Annotated[int, RunsOnly()] = Field(
+        4096, ge=1, le=1_000_000, description="tokens of titles a step of the encoder, about"
+    )
+    shard_size: Annotated[int, RunsOnly()] = Field(
+        1024, ge=1, le=1_000_000, description="titles or images after which work is saved"
+    )
+    max_pixels: int = Field(100_000_000, ge=1, description="largest image that is decoded, in pixels")
+    image_precision: Literal["float32", "int8"] = Field(
+        "float32",
+        description="of the image tower's products on a CPU; int8 is faster, vectors at a cosine of about 0.9999",
+    )
+    jpeg_draft: bool = Field(
+        False, description="decode large JPEGs at a part of their size: twice as fast, pixels a level or two off"
+    )
+    max_failure_share: float = Field(
+        0.2, ge=0, le=1, description="share of unreadable images above which the stage stops"
+    )
+    workers: Annotated[int | None, RunsOnly()] = Field(
+        None, ge=0, le=256, description="processes that decode images; by default one less than the cores it may use"
+    )
+
+
+class ReduceConfig(Section):
+    """Stage 3: PCA."""
+
+    n_components: int = Field(128, ge=1, le=1024, description="dimensions that are kept")
+    pca: Annotated[Literal["refit", "reuse"], RunsOnly()] = Field(  # a model that is reused counts as an input
+        "refit",
+        description="refit: fit PCA to the items of this run; reuse: take the champion's PCA, so that items keep their "
+        "vectors and only new ones get new vectors",
+    )
+
+
+class BuildWeightsConfig(Section):
+    """Stage 4: the embedding table. It has no settings of its own."""
+
+
+class TrainConfig(Section):
+    """Stage 5: the deep interest network."""
+
+    max_len: int = Field(64, ge=1, le=100_000, description="most recent history items that are kept")
+    attention_hidden: tuple[Width, ...] = Field((80, 40), min_length=1, description="widths of the attention MLP")
+    tower_hidden: tuple[Width, ...] = Field((256, 128), min_length=1, description="widths of the tower")
+    dropout: Probability = Field(0.0, description="probability after each hidden layer")
+    freeze: bool = Field(False, description="keep the item embeddings as CLIP and PCA give them")
+    epochs: int = Field(20, ge=1, le=10_000, description="most epochs")
+    batch_size: int = Field(4096, ge=2, le=1_000_000, description="rows a step")
+    learning_rate: float = Field(1e-3, gt=0, le=1, description="AdamW's learning rate at the start")
+    weight_decay: float = Field(1e-4, ge=0, le=1, description="AdamW's weight decay")
+    label_smoothing: float = Field(0.01, ge=0, lt=0.5, description="labels become this and 1 minus this")
+    clip_norm: float = Field(5.0, gt=0, description="bound on the gradient's L2 norm")
+    patience: int = Field(3, ge=1, le=10_000, description="epochs without a better validation AUC before stopping")
+    plateau_factor: float = Field(0.5, gt=0, lt=1, description="the learning rate is multiplied by this on a plateau")
+    plateau_patience: int = Field(1, ge=0, le=10_000, description="epochs without a better AUC that are no plateau yet")
+    seed: int = Field(0, ge=0, le=2**31 - 1, description="of initial weights, order and dropout")
+    warm_start: Annotated[bool, RunsOnly()] = Field(  # the checkpoint counts as an input
+        False, description="start from the champion's weights, mapped by item id; needs reduce.pca = reuse"
+    )
+
+
+class PredictConfig(Section):
+    """Stage 6: predictions and the submission."""
+
+    batch_size: int = Field(8192, ge=1, le=1_000_000, description="rows a step")
+    min_known_targets: float = Field(
+        0.5, ge=0, le=1, description="share of the target items that the model must know, below which the stage stops"
+    )
+
+
+class PromoteConfig(Section):
+    """After training: which model is the champion."""
+
+    registered_model: Annotated[str, RunsOnly()] = Field(
+        "mmctr-din", pattern=r"^[\w.-]+$", max_length=200, description="name in MLflow's model registry"
+    )
+    margin: Annotated[float, RunsOnly()] = Field(
+        0.0, ge=0, lt=1, description="validation AUC by which a model must be better than the champion to replace it"
+    )
+    policy: Annotated[Literal["better", "newer"], RunsOnly()] = Field(
+        "better",
+        description="better: a new model becomes champion if it is better by more than the margin; newer: unless it is "
+        "worse by more than the tolerance and by more than chance",
+    )
+    tolerance: Annotated[float, RunsOnly()] = Field(
+        0.005, ge=0, lt=1, description="with policy newer: validation AUC by which a new model may always be worse"
+    )
+    publish: Annotated[Literal["champion", "latest"], RunsOnly()] = Field(
+        "champion", description="whose files a run puts into BASE_PATH: the champion's, or those of its own model"
+    )
+
+
+StageName = Literal["extract", "embed", "reduce", "build_weights", "train", "predict"]
+
+
+class RunConfig(Section):
+    """How stages are run and run again; nothing in it changes a result."""
+
+    retries: Annotated[int, RunsOnly()] = Field(
+        2, ge=0, le=20, description="times that a stage is tried again after an error of a disk, a network or a store"
+    )
+    retry_delay: Annotated[float, RunsOnly()] = Field(
+        10.0, ge=0, le=3600, description="seconds before the first retry; each later one waits twice as long"
+    )
+    timeout: Annotated[dict[StageName, Annotated[float, Field(gt=0)]], RunsOnly()] = Field(
+        default_factory=dict, description="seconds after which a stage is given up, by its name; no entry, no limit"
+    )
+
+
+class PipelineConfig(Section):
+    """Everything a run of the pipeline depends on."""
+
+    base_path: Path = Field(description="folder with item_feature.parquet, item_images_2.rar and MicroLens_1M_x1/")
+    device: str = Field("auto", description="auto, cpu, cuda or cuda:N; auto takes CUDA when there is one")
+    experiment: str = Field(
+        "mmctr", pattern=r"^\w[\w .-]*$", max_length=200, description="name of the MLflow experiment, and of its folder"
+    )
+    extract: ExtractConfig = Field(default_factory=ExtractConfig)
+    embed: EmbedConfig = Field(default_factory=EmbedConfig)
+    reduce: ReduceConfig = Field(default_factory=ReduceConfig)
+    build_weights: BuildWeightsConfig = Field(default_factory=BuildWeightsConfig)
+    train: TrainConfig = Field(default_factory=TrainConfig)
+    predict: PredictConfig = Field(default_factory=PredictConfig)
+    promote: PromoteConfig = Field(default_factory=PromoteConfig)
+    run: RunConfig = Field(default_factory=RunConfig)
+
+    @field_validator("base_path")
+    @classmethod
+    def _make_absolute(cls, path: Path) -> Path:
+        if path == Path():
+            raise ValueError("give the data folder (deployments take it from MMCTR_BASE_PATH when they are deployed)")
+        try:
+            return home_expanded(path).absolute()
+        except InputError as error:
+            raise ValueError(str(error)) from None
+
+    @model_validator(mode="after")
+    def _check_warm_start(self) -> Self:
+        pca_is_set = "pca" in self.reduce.model_fields_set  # else BASE_PATH/mmctr.toml may set it
+        if self.train.warm_start and pca_is_set and self.reduce.pca != "reuse":
+            raise ValueError(
+                'train.warm_start needs reduce.pca = "reuse": after another fit the item vectors have other axes than '
+                "the weights they would meet"
+            )
+        return self
+
+
+@contextmanager
+def named_as_settings(section: str) -> Iterator[None]:
+    """Let an InputError of the library speak of `section.field` where it names a parameter by the field's name."""
+    kind: Any = PipelineConfig.model_fields[section].annotation
+    names = [name for name in kind.model_fields if "_" in name]  # others are words of every message
+    try:
+        yield
+    except InputError as error:
+        pattern = rf"(?<![\w./])({'|'.join(names)}|workers(?==))(?!\.?\w|/)"
+        raise InputError(re.sub(pattern, rf"{section}.\1", str(error))) from error
+
+
+def archive_password(config: ExtractConfig) -> str | None:
+    """The archive's password, out of the environment variable that the configuration names.
+
+    Raises:
+        InputError: the variable is not set.
+    """
+    if config.password_env is None:
+        return None
+    password = os.environ.get(config.password_env)
+    if password is None:
+        raise InputError(
+            f"extract.password_env names the environment variable {shown_value(config.password_env)}, which is not "
+            "set; set it to the archive's password"
+        )
+    return password
+
+
+def home_expanded(path: Path) -> Path:
+    """`path` with ~ and ~user replaced.
+
+    Raises:
+        InputError: there is no such user.
+    """
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise InputError(f"a path that begins with ~ must name a user of this machine; found {path}") from None

@@ -1,0 +1,85 @@
+"""The models of a run in MLflow's own formats, with signatures and without pickle."""
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+import mlflow
+import numpy as np
+from mlflow import MlflowClient
+from mlflow.entities import LoggedModelOutput
+from mlflow.models.signature import ModelSignature
+from mlflow.types.schema import Array, ColSpec, DataType, Schema, TensorSpec
+
+from mmctr import __file__ as library
+from mmctr.embedding.pca import load_pca
+
+logging.getLogger("mlflow.sklearn").setLevel(logging.ERROR)  # it warns that a PCA model cannot predict
+SCORER = Path(__file__).with_name("din_scorer.py")
+SCORER_PACKAGES = ("numpy", "pandas", "polars", "pyarrow", "torch", "tqdm")
+
+
+def log_din_model(uri: str, run_id: str, *, checkpoint: Path, model_id: str | None = None) -> None:
+    """Log the click model as `din`, or anew under the id it has: rows of the click log in, probabilities out."""
+    inputs = Schema(
+        [
+            ColSpec(Array(DataType.long), "item_seq"),
+            ColSpec(DataType.long, "item_id"),
+            ColSpec(DataType.long, "likes_level"),
+            ColSpec(DataType.long, "views_level"),
+        ]
+    )
+    outputs = Schema([TensorSpec(np.dtype(np.float32), (-1,))])
+    with _logged_model(uri, run_id, "din", model_id) as model_id, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*input example", category=UserWarning)  # the signature says it all
+        mlflow.pyfunc.log_model(
+            model_id=model_id,
+            python_model=str(SCORER),
+            artifacts={"checkpoint": checkpoint.absolute().as_uri()},  # a path would be read as an address, too
+            code_paths=[str(Path(library).parent)],
+            signature=ModelSignature(inputs=inputs, outputs=outputs),
+            pip_requirements=_pinned(SCORER_PACKAGES),
+        )
+
+
+def log_pca_model(uri: str, run_id: str, *, pca: Path, model_id: str | None = None) -> None:
+    """Log the PCA model as `pca`, or anew under the id it has: CLIP embeddings in, reduced embeddings out."""
+    model = load_pca(pca)
+    components, width = model.components_.shape
+    signature = ModelSignature(
+        inputs=Schema([TensorSpec(np.dtype(np.float64), (-1, width))]),
+        outputs=Schema([TensorSpec(np.dtype(np.float64), (-1, components))]),
+    )
+    with _logged_model(uri, run_id, "pca", model_id) as model_id:
+        mlflow.sklearn.log_model(
+            model,
+            model_id=model_id,
+            signature=signature,
+            pip_requirements=_pinned(("scikit-learn", "skops")),
+        )
+
+
+@contextmanager
+def _logged_model(uri: str, run_id: str, name: str, model_id: str | None = None) -> Iterator[str]:
+    """Id of a new model, which becomes an output of the run once it is whole; or `model_id`, which is one.
+
+    No run is made this thread's active one, as MLflow marks such a run finished whenever it is left.
+    """
+    mlflow.set_tracking_uri(uri)
+    if model_id is not None:
+        yield model_id
+        return
+    client = MlflowClient(uri)
+    run = client.get_run(run_id)
+    model = client.create_logged_model(
+        run.info.experiment_id, name=name, source_run_id=run_id, params=run.data.params, model_type=""
+    )
+    yield model.model_id
+    client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
+
+
+def _pinned(packages: tuple[str, ...]) -> list[str]:
+    return [f"{name}=={version(name)}" for name in packages]

@@ -1,0 +1,130 @@
+"""What the commands print arrives whatever the terminal or file is: another encoding, closed, gone, full."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import polars as pl
+import pytest
+from project import PROJECT
+
+import flows.process.terminal
+from flows.cli.settings_report import as_json, as_markdown, as_text, settings
+from tasks.settings.sections import PipelineConfig
+
+MMCTR = [sys.executable, "-m", "flows.cli.main"]
+ASCII = [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "POSIX"}]
+
+
+def printed(*arguments: object, **environment: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [*MMCTR, *map(str, arguments)], capture_output=True, cwd=PROJECT, env={**os.environ, **environment}
+    )
+
+
+def in_shell(command: str, *arguments: Path) -> subprocess.CompletedProcess[str]:
+    """A command line of a shell in which `$0` stands for `mmctr`, and `$1` for the first argument."""
+    script = command.replace("mmctr", f"{sys.executable} -m flows.cli.main")
+    return subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {script}", "bash", *arguments], capture_output=True, text=True, cwd=PROJECT
+    )
+
+
+@pytest.mark.parametrize("environment", ASCII, ids=["python", "locale"])
+def test_a_terminal_that_knows_ascii_alone(demo: Path, environment: dict[str, str]) -> None:
+    base = demo.rename(demo.with_name("donnée 数据"))
+    good = printed("check-submission", base / "none.zip", "--base-path", base, **environment)
+    assert good.returncode == 2, good.stderr
+    assert b"no submission at" in good.stderr
+    assert b"Traceback" not in good.stderr
+    train = base / "MicroLens_1M_x1/train.parquet"
+    pl.read_parquet(train).rename({"label": "étiquette"}).write_parquet(train)
+    bad = printed("check", base, **environment)
+    assert bad.returncode == 2, bad.stderr
+    assert b"column label is missing" in bad.stderr
+    shown = [
+        "étiquette".encode(encoding, "backslashreplace") for encoding in ("ascii", "utf-8")
+    ]  # a locale may be UTF-8
+    assert any(name in bad.stderr for name in shown[: 1 + ("LC_ALL" in environment)])
+    assert b"Traceback" not in bad.stderr
+
+
+def test_a_name_that_is_no_utf8(tmp_path: Path) -> None:
+    done = printed("check", os.fsdecode(os.fsencode(tmp_path) + b"/\xff\x1b[2J"))
+    assert done.returncode == 2
+    assert b"must be valid UTF-8" in done.stderr
+    assert b"Traceback" not in done.stderr
+    assert b"\x1b" not in done.stderr
+
+
+@pytest.mark.parametrize("what", ["settings", "--help", "--version"])
+def test_output_that_nobody_takes(what: str) -> None:
+    gone = in_shell(f"mmctr {what} | (exec <&-; sleep 1)")
+    assert gone.stderr == ""
+    assert gone.returncode == 0
+    closed = in_shell(f"mmctr {what} >&-")
+    assert closed.returncode == 0
+    assert "Traceback" not in closed.stderr
+    full = in_shell(f"mmctr {what} > /dev/full")
+    assert full.returncode == 2
+    assert full.stderr.startswith("mmctr: cannot use the standard output: No space left on device; free some space")
+    assert len(full.stderr.splitlines()) == 1
+    assert in_shell(f"mmctr {what} 2>&- > /dev/null").returncode == 0
+
+
+def test_messages_that_nobody_takes(tmp_path: Path) -> None:
+    for where in ("/dev/full", "&-"):
+        done = in_shell(f'mmctr check "$1" 2>{where}', tmp_path / "absent")
+        assert (done.returncode, done.stdout) == (2, "")
+
+
+def test_any_text_is_written_to_any_stream(capfd: pytest.CaptureFixture[str]) -> None:
+    flows.process.terminal.show("é\ud800\x00")
+    code = "from flows.process.terminal import *; prepare_streams(); say('\\ud800 é'); show('数 \\udcff')"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, cwd=PROJECT, env={**os.environ, **ASCII[0]}
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, rb"\u6570 \udcff" + b"\n", rb"\ud800 \xe9" + b"\n")
+
+
+def names(section: type = PipelineConfig, prefix: str = "") -> Sequence[str]:
+    found = []
+    for name, field in section.model_fields.items():
+        inner = hasattr(field.annotation, "model_fields")
+        found += names(field.annotation, f"{prefix}{name}.") if inner else [prefix + name]
+    return found
+
+
+def test_settings_lists_every_setting_with_default_range_and_sentence() -> None:
+    known = [setting for _, _, found in settings() for setting in found]
+    assert sorted(setting.name for setting in known) == sorted(set(names()) - {"base_path"})
+    assert all(setting.range and len(setting.sentence) > 10 for setting in known)
+    by_name = {setting.name: setting for setting in known}
+    assert (by_name["train.epochs"].default, by_name["train.epochs"].range) == ("20", "whole number, 1 to 10,000")
+    assert by_name["train.learning_rate"].range == "number, more than 0, at most 1"
+    assert by_name["train.dropout"].range == "number, 0 or more, less than 1"
+    assert by_name["reduce.pca"].range == "refit or reuse"
+    assert by_name["embed.workers"].range == "whole number, 0 to 256, or none"
+    assert by_name["train.tower_hidden"].range == "list, each a whole number, 1 to 8,192"
+    assert (by_name["train.seed"].changes_results, by_name["embed.workers"].changes_results) == (True, False)
+    for name in by_name:
+        assert f"  {name} " in as_text()
+    assert [row["name"] for row in json.loads(as_json())] == list(by_name)
+
+
+def test_the_page_of_settings_is_what_the_command_prints() -> None:
+    page = PROJECT / "docs" / "settings.md"
+    assert page.read_text() == as_markdown() + "\n", "run: mmctr settings --markdown > docs/settings.md"
+
+
+def test_version_is_said_without_loading_anything_heavy() -> None:
+    code = (
+        "import sys\nfrom flows.cli.main import main\n"
+        "try:\n    main(['--version'])\nexcept SystemExit as stop:\n    assert stop.code == 0\n"
+        "print(*sorted({'torch', 'polars', 'prefect', 'mlflow', 'numpy', 'pydantic', 'pyarrow'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=PROJECT)
+    assert done.stdout.splitlines() == ["mmctr 0.1.0", ""], done

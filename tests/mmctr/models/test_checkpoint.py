@@ -1,0 +1,164 @@
+import hashlib
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from generated import architecture, click_split, din, item_table
+
+from mmctr.common.errors import InputError
+from mmctr.evaluation.prediction import predict_logits, predict_probabilities
+from mmctr.models.checkpoint import Checkpoint, load_checkpoint, restore_model, save_checkpoint
+
+
+@pytest.fixture
+def trained():
+    table = item_table(np.random.default_rng(0))
+    checkpoint = Checkpoint(
+        architecture=architecture(table),
+        weights=din(table).state_dict(),
+        max_len=64,
+        item_ids=torch.from_numpy(table.item_ids),
+        metrics={"epoch": 1, "valid_auc": 0.5, "valid_logloss": 0.7},
+    )
+    return table, checkpoint
+
+
+def test_round_trip_gives_the_same_logits_and_the_same_bytes(trained, tmp_path):
+    table, checkpoint = trained
+    for name in ("a.pt", "b.pt"):
+        save_checkpoint(checkpoint, tmp_path / name)
+    assert len({hashlib.sha256((tmp_path / name).read_bytes()).hexdigest() for name in ("a.pt", "b.pt")}) == 1
+    assert sorted(torch.load(tmp_path / "a.pt", weights_only=True)) == [
+        "architecture",
+        "format",
+        "item_ids",
+        "max_len",
+        "metrics",
+        "weights",
+    ]
+    loaded = load_checkpoint(tmp_path / "a.pt")
+    assert (loaded.metrics, loaded.max_len, loaded.architecture) == (checkpoint.metrics, 64, checkpoint.architecture)
+    split = click_split(np.random.default_rng(1), table)
+    restored = restore_model(loaded)
+    assert np.array_equal(
+        predict_logits(restored, split, batch_size=7), predict_logits(din(table), split, batch_size=7)
+    )
+
+
+def test_probabilities_are_the_sigmoid_of_the_logits_in_any_batching(trained):
+    table, _ = trained
+    split = click_split(np.random.default_rng(1), table)
+    logits = predict_logits(din(table), split, batch_size=1000)
+    for batch_size in (1, 7, 64):
+        probabilities = predict_probabilities(din(table), split, batch_size=batch_size)
+        assert np.allclose(probabilities, 1 / (1 + np.exp(-logits)), atol=1e-6)
+
+
+class Evil:
+    def __reduce__(self):
+        return exec, ("import pathlib; pathlib.Path('ran').touch()",)
+
+
+def write_pickle(path, _):
+    path.write_bytes(pickle.dumps(Evil()))
+
+
+def write_evil_tensors(path, _):
+    torch.save({"format": 2, "weights": Evil()}, path)
+
+
+def truncate(path, checkpoint):
+    save_checkpoint(checkpoint, path)
+    path.write_bytes(path.read_bytes()[:-200])
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        write_pickle,
+        write_evil_tensors,
+        truncate,
+        lambda path, _: path.write_bytes(b""),
+        lambda path, _: path.write_bytes(b"not a checkpoint"),
+        lambda path, _: torch.save([1, 2], path),
+        lambda path, _: torch.save({"format": 99}, path),
+        lambda path, _: torch.save({"format": 2}, path),
+        lambda *_: None,
+    ],
+    ids=["pickle", "code", "truncated", "empty", "text", "list", "format", "keys", "missing"],
+)
+def test_what_is_no_checkpoint_is_refused_and_never_run(write, trained, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "c.pt", trained[1])
+    with pytest.raises(InputError, match="cannot load the checkpoint") as error:
+        load_checkpoint(tmp_path / "c.pt")
+    assert "train again" in str(error.value)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_checkpoint_brings_its_own_id_map(trained, tmp_path):
+    table, checkpoint = trained
+    save_checkpoint(checkpoint, tmp_path / "a.pt")
+    own = load_checkpoint(tmp_path / "a.pt").table
+    assert own.digest == table.digest
+    assert np.array_equal(own.weights, din(table).items.weight.numpy(force=True))
+
+
+def test_weights_of_another_architecture_are_refused(trained):
+    _, checkpoint = trained
+    wider = Checkpoint(
+        **{**vars(checkpoint), "architecture": architecture(item_table(np.random.default_rng(0), dim=4))}
+    )
+    with pytest.raises(InputError, match="do not fit its architecture"):
+        restore_model(wider)
+
+
+def changed(parts, path, value):
+    """A copy of a checkpoint's content with another value at `path`."""
+    copy = {name: dict(entry) if isinstance(entry, dict) else entry for name, entry in parts.items()}
+    *outer, last = path
+    where = copy
+    for name in outer:
+        where = where[name]
+    where[last] = value
+    return copy
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (["format"], torch.zeros(2), "this program reads 2"),
+        (["weights"], torch.zeros(3), "weights must be named tensors"),
+        (["weights"], {3: torch.zeros(3)}, "weights must be named tensors"),
+        (["weights", "logit.bias"], "x", "finite floating point tensors, 'logit.bias' is not"),
+        (["weights", "logit.bias"], torch.tensor([float("nan")]), "finite floating point tensors, 'logit.bias' is not"),
+        (["weights", "logit.bias"], torch.zeros(1, dtype=torch.int64), "finite floating point tensors"),
+        (["architecture"], None, "must be a mapping"),
+        (["architecture", "another"], 1, "unexpected keyword argument 'another'"),
+        (["architecture", "num_items"], 10**12, "num_items and dim must be those of the item table (51, 8)"),
+        (["architecture", "num_items"], 51, "num_items and dim must be those of the item table (51, 8)"),
+        (["architecture", "dim"], -8, "num_items and dim must be those of the item table (51, 8)"),
+        (["architecture", "num_items"], 50.0, "num_items and dim must be those of the item table (51, 8)"),
+        (["architecture", "attention_hidden"], [10**9], "attention_hidden must be widths of layers"),
+        (["architecture", "tower_hidden"], [], "tower_hidden must be widths of layers"),
+        (["architecture", "tower_hidden"], {7: 4}, "tower_hidden must be widths of layers"),
+        (["architecture", "dropout"], 1.0, "dropout must be in [0, 1)"),
+        (["architecture", "freeze"], "no", "freeze true or false"),
+        (["max_len"], 0, "max_len must be 1 or more"),
+        (["max_len"], True, "max_len must be 1 or more"),
+        (["item_ids"], None, "item_ids must be 50 different int64 numbers"),
+        (["item_ids"], torch.zeros(50, dtype=torch.int64), "item_ids must be 50 different int64 numbers"),
+        (["item_ids"], torch.arange(49), "item_ids must be 50 different int64 numbers"),
+        (["item_ids"], torch.arange(50).double(), "item_ids must be 50 different int64 numbers"),
+        (["metrics"], [], "metrics must be named numbers"),
+    ],
+)
+def test_values_of_a_wrong_kind_or_size_are_refused_before_anything_is_built(trained, tmp_path, path, value, message):
+    save_checkpoint(trained[1], tmp_path / "good.pt")
+    parts = torch.load(tmp_path / "good.pt", weights_only=True)
+    torch.save(changed(parts, path, value), tmp_path / "c.pt")
+    with pytest.raises(InputError, match="cannot load the checkpoint") as error:
+        load_checkpoint(tmp_path / "c.pt")
+    assert message in str(error.value)
+    assert len(str(error.value).splitlines()) == 1

@@ -1,0 +1,96 @@
+import numpy as np
+import pytest
+import torch
+from generated import architecture, click_split, din, item_table
+
+from mmctr.clicks.item_table import ItemTable
+from mmctr.common.errors import InputError
+from mmctr.evaluation.prediction import predict_logits
+from mmctr.models.checkpoint import Checkpoint
+from mmctr.training.loop import train_din
+from mmctr.training.recipe import Recipe
+from mmctr.training.warm_start import start_from
+
+
+@pytest.fixture
+def earlier():
+    """A model of 50 items whose weights are none that a fresh one would have."""
+    table = item_table(np.random.default_rng(0))
+    model = din(table)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.add_(0.25)
+        model.items.weight[0].zero_()
+    return table, Checkpoint(architecture(table), model.state_dict(), 64, torch.from_numpy(table.item_ids), {})
+
+
+def grown(table):
+    """The items in another order, one of them gone and two new."""
+    rng = np.random.default_rng(1)
+    ids = np.concatenate([rng.permutation(table.item_ids[1:]), [10**6, 10**6 + 1]])
+    weights = rng.normal(size=(len(ids) + 1, table.weights.shape[1])).astype(np.float32)
+    weights[0] = 0
+    return ItemTable(item_ids=ids, weights=weights)
+
+
+def test_items_keep_what_was_learned_of_them_by_id_and_new_ones_keep_their_vectors(earlier):
+    table, checkpoint = earlier
+    later = grown(table)
+    model = din(later)
+    assert start_from(model, later, checkpoint) == 49
+    rows = model.items.weight.detach().numpy()
+    for position, item_id in enumerate(later.item_ids):
+        if item_id in table.id_to_idx:
+            assert np.array_equal(rows[position + 1], checkpoint.table.weights[table.id_to_idx[item_id]])
+        else:
+            assert np.array_equal(rows[position + 1], later.weights[position + 1])
+    assert not rows[0].any()
+    for name, weight in model.state_dict().items():
+        if name != "items.weight":
+            assert torch.equal(weight, checkpoint.weights[name]), name
+
+
+def test_on_the_same_items_the_first_logits_are_the_earlier_models(earlier):
+    table, checkpoint = earlier
+    model, known = din(table), checkpoint.architecture.build()
+    known.load_state_dict(checkpoint.weights)
+    start_from(model, table, checkpoint)
+    split = click_split(np.random.default_rng(2), table)
+    assert np.array_equal(
+        predict_logits(model, split, batch_size=64), predict_logits(known.eval(), split, batch_size=64)
+    )
+
+
+def test_a_frozen_table_stays_as_it_is(earlier):
+    table, checkpoint = earlier
+    later = grown(table)
+    model = din(later, freeze=True)
+    start_from(model, later, checkpoint)
+    assert np.array_equal(model.items.weight.numpy(force=True), later.weights)
+
+
+def test_a_model_of_other_widths_is_refused(earlier):
+    table, checkpoint = earlier
+    narrow = item_table(np.random.default_rng(0), dim=4)
+    with pytest.raises(InputError, match=r"a warm start needs a model of the champion's widths.*train\.warm_start"):
+        start_from(din(narrow), narrow, checkpoint)
+    other = {name: weight for name, weight in checkpoint.weights.items() if not name.startswith("tower")}
+    with pytest.raises(InputError, match="has others"):
+        start_from(din(table), table, Checkpoint(**{**vars(checkpoint), "weights": other}))
+
+
+def test_training_starts_where_the_earlier_model_ended(earlier):
+    table, checkpoint = earlier
+    rng = np.random.default_rng(3)
+    split, recipe = click_split(rng, table, rows=200), Recipe(epochs=1, batch_size=100, learning_rate=1e-9)
+    trained, _ = train_din(
+        table,
+        split,
+        split,
+        **{"architecture": checkpoint.architecture, "recipe": recipe, "max_len": 64, "device": "cpu"},
+        earlier=checkpoint,
+        progress=False,
+    )
+    for name, weight in checkpoint.weights.items():
+        if weight.requires_grad or "running" not in name:
+            assert torch.allclose(trained.weights[name], weight, atol=1e-5), name

@@ -1,0 +1,55 @@
+"""Small generated tables and click logs for the tests."""
+
+import numpy as np
+import torch
+
+from mmctr.clicks.item_table import ItemTable
+from mmctr.clicks.split import ClickSplit, split_from_lists
+from mmctr.models.checkpoint import Architecture
+from mmctr.models.din import DIN
+
+DIM = 8
+
+
+def item_table(rng: np.random.Generator, *, items: int = 50, dim: int = DIM) -> ItemTable:
+    """Items with ids that are neither dense nor sorted."""
+    item_ids = rng.permutation(np.arange(1, 3 * items, 3))[:items].astype(np.int64)
+    weights = np.zeros((items + 1, dim), dtype=np.float32)
+    weights[1:] = rng.normal(size=(items, dim)) / np.sqrt(dim)
+    return ItemTable(item_ids=item_ids, weights=weights)
+
+
+def click_split(
+    rng: np.random.Generator, table: ItemTable, *, rows: int = 64, longest: int = 9, planted: bool = False
+) -> ClickSplit:
+    """Rows with histories of 0 to `longest` items; with `planted` the label tells which side a target lies on."""
+    lengths = rng.integers(0, longest + 1, rows)
+    histories = [rng.choice(table.item_ids, length).tolist() for length in lengths]
+    target = rng.choice(table.item_ids, rows)
+    likes, views = rng.integers(1, 11, (2, rows))
+    split = split_from_lists(histories, target=target, likes=likes, views=views, table=table, max_len=64)
+    label = (rng.random(rows) < 0.5).astype(np.float32)
+    if planted:
+        label = (table.weights[table.lookup(target)][:, 0] > 0).astype(np.float32)
+    return ClickSplit(**{**vars(split), "label": torch.from_numpy(label)})
+
+
+def architecture(table: ItemTable, *, dropout: float = 0.0, freeze: bool = False) -> Architecture:
+    """A DIN of a few hundred parameters."""
+    return Architecture(
+        num_items=len(table.item_ids),
+        dim=table.weights.shape[1],
+        attention_hidden=[6, 5],
+        tower_hidden=[7, 4],
+        dropout=dropout,
+        freeze=freeze,
+    )
+
+
+def din(table: ItemTable, *, seed: int = 0, dropout: float = 0.0, freeze: bool = False) -> DIN:
+    """A small DIN on `table` with seeded weights."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = architecture(table, dropout=dropout, freeze=freeze).build()
+    model.set_item_table(torch.from_numpy(table.weights))
+    return model

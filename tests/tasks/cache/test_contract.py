@@ -1,0 +1,453 @@
+"""docs/cache-contract.md, row by row: planned on one finished run, and for its last table run for real."""
+
+import ast
+import io
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import polars as pl
+import pytest
+from cache_contract import STAGES, plan, stages_that_run, table
+from finished_run import CHANGES, INPUTS, WITHOUT_EFFECT, Finished, flipped, input_path, outputs, ran, run, settings
+from mlflow import MlflowClient
+from project import PROJECT
+from pydantic import BaseModel
+
+import flows.pipeline
+import tasks.cache.code_digest
+from tasks.cache.stage import Lineage
+from tasks.cache.workspace import FileRef
+from tasks.settings.sections import PipelineConfig
+from tasks.tracking.ancestor import Ancestor
+from tasks.tracking.registry import Registry, Version
+from tasks.tracking.store import Tracker
+from tasks.tracking.training_run import TrainingRun, training_run
+
+SETTLED_SECONDS = 2.1  # after which digests are remembered
+
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("prefect_server")]
+
+KEYED_PACKAGES = [name for names in tasks.cache.code_digest.DISTRIBUTIONS.values() for name in names]
+
+
+@pytest.fixture(scope="module")
+def original(demo_original, mlflow_original, prefect_server, tmp_path_factory) -> Iterator[Finished]:
+    """A finished run of the demo. MLflow is told of the run, not of plots and models, which takes seconds."""
+    folder = tmp_path_factory.mktemp("contract")
+    base = Path(shutil.copytree(demo_original, folder / "demo"))
+    (folder / "mlruns").mkdir()
+    shutil.copy(mlflow_original, folder / "mlruns/mlflow.db")
+    uri = f"sqlite:///{folder / 'mlruns' / 'mlflow.db'}"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", uri)
+        for name in ("log_outcome", "log_files", "log_models"):
+            patch.setattr(TrainingRun, name, lambda *args, **kwargs: None)
+        patch.setattr(Registry, "register", lambda self, run_id, **_: Version("1", run_id, (), {}))
+        for name in ("tag", "give", "crown"):
+            patch.setattr(Registry, name, lambda *args: None)
+        for name in ("show_on_page", "log_lost_artifacts"):
+            patch.setattr(f"flows.pipeline.{name}", lambda *args, **kwargs: None)
+        first = run(base)
+        time.sleep(SETTLED_SECONDS)
+        assert ran(run(base)) == []  # and digests are remembered now
+        yield Finished(base, first, outputs(first), MlflowClient(uri))
+
+
+@pytest.fixture
+def finished(original, tmp_path) -> Finished:
+    """A copy of the finished run for a test to change."""
+    base = Path(shutil.copytree(original.base, tmp_path / "demo"))
+    return Finished(base, original.first, original.outputs, original.client)
+
+
+@pytest.fixture
+def planned(original, monkeypatch):
+    """What a run of the original with other settings or after a change would run."""
+    known = original.results()
+
+    def planned(config: PipelineConfig | None = None):
+        return plan(config or settings(original.base), known=known, patch=monkeypatch.setattr)
+
+    return planned
+
+
+def assert_planned(found, words: list[str]) -> None:
+    """What runs first is as the row says; what follows runs if it is handed other bytes, and only then."""
+    assert found.same_bytes == stages_that_run(words, handed_on=False)
+    assert found.other_bytes == stages_that_run(words, handed_on=True)
+
+
+def rows(heading: str) -> Any:
+    return pytest.mark.parametrize(("name", "words"), [(name.strip("`"), row) for name, row in table(heading).items()])
+
+
+# Inputs
+
+
+@contextmanager
+def replaced(path: Path, content: bytes | None) -> Iterator[None]:
+    """Another content for a file, or none; afterwards the old one with the old times."""
+    before, status = path.read_bytes(), path.stat()
+    if content is None:
+        path.unlink()
+    else:
+        path.write_bytes(content)
+    try:
+        yield
+    finally:
+        path.write_bytes(before)
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def test_every_input_has_a_row(original):
+    config = settings(original.base)
+    inputs = flows.pipeline.open_inputs(config, flows.pipeline.Workspace(config.base_path))
+    assert {f"`{name}`" for name in inputs.digests()} == {f"`{name}`" for name in INPUTS} == set(table("Inputs"))
+
+
+@rows("Inputs")
+def test_input(name, words, original, planned, monkeypatch):
+    monkeypatch.setattr("flows.run.inputs.check_inputs", lambda *args, **kwargs: None)  # the bytes need not make sense
+    path = input_path(original.base, name)
+    with replaced(path, path.read_bytes() + b"\0"):
+        assert_planned(planned(), words)
+
+
+def test_inputs_that_are_touched(original, planned):
+    for role in INPUTS:
+        os.utime(input_path(original.base, role))
+    assert_planned(planned(), ["cached"] * 6)
+
+
+# Settings
+
+
+def fields(section: type[BaseModel] = PipelineConfig, prefix: str = "") -> Iterator[str]:
+    for name, field in section.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from fields(field.annotation, f"{prefix}{name}.")
+        else:
+            yield prefix + name
+
+
+def another(value: Any) -> Any:
+    """A valid value other than `value`."""
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int):
+        return value + 1
+    if isinstance(value, float):
+        return value / 2 if value else 0.25
+    if isinstance(value, tuple):
+        return [value[0] + 1, *value[1:]]
+    return "another"
+
+
+def test_every_setting_has_a_row():
+    assert {f"`{name}`" for name in fields()} - {"`base_path`"} == set(table("Settings"))
+
+
+@rows("Settings")
+def test_setting(name, words, original, planned, tmp_path, monkeypatch):
+    values = settings(original.base).model_dump()
+    *section, field = name.split(".")
+    holder = values[section[0]] if section else values
+    holder[field] = another(holder[field])
+    if name == "device":
+        holder[field] = "auto"
+    if name == "embed.model":
+        holder[field] = str(shutil.copy(original.base / "tiny_clip.pt", tmp_path / "elsewhere.pt"))
+    if name == "run.timeout":
+        holder[field] = {"train": 1e6}
+    if name == "embed.image_precision":
+        holder[field] = "int8"
+    if name in ("reduce.pca", "train.warm_start"):
+        values["reduce"]["pca"] = "reuse"
+    if name == "extract.password_env":
+        monkeypatch.setenv("another", "a password")
+    if name in ("promote.policy", "promote.publish"):
+        holder[field] = {"promote.policy": "newer", "promote.publish": "latest"}[name]
+    assert_planned(planned(PipelineConfig.model_validate(values)), words)
+
+
+# The champion
+
+
+@rows("The champion")
+def test_another_champion(name, words, original, planned, monkeypatch):
+    other = FileRef(path="elsewhere", sha256="0" * 64)
+    ancestor = {"its PCA": Ancestor(pca=other), "its weights": Ancestor(checkpoint=other)}[name]
+    monkeypatch.setattr("flows.pipeline.find_ancestor", lambda *args, **kwargs: ancestor)
+    assert_planned(planned(), words)
+
+
+# Code
+
+
+def modules(package: str) -> set[str]:
+    paths = (PROJECT / package).rglob("*.py")
+    return {".".join(path.relative_to(PROJECT).with_suffix("").parts).removesuffix(".__init__") for path in paths}
+
+
+def is_of(module: str, row: str) -> bool:
+    """Whether a row names the module, or with `.*` all modules of a package that have no row of their own."""
+    package = row.removesuffix(".*")
+    own = {name.strip("`") for name in table("Code")}
+    return module == row or (row != package and f"{module}.".startswith(f"{package}.") and module not in own)
+
+
+def test_every_module_has_a_row():
+    every = modules("mmctr") | modules("tasks") | modules("flows")
+    named = {name.strip("`") for name in table("Code")}
+    assert {module for module in every if not any(is_of(module, row) for row in named)} == set()
+    assert {row for row in named if not any(is_of(module, row) for module in every)} == set()
+
+
+@pytest.fixture(scope="module")
+def source_tree(tmp_path_factory) -> Path:
+    """A copy of the sources for tests to change."""
+    tree = tmp_path_factory.mktemp("sources")
+    for package in ("mmctr", "tasks", "flows"):
+        shutil.copytree(PROJECT / package, tree / package, ignore=shutil.ignore_patterns("__pycache__"))
+    return tree
+
+
+def source(tree: Path, module: str) -> Path:
+    path = tree.joinpath(*module.split("."))
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+@pytest.fixture
+def from_tree(source_tree, monkeypatch) -> Iterator[Path]:
+    """Digests are of the sources in the tree, and taken anew."""
+    monkeypatch.setattr("tasks.cache.code_digest._file", lambda module: source(source_tree, module))
+    tasks.cache.code_digest.code_digest.cache_clear()
+    yield source_tree
+    tasks.cache.code_digest.code_digest.cache_clear()
+
+
+@rows("Code")
+def test_a_changed_statement(name, words, from_tree, planned, monkeypatch):
+    changed = [module for module in modules(name.partition(".")[0]) if is_of(module, name)]
+    monkeypatch.setattr("flows.run.inputs.check_inputs", lambda *args, **kwargs: None)
+    before = {module: source(from_tree, module).read_text() for module in changed}
+    for module, text in before.items():
+        source(from_tree, module).write_text(f"{text}\nADDED = 1\n")
+    try:
+        assert_planned(planned(), words)
+    finally:
+        for module, text in before.items():
+            source(from_tree, module).write_text(text)
+
+
+def test_comments_docstrings_and_layout(from_tree, planned):
+    for module in modules("mmctr") | modules("tasks"):
+        tree = ast.parse(source(from_tree, module).read_bytes())
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Module) and ast.get_docstring(node) is not None:
+                node.body[0] = ast.Expr(ast.Constant("other words"))
+        source(from_tree, module).write_text(f"# a comment\n\n{ast.unparse(tree)}\n")
+    assert "other words" in source(from_tree, "mmctr.training").read_text()
+    assert_planned(planned(), ["cached"] * 6)
+
+
+# Packages
+
+
+def test_every_package_has_a_row():
+    packages = {f"`{name}`" for name in KEYED_PACKAGES}
+    assert packages == {name for name in table("Packages") if name.startswith("`")}
+
+
+@rows("Packages")
+def test_package(name, words, planned, monkeypatch):
+    def raised(number: str, place: int) -> str:
+        numbers = [*number.split("+")[0].split("."), "0"]
+        return ".".join([*numbers[:place], str(int(numbers[place]) + 1), *numbers[place + 1 :]])
+
+    minor = {name: raised(version(name), 1)} if name in KEYED_PACKAGES else {}
+    if name == "Python":
+        other = SimpleNamespace(major=3, minor=99)
+        known = SimpleNamespace(version_info=other, stdlib_module_names=sys.stdlib_module_names)
+        monkeypatch.setattr("tasks.cache.code_digest.sys", known)
+    elif not minor:
+        minor = {package: raised(version(package), 2) for package in KEYED_PACKAGES}
+    monkeypatch.setattr("tasks.cache.code_digest.version", lambda package: minor.get(package) or version(package))
+    tasks.cache.code_digest.code_digest.cache_clear()
+    try:
+        assert_planned(planned(), words)
+    finally:
+        tasks.cache.code_digest.code_digest.cache_clear()
+
+
+# Files
+
+
+def test_every_file_of_the_store_has_a_row(original):
+    store = original.base / ".mmctr/store"
+    kept = {(path.relative_to(store).parts[0], *path.relative_to(store).parts[2:]) for path in store.rglob("*.*")}
+    names = {f"`{'/'.join(parts)}`" for parts in kept if (store.joinpath(*parts[:1])).is_dir() and len(parts) > 1}
+    images = {name for name in names if name.endswith(".jpg`")}
+    assert len(images) > 100
+    read_again = {"`extract/images.stamps`"}  # there once a test has damaged an image and mended it
+    assert names - images - read_again | {"`extract/images/*`"} == set(table("Files"))
+
+
+SET_BACK = "a byte flipped, the time set back"
+DAMAGES = (SET_BACK, "deleted", "cut off", "a byte flipped")  # the first meets a digest that is remembered
+FILES = [(name.strip("`"), words, damage) for name, words in table("Files").items() for damage in DAMAGES]
+
+
+@pytest.mark.parametrize(("name", "words", "damage"), FILES)
+def test_file(name, words, damage, original, planned):
+    path = original.made(name.replace("*", "*.jpg"))
+    content, status = path.read_bytes(), path.stat()
+    if damage == SET_BACK and not name.endswith("*"):  # the times of images stand in their manifest
+        memory = json.loads((original.base / ".mmctr/digests.json").read_bytes())
+        assert {status.st_ino, status.st_mtime_ns} <= set(memory[str(path.relative_to(original.base))])
+    changed = {"deleted": None, "cut off": content[:-1]}.get(damage, flipped(content))
+    with replaced(path, changed):
+        if damage == SET_BACK:
+            os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+        assert planned().same_bytes == stages_that_run(words, handed_on=False)
+
+
+def test_a_manifest_that_says_the_same_with_other_bytes(original, planned):
+    path = original.made("extract/images/manifest.parquet")
+    later = io.BytesIO()
+    pl.read_parquet(path).with_columns(pl.col("mtime_ns") + 1).write_parquet(later)
+    with replaced(path, later.getvalue()):
+        assert planned().same_bytes == ["extract"]
+
+
+def test_references_are_relative(original):
+    references = [ref for result in original.results().values() for ref in result.references()]
+    assert len(references) == len(FILES) // len(DAMAGES)
+    assert all((original.base / ref.path).exists() and not Path(ref.path).is_absolute() for ref in references)
+
+
+def test_an_image_too_many(original, planned):
+    stray = original.made("extract/images/manifest.parquet").with_name("999999.jpg")
+    stray.write_bytes(b"")
+    assert planned().same_bytes == ["extract"]
+    stray.unlink()
+    assert planned().same_bytes == []
+
+
+@rows("The rest of .mmctr")
+def test_a_part_of_the_workspace_is_deleted(name, words, original, planned, tmp_path):
+    path = original.base / ".mmctr" / name
+    aside = path.rename(tmp_path / "aside")
+    try:
+        assert planned().same_bytes == stages_that_run(words, handed_on=False)
+    finally:
+        if path.is_dir():
+            shutil.rmtree(path)
+        aside.replace(path)
+
+
+@pytest.mark.parametrize("name", ["digests.json", "checked.json"])
+@pytest.mark.parametrize("content", [b"", b"\xff", b"[1]", b"{}", b'{"a": 1}'])
+def test_a_memory_is_garbage(name, content, original, planned):
+    with replaced(original.base / ".mmctr" / name, content):
+        assert planned().same_bytes == []
+
+
+# Records
+
+
+@pytest.mark.parametrize("damage", ["deleted", "empty", "cut off", "garbage", "another stage's", "for other inputs"])
+@rows("Records")
+def test_record(name, words, damage, original, planned):
+    records = original.records()
+    path = records[name]
+    content = {
+        "deleted": None,
+        "empty": b"",
+        "cut off": path.read_bytes()[:-1],
+        "garbage": b"\xff{}",
+        "another stage's": records[STAGES[STAGES.index(name) - 1]].read_bytes(),
+        "for other inputs": path.read_bytes().replace(f"/{path.name}".encode(), f"/{path.name[::-1]}".encode(), 1),
+    }[damage]
+    with replaced(path, content):
+        assert planned().same_bytes == stages_that_run(words, handed_on=False)
+
+
+# MLflow
+
+
+@contextmanager
+def mlflow_run(original: Finished, what: str, *, empty: Path, folder: Path) -> Iterator[None]:
+    client, run_id = original.client, original.first.mlflow_run
+    with pytest.MonkeyPatch.context() as patch:
+        if what == "deleted":
+            client.delete_run(run_id)
+        elif what == "in another store":
+            patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{shutil.copy(empty, folder / 'mlflow.db')}")
+        else:
+            client.update_run(run_id, status={"marked as failed": "FAILED", "still running": "RUNNING"}[what])
+        try:
+            yield
+        finally:
+            if what == "deleted":
+                client.restore_run(run_id)
+            client.set_terminated(run_id, "FINISHED")
+
+
+@rows("MLflow")
+def test_mlflow_run(name, words, original, planned, mlflow_original, tmp_path):
+    with mlflow_run(original, name, empty=mlflow_original, folder=tmp_path):
+        assert planned().same_bytes == stages_that_run(words, handed_on=False)
+    assert planned().same_bytes == []
+
+
+def test_a_training_that_is_taken_up_keeps_its_parameters(original, tmp_path):
+    """Other settings of the stages before it may have led to the same table meanwhile."""
+    tracker = Tracker(os.environ["MLFLOW_TRACKING_URI"], "taken up")
+    pca = original.results()["reduce"].pca
+    config = settings(original.base).train
+    runs = []
+    for batch in (256, 128):
+        lineage = Lineage(params={"embed.image_batch": batch}, digests={}, counts={}, pca=pca, reports={})
+        with training_run(tracker, tmp_path / "name", config=config, lineage=lineage, rows=1) as taken_up:
+            runs.append(taken_up.run_id)
+    assert runs[0] == runs[1]
+    assert original.client.get_run(runs[0]).data.params["embed.image_batch"] == "256"
+
+
+# Whole runs
+
+
+def test_every_whole_run_has_a_row():
+    assert {*CHANGES, *WITHOUT_EFFECT} == set(table("Whole runs"))
+
+
+@pytest.mark.parametrize(("name", "words"), table("Whole runs").items())
+def test_whole_run(name, words, finished):
+    prepared = {**CHANGES, **WITHOUT_EFFECT}[name](finished)
+    base = prepared if isinstance(prepared, Path) else finished.base
+    try:
+        summary = run(base, *(prepared if isinstance(prepared, list) else []))
+    finally:
+        restore_mlflow_run(finished)
+    assert ran(summary) == stages_that_run(words, handed_on=False)
+    changed = {key for key, content in outputs(summary).items() if content != finished.outputs[key]}
+    assert bool(changed) == (name in CHANGES), changed
+    assert (summary.mlflow_run != finished.first.mlflow_run) == ("train" in ran(summary))
+    assert summary.valid_auc == finished.first.valid_auc or name in CHANGES
+
+
+def restore_mlflow_run(world: Finished) -> None:
+    """All tests look at one MLflow store."""
+    if world.client.get_run(world.first.mlflow_run).info.lifecycle_stage == "deleted":
+        world.client.restore_run(world.first.mlflow_run)
+    world.client.set_terminated(world.first.mlflow_run, "FINISHED")

@@ -1,0 +1,154 @@
+from pathlib import Path
+
+import pytest
+
+from mmctr.common.errors import InputError
+from mmctr.training.recipe import Recipe
+from tasks.settings.load import load_config
+from tasks.settings.sections import PipelineConfig, TrainConfig
+
+
+def test_defaults_are_the_missions():
+    config = PipelineConfig(base_path="/data")
+    train = config.train
+    assert (train.epochs, train.batch_size, train.learning_rate, train.max_len) == (20, 4096, 1e-3, 64)
+    assert (train.attention_hidden, train.tower_hidden) == ((80, 40), (256, 128))
+    assert (train.weight_decay, train.clip_norm, train.patience) == (1e-4, 5.0, 3)
+    assert (config.embed.model, config.reduce.n_components) == ("ViT-B/32", 128)
+
+
+def test_the_recipes_defaults_are_those_of_the_configuration():
+    recipe = Recipe()
+    assert {name: getattr(TrainConfig(), name) for name in vars(recipe)} == vars(recipe)
+
+
+def test_file_then_overrides_then_device(tmp_path):
+    (tmp_path / "mmctr.toml").write_text("device = 'cuda'\n[train]\nepochs = 7\nbatch_size = 64\n")
+    config = load_config(tmp_path, overrides=["train.epochs=3", "train.tower_hidden=[8, 4]"], device="cpu")
+    assert (config.train.epochs, config.train.batch_size, config.train.tower_hidden) == (3, 64, (8, 4))
+    assert config.device == "cpu"
+    assert config.base_path == tmp_path
+
+
+def test_another_file_takes_the_place_of_the_folders_own(tmp_path):
+    (tmp_path / "mmctr.toml").write_text("[train]\nepochs = 7\n")
+    (tmp_path / "other.toml").write_text("[train]\nbatch_size = 64\n")
+    assert load_config(tmp_path, config_file=tmp_path / "other.toml").train.epochs == 20
+
+
+def test_a_checkpoint_in_a_file_is_meant_from_that_files_folder(tmp_path, monkeypatch):
+    (tmp_path / "tiny.pt").touch()
+    (tmp_path / "mmctr.toml").write_text("[embed]\nmodel = 'tiny.pt'\n")
+    monkeypatch.chdir("/")
+    assert load_config(tmp_path).embed.model == str(tmp_path / "tiny.pt")
+    assert load_config(tmp_path, overrides=["embed.model=ViT-L/14"]).embed.model == "ViT-L/14"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("train.epochs=0", "train.epochs = 0: Input should be greater than or equal to 1"),
+        ("train.epochs=many", "train.epochs = 'many': Input should be a valid integer"),
+        (
+            "train.epoch=3",
+            "train.epoch = 3: there is no such setting; did you mean train.epochs? Known are max_len",
+        ),
+        (
+            "trian.epochs=3",
+            "trian = {'epochs': 3}: there is no such setting; did you mean train? Known are device",
+        ),
+        ("epochs=3", "epochs = 3: there is no such setting; did you mean train.epochs? Known are device, experiment"),
+        ("qqqq.x=3", "qqqq = {'x': 3}: there is no such setting; known are device, experiment"),
+        ('run.timeout={"\\u001b[2J" = 3}', r"run.timeout.\x1b[2J"),
+        ("train.learning_rate=nan", "train.learning_rate = nan: Input should be"),
+        ("train.epochs", "a setting is written section.field=value"),
+        ("train.a.b=1", "a setting is written section.field=value"),
+        ("=1", "a setting is written section.field=value"),
+        ("device.x=1", "device is not a section"),
+        ("train.epochs=" + "9" * 5000, "train.epochs = '999"),  # from here on what fuzzing found
+        ("train.epochs=0x" + "f" * 6000, "train.epochs = <int too large to show>"),
+        ("train.epochs=" + "[" * 5000, "train.epochs = '[[["),
+        ("experiment='" + "x" * 9000 + "'", "experiment = 'xxx"),
+        ("experiment=\ud800", "must be valid UTF-8"),
+        ("train.tower_hidden=[" + "0, " * 500 + "]", "and 481 more"),
+        ("train.warm_start=true", '\n  train.warm_start needs reduce.pca = "reuse"'),
+        ("run.timeout={trian = 3}", "run.timeout.trian"),
+        ("run.timeout={train = 0}", "Input should be greater than 0"),
+    ],
+)
+def test_a_wrong_setting_says_rule_value_and_remedy(tmp_path, override, message):
+    (tmp_path / "mmctr.toml").write_text("device = 'cpu'\n")
+    with pytest.raises(InputError) as error:
+        load_config(tmp_path, overrides=[override])
+    assert message in str(error.value)
+    assert len(str(error.value)) < 2500
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"[train", "not a readable TOML"),
+        (b"\xff", "not a readable TOML"),
+        (b"a = " + b"[" * 5000, "not a readable TOML"),
+        (b"a = " + b"9" * 5000, "not a readable TOML"),
+        (None, "no configuration file"),
+    ],
+)
+def test_an_unreadable_file_is_named(tmp_path, content, message):
+    path = tmp_path / "c.toml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        load_config(tmp_path, config_file=path)
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n"])
+def test_a_file_of_a_windows_editor_is_read(tmp_path, ends):
+    lines = ["# Größe", "[train]", "epochs = 7", ""]
+    (tmp_path / "mmctr.toml").write_bytes(ends.join(lines).encode("utf-8-sig"))
+    assert load_config(tmp_path).train.epochs == 7
+
+
+@pytest.mark.parametrize(
+    ("encoding", "found"), [("utf-16", "UTF-16 in line 1"), ("latin-1", "the byte 0xf6 in line 2"), ("cp1252", "0xf6")]
+)
+def test_a_file_in_another_encoding_says_which_byte_is_wrong(tmp_path, encoding, found):
+    (tmp_path / "mmctr.toml").write_bytes("[train]\n# Größe\nepochs = 7\n".encode(encoding))
+    with pytest.raises(InputError, match="a TOML file must be in UTF-8") as error:
+        load_config(tmp_path)
+    assert found in str(error.value)
+    assert "save it as UTF-8" in str(error.value)
+
+
+def test_a_model_that_cannot_be_a_path_is_left_as_it_is(tmp_path):
+    (tmp_path / "mmctr.toml").write_text(f"[embed]\nmodel = '{'x' * 5000}'\n")
+    assert load_config(tmp_path).embed.model == "x" * 5000
+
+
+def test_an_unknown_users_folder_is_refused():
+    with pytest.raises(InputError, match="must name a user of this machine"):
+        load_config(Path("~nobody-of-this-name/data"))
+
+
+def test_what_only_says_how_to_run_is_no_part_of_a_key():
+    config = PipelineConfig(base_path="/data")
+    assert "workers" not in config.embed.keyed()
+    assert "password_env" not in config.extract.keyed()
+    assert set(config.train.keyed()) == set(TrainConfig.model_fields) - {"warm_start"}
+    assert config.run.keyed() == config.promote.keyed() == {}
+
+
+@pytest.mark.parametrize("name", ["/tmp/elsewhere", "../escaped", "a/b", "", ".hidden"])
+def test_an_experiments_name_is_no_path(tmp_path, name):
+    with pytest.raises(InputError, match=r"experiment = .*should match pattern"):
+        load_config(tmp_path, overrides=[f"experiment='{name}'"])
+
+
+def test_base_path_is_no_setting(tmp_path):
+    with pytest.raises(InputError, match="BASE_PATH is what a run is started with"):
+        load_config(tmp_path, overrides=["base_path=/other"])
+
+
+def test_a_deployments_base_path_is_made_absolute(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert PipelineConfig.model_validate({"base_path": "~/data"}).base_path == tmp_path / "data"
