@@ -25,7 +25,7 @@ from tasks.build_weights import build_weights
 from tasks.cache.code_digest import vectors_folder
 from tasks.cache.results import Embedded, Extracted, Reduced, Result, Trained
 from tasks.cache.run_manifest import ManifestWriter, settings_digest
-from tasks.cache.stage import Lineage, StageRunner
+from tasks.cache.stage import StageRunner
 from tasks.cache.workspace import Workspace
 from tasks.embed import embed
 from tasks.extract import extract
@@ -36,6 +36,7 @@ from tasks.running.refusal import outcome, refusing
 from tasks.running.retry import retries
 from tasks.settings.sections import PipelineConfig
 from tasks.tracking.ancestor import Ancestor, find_ancestor
+from tasks.tracking.lineage import Lineage
 from tasks.tracking.lost_artifacts import log_lost_artifacts
 from tasks.tracking.store import Tracker
 from tasks.tracking.training_run import end_left_runs

@@ -1,8 +1,8 @@
 """How a stage runs: the key that its result is cached under, and the call that trusts no record blindly.
 
 The key is made of the stage's name, the digest of its code, and its inputs: settings by value, files by the digest of
-their content. Where a run works (`RunContext`) takes no part. A record is used only when every file that it names is
-there, byte for byte; otherwise the stage runs again.
+their content. What is `Unkeyed`, such as where a run works (`RunContext`), takes no part. A record is used only when
+every file that it names is there, byte for byte; otherwise the stage runs again.
 """
 
 import hashlib
@@ -19,11 +19,11 @@ from prefect.cache_policies import CachePolicy
 from prefect.context import TaskRunContext
 from prefect.filesystems import LocalFileSystem
 from prefect.results import ResultStore
-from pydantic import BaseModel, ConfigDict
 
 from mmctr.common.files import sync_file, sync_folder
 from tasks.cache.code_digest import code_digest
 from tasks.cache.results import Result, ResultSerializer
+from tasks.cache.unkeyed import Unkeyed
 from tasks.cache.workspace import FileRef, FolderRef, Workspace
 from tasks.running.refusal import outcome, refusing
 from tasks.running.retry import retries
@@ -34,10 +34,9 @@ R = TypeVar("R", bound=Result)
 KEY_DIGITS = 24
 
 
-class RunContext(BaseModel):
-    """Where a run works; nothing in it changes a result."""
+class RunContext(Unkeyed):
+    """Where a run works."""
 
-    model_config = ConfigDict(frozen=True)
     base_path: Path
     device: str
     tracking_uri: str
@@ -50,22 +49,9 @@ class RunContext(BaseModel):
         return Workspace(self.base_path)
 
 
-class Lineage(BaseModel):
-    """What MLflow is told about the data and the stages before training; it takes no part in keys either."""
-
-    model_config = ConfigDict(frozen=True)
-    params: dict[str, Any]
-    digests: dict[str, str]
-    counts: dict[str, float]
-    pca: FileRef
-    reports: dict[str, FileRef]
-    reason: str = "by hand"
-    ancestor: str = ""  # MLflow run of the model that this one starts from
-
-
 def stage_key(stage: Task[Any, Any], inputs: dict[str, Any]) -> str:
-    """Cache key of a stage for its inputs, without context and lineage."""
-    keyed = {name: _identity(value) for name, value in inputs.items() if not isinstance(value, RunContext | Lineage)}
+    """Cache key of a stage for its inputs, without those that are `Unkeyed`."""
+    keyed = {name: _identity(value) for name, value in inputs.items() if not isinstance(value, Unkeyed)}
     content = [stage.name, code_digest(stage.fn.__module__), keyed]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:KEY_DIGITS]
 

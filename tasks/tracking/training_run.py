@@ -16,9 +16,9 @@ from prefect.runtime import flow_run
 
 from mmctr.common.errors import first_line
 from mmctr.common.files import write_bytes
-from tasks.cache.stage import Lineage
 from tasks.cache.workspace import Workspace
 from tasks.settings.sections import Section
+from tasks.tracking.lineage import Lineage
 from tasks.tracking.store import FLOW_RUN_TAG, Tracker
 from tasks.tracking.store_calls import call, hurried
 
