@@ -18,7 +18,7 @@ from flows.run.artifacts import show_on_page, show_training
 from flows.run.context import registry_of, run_context
 from flows.run.hooks import end_mlflow_runs
 from flows.run.inputs import Inputs, open_inputs
-from flows.run.publish import publish_run
+from flows.run.publish import Model, publish_run
 from flows.run.settings import whole_settings
 from flows.run.summary import Summary
 from tasks.build_weights import build_weights
@@ -62,7 +62,7 @@ def pipeline(config: PipelineConfig, reason: str = "by hand") -> Any:
     """
     config = whole_settings(config)
     workspace = Workspace(config.base_path)
-    with workspace.locked():
+    with workspace.running():
         return run_stages(config, workspace, reason=reason)
 
 
@@ -126,19 +126,23 @@ def run_stages(config: PipelineConfig, workspace: Workspace, *, reason: str = "b
         ),
         of="promote",
     )
+    by_champion = StageRunner(
+        context,
+        config=config.run,
+        begin=lambda stage, key, runs: manifest.begin_stage(f"{stage} by the champion", key, runs=runs),
+    )
     outputs = publish_run(
-        config,
-        registry,
-        StageRunner(
-            context,
-            config=config.run,
-            begin=lambda stage, key, runs: manifest.begin_stage(f"{stage} by the champion", key, runs=runs),
+        Model(
+            f"{registry.name} version {decision.version}", trained.run_id, trained.checkpoint, reduced.item_embeddings
         ),
+        predicted,
         version=decision.version,
-        reduced=reduced,
-        trained=trained,
-        predicted=predicted,
-        test=inputs.test,
+        which=config.promote.publish,
+        registry=registry,
+        workspace=workspace,
+        submission_by=lambda checkpoint: by_champion(
+            predict, config=config.predict, test=inputs.test, checkpoint=checkpoint
+        ),
     )
     manifest.finish(mlflow_run=trained.run_id)
     summary = Summary(

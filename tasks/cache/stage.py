@@ -137,7 +137,20 @@ class StageRunner:
         assert not args
         started = time.perf_counter()
         key = stage_key(stage, inputs)
-        trusted = self._trusted(key)
+        if self._trusted(key) and not self.workspace.has_work(stage.name, key):
+            result, cached = self._call(stage, key, inputs, trusted=True)
+        else:  # who else wants this very result waits, and then has it from its record
+            with self.workspace.locks.of_stage(stage.name, key, say=logger().info):
+                result, cached = self._call(stage, key, inputs, trusted=self._trusted(key))
+                if self._record(key) is not None:  # else it could not be written: the next run needs the work again
+                    self.workspace.clear_work(stage.name, key)
+        self.reports.append(StageReport(stage.name, cached, time.perf_counter() - started))
+        return result
+
+    def _call(
+        self, stage: Task[Concatenate[RunContext, P], R], key: str, inputs: dict[str, Any], *, trusted: bool
+    ) -> tuple[R, bool]:
+        """The result of `stage`, and whether it is that of its record; a new record is on the disk then."""
         self.begin(stage.name, key, not trusted)
         configured = stage.with_options(
             result_storage=self.workspace.records,
@@ -149,13 +162,10 @@ class StageRunner:
         state: Any = configured(self.context, **inputs, return_state=True)
         result: R = outcome(state, of=stage.name)
         cached = state.name == "Cached"
-        if self._record(key) is not None:  # a record that could not be written: the next run needs the work again
-            if not cached:
-                sync_file(self.workspace.records / key)  # Prefect does not: after a power cut both would be gone
-                sync_folder(self.workspace.records)
-            self.workspace.clear_work(stage.name, key)
-        self.reports.append(StageReport(stage.name, cached, time.perf_counter() - started))
-        return result
+        if not cached and self._record(key) is not None:
+            sync_file(self.workspace.records / key)  # Prefect does not: after a power cut both would be gone
+            sync_folder(self.workspace.records)
+        return result, cached
 
     def _trusted(self, key: str) -> bool:
         """Whether there is a record for `key` and all that it stands for is there unaltered."""
