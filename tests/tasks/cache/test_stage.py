@@ -1,21 +1,23 @@
 """Keys of stages, and the locks under which stages run."""
 
+from dataclasses import dataclass
+
 import pytest
 
 from tasks.build_weights import build_weights
 from tasks.cache.stage import stage_key
 from tasks.cache.unkeyed import Unkeyed
 from tasks.cache.workspace import FileRef
-from tasks.settings.sections import BuildWeightsConfig
 
 
+@dataclass(frozen=True)
 class Note(Unkeyed):
     text: str
 
 
 def key(**inputs):
     embeddings = FileRef(path="anywhere", sha256="0" * 64)
-    return stage_key(build_weights, {"config": BuildWeightsConfig(), "item_embeddings": embeddings, **inputs})
+    return stage_key(build_weights, {"item_embeddings": embeddings, **inputs})
 
 
 def test_what_is_unkeyed_takes_no_part_in_a_key():
