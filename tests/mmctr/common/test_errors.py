@@ -3,7 +3,6 @@
 import errno
 import json
 import os
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -94,9 +93,11 @@ def test_no_message_is_longer_than_a_screen(message: str) -> None:
 
 
 def test_a_value_of_gigabytes_is_not_written_out() -> None:
-    began = time.monotonic()
-    assert shown_value(bytearray(1 << 30)).endswith("...")
-    assert time.monotonic() - began < 2
+    class Gigabytes(bytearray):
+        def __repr__(self) -> str:
+            raise AssertionError("all of it is written out")
+
+    assert shown_value(Gigabytes(10_000)).endswith("...")
 
 
 def test_what_fits_is_shown_as_it_is() -> None:
