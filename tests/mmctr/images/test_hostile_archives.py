@@ -212,7 +212,6 @@ def test_a_stopped_tool_ends_with_this_process(tmp_path: Path) -> None:
 
 def test_headers_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mmctr.images.rar.headers, "MAX_HEADERS", 10)
-    monkeypatch.setattr("mmctr.images.rar.rar5_headers.MAX_HEADERS", 10)
     for name in ("rar5_store", "rar4_store"):
         fails(FIXTURES / f"{name}.rar", tmp_path / name, "has more than 10 headers", "Pack the images again")
 
