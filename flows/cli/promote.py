@@ -9,8 +9,9 @@ from tempfile import TemporaryDirectory
 from flows.run.context import registry_of, run_context
 from flows.run.outputs import check_places
 from flows.run.publish import Model, model_of_run, publish_model
-from mmctr.common.errors import InputError, as_input_error, first_line, shown_value
+from mmctr.common.errors import InputError, as_input_error
 from mmctr.common.files import PARTIAL
+from mmctr.common.text import first_line, shown_value
 from mmctr.inputs.rules import check_split
 from tasks.cache.workspace import Workspace
 from tasks.predict import make_submission

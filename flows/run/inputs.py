@@ -8,8 +8,9 @@ from functools import cache, lru_cache
 from pathlib import Path
 
 from flows.run.outputs import check_places
-from mmctr.common.errors import InputError, shown_value
+from mmctr.common.errors import InputError
 from mmctr.common.files import SETTLED_NS, is_file, read_json, remember_json
+from mmctr.common.text import shown_value
 from mmctr.compute.device import resolve_device
 from mmctr.images.rar.volumes import archive_parts
 from mmctr.inputs.layout import find_inputs

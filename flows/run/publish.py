@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 
-from mmctr.common.errors import InputError, first_line
+from mmctr.common.errors import InputError
+from mmctr.common.text import first_line
 from tasks.cache.public_files import PUBLIC, publish
 from tasks.cache.results import Predicted, Reduced, Trained
 from tasks.cache.stage import StageRunner

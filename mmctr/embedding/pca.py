@@ -15,8 +15,9 @@ import polars as pl
 from sklearn.decomposition import PCA
 from threadpoolctl import threadpool_limits
 
-from mmctr.common.errors import InputError, first_line, raise_if_of_the_machine
+from mmctr.common.errors import InputError, raise_if_of_the_machine
 from mmctr.common.files import replacing
+from mmctr.common.text import first_line
 from mmctr.compute.cores import usable_cores
 
 # Rows of a product: that of a matrix with itself gains by many, a projection by as many as a cache holds.

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import torch
 
-from mmctr.common.errors import InputError, first_line, raise_if_of_the_machine, shown_value
+from mmctr.common.errors import InputError, raise_if_of_the_machine
+from mmctr.common.text import first_line, shown_value
 
 Weights = dict[str, torch.Tensor]
 ROOM = (b"c__builtin__\nbytearray\n", b"cbuiltins\nbytearray\n")  # PyTorch's reader makes one of any size that is named

@@ -14,7 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, field_v
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from mmctr.common.errors import InputError, shown_value
+from mmctr.common.errors import InputError
+from mmctr.common.text import shown_value
 
 
 class RunsOnly:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import rarfile
 
-from mmctr.common.errors import InputError, raise_if_of_the_machine, shown
+from mmctr.common.errors import InputError, raise_if_of_the_machine
+from mmctr.common.text import shown
 from mmctr.images.rar.headers import UnboundedError, headers_of
 from mmctr.images.rar.member import Member
 from mmctr.images.rar.rar5_headers import ordinary_members
