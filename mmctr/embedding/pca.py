@@ -76,17 +76,17 @@ def reduce_embeddings(
     if count < n_components:
         raise InputError(
             f"PCA to {n_components} components needs at least {n_components} items with a title or an image, "
-            f"found {count} of {len(embeddings)}; add items or lower reduce.n_components"
+            f"found {count} of {len(embeddings)}; add items or lower `n_components`"
         )
     if width < n_components:
         raise InputError(
-            f"PCA to {n_components} components needs embeddings at least that wide, the CLIP model gives {width}; "
-            "use a wider model (embed.model) or lower reduce.n_components"
+            f"PCA to {n_components} components needs embeddings at least that wide, these have {width}; "
+            "use a wider CLIP model or lower `n_components`"
         )
     if pca is not None and pca.components_.shape != (n_components, width):
         raise InputError(
-            f"the PCA of the earlier run must give {n_components} components from {width} dimensions, it gives "
-            f'{pca.components_.shape[0]} from {pca.components_.shape[1]}; set reduce.pca = "refit"'
+            f"the earlier PCA must return {n_components} components from {width} dimensions, it returns "
+            f"{pca.components_.shape[0]} from {pca.components_.shape[1]}; fit anew with `pca=None`"
         )
     known = embeddings if count == len(embeddings) else embeddings[present]
     # Threads over blocks and none inside a product: no core waits for another within a block, and the bits are the same

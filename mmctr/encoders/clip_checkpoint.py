@@ -58,7 +58,7 @@ def checked_weights(content: bytes, *, name: str, trusted: Collection[str], allo
             raise InputError(
                 f"A TorchScript checkpoint is a program, so it must be one of OpenAI's; {name} has the sha256 "
                 f"{digest}, which is none of theirs.\nGive the weights as a state_dict (torch.save of "
-                "model.state_dict()), or allow it with allow_torchscript=True if you trust whoever made it."
+                "model.state_dict()), or allow it with `allow_torchscript=True` if you trust whoever made it."
             )
         weights = _load(content, script=True)
     else:
