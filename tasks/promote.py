@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from mmctr.common.errors import first_line
+from mmctr.common.text import first_line
 from tasks.cache.results import Trained
 from tasks.cache.stage import RunContext, logger
 from tasks.cache.workspace import FileRef

@@ -9,11 +9,13 @@ from tempfile import TemporaryDirectory
 from flows.run.context import registry_of, run_context
 from flows.run.outputs import check_places
 from flows.run.publish import Choice, Model, model_of_version, publish_model
-from mmctr.common.errors import InputError, as_input_error, first_line, shown_value
+from mmctr.common.errors import InputError, as_input_error
 from mmctr.common.files import PARTIAL
+from mmctr.common.text import first_line, shown_value
 from mmctr.inputs.rules import check_split
 from tasks.cache.workspace import Workspace
 from tasks.predict import make_submission
+from tasks.settings.named import settings_named
 from tasks.settings.sections import PipelineConfig
 from tasks.tracking.fetching import LostFileError
 from tasks.tracking.registry import CHAMPION, Registry, Version
@@ -157,7 +159,8 @@ def _publish(config: PipelineConfig, model: Model, workspace: Workspace) -> list
         return ["outputs       stay as they are (promote.publish = latest)"]
     try:
         test = workspace.file_ref(check_split(config.base_path, "test"))
-        with TemporaryDirectory(dir=workspace.root, prefix=".promote.", suffix=PARTIAL) as folder:
+        made_in = TemporaryDirectory(dir=workspace.root, prefix=".promote.", suffix=PARTIAL)
+        with made_in as folder, settings_named("predict"):
             predicted = make_submission(
                 run_context(config),
                 workspace.base_path / folder,

@@ -6,7 +6,8 @@ from pathlib import Path
 from shlex import quote
 from typing import Literal
 
-from mmctr.common.errors import InputError, first_line
+from mmctr.common.errors import InputError
+from mmctr.common.text import first_line
 from tasks.cache.public_files import PUBLIC, publish
 from tasks.cache.results import Predicted
 from tasks.cache.workspace import FileRef, Workspace

@@ -12,8 +12,9 @@ from tempfile import TemporaryDirectory
 from mlflow.entities import LifecycleStage, Run
 from mlflow.exceptions import MlflowException
 
-from mmctr.common.errors import InputError, first_line
+from mmctr.common.errors import InputError
 from mmctr.common.files import PARTIAL, file_sha256, replacing
+from mmctr.common.text import first_line
 from tasks.cache.run_manifest import read_manifests
 from tasks.cache.workspace import FileRef, Workspace
 from tasks.tracking.store import UNKNOWN_RUN, Tracker

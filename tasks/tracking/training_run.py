@@ -14,8 +14,8 @@ from mlflow.entities import Dataset, DatasetInput, Metric, Param, RunTag
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 from prefect.runtime import flow_run
 
-from mmctr.common.errors import first_line
 from mmctr.common.files import write_bytes
+from mmctr.common.text import first_line
 from tasks.cache.workspace import Workspace
 from tasks.settings.sections import Section
 from tasks.tracking.lineage import Lineage
