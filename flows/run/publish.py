@@ -98,7 +98,7 @@ def publish_run(
     """
     workspace = runner.workspace
     own = Model(f"{registry.name} version {version}", trained.run_id, trained.checkpoint, reduced.item_embeddings)
-    champion = registry.at(CHAMPION)
+    champion = registry.version_at(CHAMPION)
     if champion is None or champion.run_id == trained.run_id:
         outputs = publish_model(own, predicted, workspace=workspace)
         return Outputs(outputs.places, f"{outputs.owner}, {'the champion' if champion else 'there is no champion'}")
