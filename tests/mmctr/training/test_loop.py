@@ -191,7 +191,7 @@ def bfloat16_products(monkeypatch):
     def autocast(device, *, enabled=True):
         return torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled)
 
-    for module in ("din", "training", "prediction"):
+    for module in ("models.din", "training.loop", "evaluation.prediction"):
         monkeypatch.setattr(f"mmctr.{module}.autocast", autocast)
 
 
