@@ -22,6 +22,7 @@ from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, TEMPORARILY_UN
 from project import PROJECT
 from sqlalchemy.exc import OperationalError
 
+import flows.process.environment
 from flows.cli.main import main
 from flows.run.hooks import end_mlflow_runs
 from mmctr.common.errors import InputError
@@ -51,6 +52,12 @@ ADDRESSES = {
     "mssql+pyodbc://me:secret@host/db": "needs the Python package pyodbc, which is missing",
     "postgresql://me:secret@host:abc/db": "cannot be read (invalid literal",
 }
+
+
+def test_the_projects_own_store_is_in_the_folder_that_the_environment_knows(monkeypatch):
+    """Two modules say where the project is: the environment imports no `tasks`, as the current folder may have some."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert local_database(tracking_uri()) == flows.process.environment.PROJECT / "mlruns/mlflow.db"
 
 
 @pytest.mark.parametrize("address", ADDRESSES)
