@@ -1,5 +1,7 @@
 """MLflow stores that cannot be used are refused before any work, and one that does not answer is asked again."""
 
+import flows.process.environment
+
 import errno
 import http.server
 import os
@@ -22,7 +24,6 @@ from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, TEMPORARILY_UN
 from project import PROJECT
 from sqlalchemy.exc import OperationalError
 
-import flows.process.environment
 from flows.cli.main import main
 from flows.run.hooks import end_mlflow_runs
 from mmctr.common.errors import InputError
