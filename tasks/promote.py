@@ -79,7 +79,7 @@ def _promote(
     tags = {f"digest.{name}": digest for name, digest in digests.items()}
     tags |= {"valid_auc": repr(trained.valid_auc), "valid_logloss": repr(trained.valid_logloss)}
     version = registry.register(trained.run_id, tags={**tags, "base_path": str(context.base_path)})
-    champion = registry.at(CHAMPION)
+    champion = registry.version_at(CHAMPION)
     if decided_before or "decision" in version.tags:
         return _remembered(version, champion)
     if champion is not None and champion.number == version.number:  # moved by a run that was killed, or by hand
@@ -89,9 +89,9 @@ def _promote(
         registry.tag(version, _as_tags(decision, valid=valid, config=config))
         logger().info("version %s of %s: %s", version.number, registry.name, decision.reason)
         if decision.alias == CHAMPION:
-            registry.crown(version)
+            registry.make_champion(version)
         else:
-            registry.give(decision.alias, version)
+            registry.set_alias(decision.alias, version)
     registry.tag(version, {"decision": decision.alias})  # last: what was killed before this is decided anew
     tracker.client.set_tag(trained.run_id, decided_tag, decision.alias)
     return decision

@@ -47,7 +47,7 @@ def _change(
     config: PipelineConfig, workspace: Workspace, *, version: str | None, rollback: bool, pin: bool, unpin: bool
 ) -> str:
     registry = registry_of(config)
-    champion, champions = registry.at(CHAMPION), registry.champions()
+    champion, champions = registry.version_at(CHAMPION), registry.champions()
     target = champion
     if version is not None:
         target = _version(registry, version)
@@ -83,7 +83,7 @@ def champions_text(config: PipelineConfig) -> str:
     check_store(tracking_uri(), config.experiment)
     registry = registry_of(config)
     versions, champions = registry.versions(), registry.champions()
-    champion = registry.at(CHAMPION)
+    champion = registry.version_at(CHAMPION)
     if not versions:
         raise InputError(
             f"the MLflow store at {registry.tracker.uri} has no model {registry.name} yet; run the pipeline first, set "
@@ -96,10 +96,10 @@ def champions_text(config: PipelineConfig) -> str:
         "versions",
     ]
     for version in versions[:VERSIONS_SHOWN]:
-        told = version.tags.get("decision.reason", "not decided")
-        if told.startswith(CHAMPION) and CHAMPION not in version.aliases:
-            told = f"was {told}"
-        lines.append(f"  {version.number:>4}  {', '.join(version.aliases) or '-':<12}{told}")
+        reason = version.tags.get("decision.reason", "not decided")
+        if reason.startswith(CHAMPION) and CHAMPION not in version.aliases:
+            reason = f"was {reason}"
+        lines.append(f"  {version.number:>4}  {', '.join(version.aliases) or '-':<12}{reason}")
     if len(versions) > VERSIONS_SHOWN:
         lines.append(f"  and {len(versions) - VERSIONS_SHOWN} older ones")
     return "\n".join(lines)
@@ -149,7 +149,7 @@ def _move(
     if rollback:
         registry.roll_back(champions, target)
     else:
-        registry.crown(target)
+        registry.make_champion(target)
     registry.tag(target, {"decision": CHAMPION})
 
 
