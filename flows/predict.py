@@ -13,8 +13,9 @@ from flows.run.context import registry_of, run_context
 from flows.run.outputs import check_places
 from flows.run.publish import Choice, Model, model_of_run, publish_model
 from flows.run.settings import whole_settings
-from mmctr.common.errors import InputError, shown_value
+from mmctr.common.errors import InputError
 from mmctr.common.files import is_file
+from mmctr.common.text import shown_value
 from mmctr.inputs.rules import check_split
 from tasks.cache.stage import StageRunner
 from tasks.cache.workspace import Workspace

@@ -1,17 +1,15 @@
 """Stage 5: the deep interest network."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmctr.common.errors import InputError
 from tasks.cache.results import Trained
 from tasks.cache.stage import RunContext, logger, own_folder, own_work, stage
 from tasks.cache.workspace import FileRef, Workspace
 from tasks.running.progress import ProgressArtifact
+from tasks.settings.named import settings_named
 from tasks.settings.sections import TrainConfig
 from tasks.tracking.lineage import Lineage
 from tasks.tracking.page import EpochTable, show_auc_plot, show_link
@@ -52,24 +50,24 @@ def train(
     items, clicks, held_out = _open(workspace, config, table=table, train=train, valid=valid)
     recipe = Recipe(**{name: getattr(config, name) for name in Recipe.__dataclass_fields__})
     start = _load(workspace, earlier)
-    with training_run(tracker, work / MEMORY, config=config, lineage=lineage, rows=len(clicks)) as run:
+    recorded = training_run(tracker, work / MEMORY, config=config, lineage=lineage, rows=len(clicks))
+    with recorded as run, settings_named("train"):  # within: what MLflow keeps of a failure names settings too
         run.log_device(device)
         logger().info("training on %s, %d rows, MLflow run %s", device, len(clicks), run.run_id)
         shown = ShownTraining(run)
-        with named_as_settings():
-            checkpoint, history = train_din(
-                items,
-                clicks,
-                held_out,
-                architecture=_architecture(config, items),
-                recipe=recipe,
-                max_len=config.max_len,
-                device=device,
-                earlier=start,
-                state=work / "training.pt",
-                on_epoch=shown.add_epoch,
-                on_rows=shown.show_progress,
-            )
+        checkpoint, history = train_din(
+            items,
+            clicks,
+            held_out,
+            architecture=_architecture(config, items),
+            recipe=recipe,
+            max_len=config.max_len,
+            device=device,
+            earlier=start,
+            state=work / "training.pt",
+            on_epoch=shown.add_epoch,
+            on_rows=shown.show_progress,
+        )
         shown.end()
         made = _write(workspace, own_folder(workspace), checkpoint, history, run_id=run.run_id)
         _log(run, made, history, best=checkpoint.metrics, lineage=lineage, workspace=workspace)
@@ -112,17 +110,6 @@ def _architecture(config: TrainConfig, items: "ItemTable") -> "Architecture":
         dropout=config.dropout,
         freeze=config.freeze,
     )
-
-
-@contextmanager
-def named_as_settings() -> Iterator[None]:
-    """Let the library's error of a training that diverges name the settings that can help."""
-    from mmctr.training.divergence import DivergenceError
-
-    try:
-        yield
-    except DivergenceError as error:
-        raise InputError(f"{error} (settings train.learning_rate, train.clip_norm, train.epochs)") from None
 
 
 class ShownTraining:

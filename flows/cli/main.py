@@ -87,11 +87,12 @@ def run_check(options: argparse.Namespace) -> int:
     from flows.cli.check_report import as_json, as_text
     from flows.run.outputs import check_places
     from mmctr.report.dataset import report_dataset
-    from tasks.settings.archive import archive_limits, settings_named
+    from tasks.settings.archive import archive_limits
     from tasks.settings.load import load_config
+    from tasks.settings.named import settings_named
 
     config = load_config(options.base_path, config_file=options.config, overrides=options.set)
-    with settings_named():
+    with settings_named("inputs", "extract"):
         report = report_dataset(
             config.base_path,
             min_items=config.reduce.n_components,

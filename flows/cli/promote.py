@@ -9,12 +9,14 @@ from tempfile import TemporaryDirectory
 from flows.run.context import registry_of, run_context
 from flows.run.outputs import check_places
 from flows.run.publish import Choice, Model, model_of_version, publish_model
-from mmctr.common.errors import InputError, as_input_error, first_line, shown_value
+from mmctr.common.errors import InputError, as_input_error
 from mmctr.common.files import PARTIAL
+from mmctr.common.text import first_line, shown_value
 from mmctr.inputs.rules import check_split
 from tasks.cache.stage import RunContext
 from tasks.cache.workspace import Workspace
 from tasks.predict import make_submission
+from tasks.settings.named import settings_named
 from tasks.settings.sections import PipelineConfig
 from tasks.tracking.fetching import LostFileError
 from tasks.tracking.registry import CHAMPION, Registry, Version
@@ -47,7 +49,7 @@ def _change(
     config: PipelineConfig, context: RunContext, *, version: str | None, rollback: bool, pin: bool, unpin: bool
 ) -> str:
     registry = registry_of(config)
-    champion, champions = registry.at(CHAMPION), registry.champions()
+    champion, champions = registry.version_at(CHAMPION), registry.champions()
     target = champion
     if version is not None:
         target = _version(registry, version)
@@ -83,7 +85,7 @@ def champions_text(config: PipelineConfig) -> str:
     check_store(tracking_uri(), config.experiment)
     registry = registry_of(config)
     versions, champions = registry.versions(), registry.champions()
-    champion = registry.at(CHAMPION)
+    champion = registry.version_at(CHAMPION)
     if not versions:
         raise InputError(
             f"the MLflow store at {registry.tracker.uri} has no model {registry.name} yet; run the pipeline first, set "
@@ -96,10 +98,10 @@ def champions_text(config: PipelineConfig) -> str:
         "versions",
     ]
     for version in versions[:VERSIONS_SHOWN]:
-        told = version.tags.get("decision.reason", "not decided")
-        if told.startswith(CHAMPION) and CHAMPION not in version.aliases:
-            told = f"was {told}"
-        lines.append(f"  {version.number:>4}  {', '.join(version.aliases) or '-':<12}{told}")
+        reason = version.tags.get("decision.reason", "not decided")
+        if reason.startswith(CHAMPION) and CHAMPION not in version.aliases:
+            reason = f"was {reason}"
+        lines.append(f"  {version.number:>4}  {', '.join(version.aliases) or '-':<12}{reason}")
     if len(versions) > VERSIONS_SHOWN:
         lines.append(f"  and {len(versions) - VERSIONS_SHOWN} older ones")
     return "\n".join(lines)
@@ -149,7 +151,7 @@ def _move(
     if rollback:
         registry.roll_back(champions, target)
     else:
-        registry.crown(target)
+        registry.make_champion(target)
     registry.tag(target, {"decision": CHAMPION})
 
 
@@ -160,7 +162,8 @@ def _publish(config: PipelineConfig, context: RunContext, model: Model) -> list[
     workspace = context.workspace
     try:
         test = workspace.file_ref(check_split(config.base_path, "test"))
-        with TemporaryDirectory(dir=workspace.root, prefix=".promote.", suffix=PARTIAL) as folder:
+        made_in = TemporaryDirectory(dir=workspace.root, prefix=".promote.", suffix=PARTIAL)
+        with made_in as folder, settings_named("predict"):
             predicted = make_submission(
                 context,
                 workspace.base_path / folder,

@@ -6,7 +6,8 @@ from pathlib import Path
 from shlex import quote
 from typing import Literal
 
-from mmctr.common.errors import InputError, first_line
+from mmctr.common.errors import InputError
+from mmctr.common.text import first_line
 from tasks.cache.public_files import PUBLIC, publish
 from tasks.cache.results import Predicted
 from tasks.cache.workspace import FileRef, Workspace
@@ -99,7 +100,7 @@ def publish_run(
         submission_by: makes the submission of the model in a checkpoint.
     """
     while True:
-        champion = registry.at(CHAMPION)
+        champion = registry.version_at(CHAMPION)
         if champion is None or champion.run_id == own.run_id:
             choice = Choice(own, predicted, f", {'the champion' if champion else 'there is no champion'}")
         elif which == "latest":
@@ -116,7 +117,7 @@ def publish_run(
             except LostFileError as error:
                 choice = Choice(own, predicted, f", this run's, NOT {_missing(champion, error)}")
         with workspace.locks.publishing():
-            now = registry.at(CHAMPION)
+            now = registry.version_at(CHAMPION)
             if (now and now.number) == (champion and champion.number):
                 return _publish(choice, workspace=workspace)
 

@@ -27,6 +27,7 @@ from tasks.cache.unkeyed import Unkeyed
 from tasks.cache.workspace import FileRef, FolderRef, Workspace
 from tasks.running.refusal import outcome, refusing
 from tasks.running.retry import retries
+from tasks.settings.named import settings_named
 from tasks.settings.sections import RunConfig, Section
 
 P = ParamSpec("P")
@@ -79,10 +80,13 @@ class ContentPolicy(CachePolicy):
 
 
 def stage(function: Callable[Concatenate[RunContext, P], R]) -> Task[Concatenate[RunContext, P], R]:
-    """Make a Prefect task of a stage's function, which takes the context first and opens inputs by `reading`."""
+    """Make a Prefect task of a stage's function, which takes the context first and opens inputs by `reading`.
+
+    What the library refuses in it is said in the names of the settings of its section.
+    """
     return task(
         name=function.__name__, cache_policy=ContentPolicy(), persist_result=True, result_serializer=ResultSerializer()
-    )(refusing(function))
+    )(refusing(settings_named(function.__name__)(function)))
 
 
 def logger() -> logging.LoggerAdapter[logging.Logger] | logging.Logger:

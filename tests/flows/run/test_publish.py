@@ -139,7 +139,7 @@ def test_a_champion_that_another_run_makes_meanwhile_is_the_one_that_is_publishe
 
     def crowned_meanwhile(self, *arguments, checkpoint, **inputs):
         if checkpoint.sha256 == good.checkpoint.sha256:
-            world.registry.crown(world.registry.find("2"))
+            world.registry.make_champion(world.registry.find("2"))
         return submission(self, *arguments, checkpoint=checkpoint, **inputs)
 
     with pytest.MonkeyPatch.context() as patch:
