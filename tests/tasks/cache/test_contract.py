@@ -22,10 +22,10 @@ from pydantic import BaseModel
 
 import flows.pipeline
 import tasks.cache.code_digest
-from tasks.cache.stage import Lineage
 from tasks.cache.workspace import FileRef
 from tasks.settings.sections import PipelineConfig
 from tasks.tracking.ancestor import Ancestor
+from tasks.tracking.lineage import Lineage
 from tasks.tracking.store import Tracker
 from tasks.tracking.training_run import training_run
 
