@@ -77,7 +77,7 @@ def test_a_cached_training_whose_version_was_deleted_by_hand_does_not_come_back_
     assert world.promote(good).alias == CHAMPION, "a registry without any version starts anew"
 
 
-@pytest.mark.parametrize("call", ["give", "tag", "_remember"])
+@pytest.mark.parametrize("call", ["set_alias", "tag", "_remember"])
 @pytest.mark.parametrize("after", [False, True])
 def test_a_process_that_dies_while_it_decides_is_made_good(world, monkeypatch, call, after):
     poor, good = world.trained(good=0), world.trained(good=8)
@@ -93,7 +93,7 @@ def test_a_process_that_dies_while_it_decides_is_made_good(world, monkeypatch, c
         patch.setattr(Registry, call, killed)
         with pytest.raises(KeyboardInterrupt):
             world.promote(good)
-    assert world.champion() == (good.run_id if call == "_remember" or (call == "give" and after) else poor.run_id)
+    assert world.champion() == (good.run_id if call == "_remember" or (call == "set_alias" and after) else poor.run_id)
     decision = world.promote(good)
     assert decision.alias == CHAMPION
     assert decision.reason.startswith("champion: AUC")
