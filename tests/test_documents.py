@@ -27,10 +27,8 @@ def test_what_a_page_names_is_there(page):
     text = page.read_text()
     for link in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
         assert "://" in link or (page.parent / link).exists(), link
-    for name in re.findall(r"`([\w./]+)`", text):
-        first, *rest = re.split("[./]", name)
-        if first in ROOTS and rest and name not in RESERVED:
-            assert is_there(name), f"{page.name} names {name}"
+    for name in re.findall(rf"(?<![\w./-])((?:{'|'.join(ROOTS)})[./][\w./-]*\w)", text):
+        assert name in RESERVED or is_there(name), name
 
 
 def is_there(name: str) -> bool:
