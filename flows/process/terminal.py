@@ -1,11 +1,11 @@
-"""What a command tells its user: results on stdout; on stderr what it does and, after `mmctr:`, why it ended."""
+"""What a command prints: results on stdout; on stderr what it does and, after `mmctr:`, why it ended."""
 
 import contextlib
 import io
 import os
 import sys
 
-from mmctr.common.errors import printable
+from mmctr.common.text import printable
 
 
 def prepare_streams() -> None:

@@ -14,8 +14,9 @@ import polars as pl
 from sklearn.decomposition import PCA
 from threadpoolctl import threadpool_limits
 
-from mmctr.common.errors import InputError, first_line, raise_if_of_the_machine
+from mmctr.common.errors import InputError, raise_if_of_the_machine
 from mmctr.common.files import replacing
+from mmctr.common.text import first_line
 
 FITTED = (
     "mean_",
@@ -80,17 +81,17 @@ def _check_sizes(embeddings: npt.NDArray[np.float32], n_components: int, *, pres
     if present < n_components:
         raise InputError(
             f"PCA to {n_components} components needs at least {n_components} items with a title or an image, "
-            f"found {present} of {len(embeddings)}; add items or lower reduce.n_components"
+            f"found {present} of {len(embeddings)}; add items or lower `n_components`"
         )
     if width < n_components:
         raise InputError(
-            f"PCA to {n_components} components needs embeddings at least that wide, the CLIP model gives {width}; "
-            "use a wider model (embed.model) or lower reduce.n_components"
+            f"PCA to {n_components} components needs embeddings at least that wide, these have {width}; "
+            "use a wider CLIP model or lower `n_components`"
         )
     if pca is not None and pca.components_.shape != (n_components, width):
         raise InputError(
-            f"the PCA of the earlier run must give {n_components} components from {width} dimensions, it gives "
-            f'{pca.components_.shape[0]} from {pca.components_.shape[1]}; set reduce.pca = "refit"'
+            f"the earlier PCA must return {n_components} components from {width} dimensions, it returns "
+            f"{pca.components_.shape[0]} from {pca.components_.shape[1]}; fit anew with `pca=None`"
         )
 
 

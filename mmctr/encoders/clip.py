@@ -154,7 +154,8 @@ def load_clip(
     )
     if image_precision == "int8" and (place.type != "cpu" or not hasattr(network.visual, "transformer")):
         raise InputError(
-            f"image_precision = int8 is for vision transformers on the CPU; {model} on {device} is none.\nUse float32."
+            f"`image_precision = int8` is for vision transformers on the CPU; {model} on {device} is none.\n"
+            "Use float32."
         )
     vocabulary = len(clip.clip._tokenizer.encoder)
     if network.vocab_size != vocabulary:

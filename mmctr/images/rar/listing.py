@@ -6,7 +6,8 @@ from typing import Any
 
 import rarfile
 
-from mmctr.common.errors import InputError, raise_if_of_the_machine, shown
+from mmctr.common.errors import InputError, raise_if_of_the_machine
+from mmctr.common.text import shown
 from mmctr.images.rar.headers import UnboundedError, headers_of
 from mmctr.images.rar.member import Member
 
