@@ -39,6 +39,7 @@ def train(
     from mmctr.clicks.split import load_split
     from mmctr.common.files import write_bytes
     from mmctr.compute.device import resolve_device
+    from mmctr.inputs.layout import CHECKPOINT_FILE
     from mmctr.models.checkpoint import Architecture, load_checkpoint, save_checkpoint
     from mmctr.training.loop import train_din
     from mmctr.training.recipe import Recipe
@@ -102,7 +103,7 @@ def train(
         )
         show_progress(1, 1)  # it may have stopped early
         show_epochs(told, last=True)
-        best, best_file = checkpoint.metrics, folder / "task1and2_best.pt"
+        best, best_file = checkpoint.metrics, folder / CHECKPOINT_FILE
         save_checkpoint(checkpoint, best_file)
         write_bytes(folder / "epochs.json", json.dumps([figures(epoch) for epoch in history], indent=1).encode())
         run.log_outcome(history, best=best)

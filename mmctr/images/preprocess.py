@@ -17,12 +17,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from mmctr.images.limits import UnreadableImage, bounded, check_tiff_strips
+from mmctr.images.limits import MAX_PIXELS, UnreadableImage, bounded, check_tiff_strips
 from mmctr.images.shrinking import shrink
 
 # No format whose reader starts another program (EPS does) or that only a camera or a game writes.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
-MAX_PIXELS = 100_000_000
 MUCH = 3  # where an image shrinks so many times, `shrink` is quicker than Pillow
 TALL = 2  # Pillow begins with the rows of taller images, `shrink` always with the columns
 DECODER_BYTES = 8  # a pixel, about the most that a decoder needs beside the image itself
