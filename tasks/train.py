@@ -5,11 +5,12 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from tasks.cache.results import Trained
-from tasks.cache.stage import Lineage, RunContext, current_key, logger, stage
+from tasks.cache.stage import RunContext, current_key, logger, stage
 from tasks.cache.workspace import FileRef
 from tasks.running.progress import ProgressArtifact
 from tasks.settings.named import settings_named
 from tasks.settings.sections import TrainConfig
+from tasks.tracking.lineage import Lineage
 from tasks.tracking.page import EpochTable, show_auc_plot, show_link
 from tasks.tracking.store import Tracker
 from tasks.tracking.training_run import MEMORY, training_run

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 from flows.run.context import registry_of, run_context
 from flows.run.outputs import check_places
-from flows.run.publish import Model, model_of_run, publish_model
+from flows.run.publish import Choice, Model, model_of_version, publish_model
 from mmctr.common.errors import InputError, as_input_error
 from mmctr.common.files import PARTIAL
 from mmctr.common.text import first_line, shown_value
@@ -38,7 +38,8 @@ def change_champion(config: PipelineConfig, *, version: str | None, rollback: bo
     check_store(tracking_uri(), config.experiment)
     check_places(config.base_path)
     workspace = Workspace(config.base_path)
-    with workspace.locked():  # before anything is read: a run that ends now may have another champion
+    # Before anything is read: a run that ends now may make another model the champion.
+    with workspace.running(), workspace.locks.of_champion():
         return _change(config, workspace, version=version, rollback=rollback, pin=pin, unpin=unpin)
 
 
@@ -46,7 +47,7 @@ def _change(
     config: PipelineConfig, workspace: Workspace, *, version: str | None, rollback: bool, pin: bool, unpin: bool
 ) -> str:
     registry = registry_of(config)
-    champion, champions = registry.at(CHAMPION), registry.champions()
+    champion, champions = registry.version_at(CHAMPION), registry.champions()
     target = champion
     if version is not None:
         target = _version(registry, version)
@@ -82,7 +83,7 @@ def champions_text(config: PipelineConfig) -> str:
     check_store(tracking_uri(), config.experiment)
     registry = registry_of(config)
     versions, champions = registry.versions(), registry.champions()
-    champion = registry.at(CHAMPION)
+    champion = registry.version_at(CHAMPION)
     if not versions:
         raise InputError(
             f"the MLflow store at {registry.tracker.uri} has no model {registry.name} yet; run the pipeline first, set "
@@ -95,10 +96,10 @@ def champions_text(config: PipelineConfig) -> str:
         "versions",
     ]
     for version in versions[:VERSIONS_SHOWN]:
-        told = version.tags.get("decision.reason", "not decided")
-        if told.startswith(CHAMPION) and CHAMPION not in version.aliases:
-            told = f"was {told}"
-        lines.append(f"  {version.number:>4}  {', '.join(version.aliases) or '-':<12}{told}")
+        reason = version.tags.get("decision.reason", "not decided")
+        if reason.startswith(CHAMPION) and CHAMPION not in version.aliases:
+            reason = f"was {reason}"
+        lines.append(f"  {version.number:>4}  {', '.join(version.aliases) or '-':<12}{reason}")
     if len(versions) > VERSIONS_SHOWN:
         lines.append(f"  and {len(versions) - VERSIONS_SHOWN} older ones")
     return "\n".join(lines)
@@ -124,13 +125,12 @@ def _last(registry: Registry, champions: list[str], *, now: Version | None) -> V
 
 def _usable(registry: Registry, version: Version, workspace: Workspace) -> Model:
     """The model of a version, which is loaded to see that it can be."""
-    name = f"{registry.name} version {version.number}"
     try:
-        return model_of_run(name, version.run_id, registry=registry, workspace=workspace, usable=True)
+        return model_of_version(version, registry=registry, workspace=workspace, usable=True)
     except LostFileError as error:
         raise InputError(
-            f"a champion must be a model that can be loaded; {name} cannot ({error}); choose another: "
-            f"{registry.names()}"
+            f"a champion must be a model that can be loaded; {registry.name} version {version.number} cannot "
+            f"({error}); choose another: {registry.names()}"
         ) from error
 
 
@@ -149,7 +149,7 @@ def _move(
     if rollback:
         registry.roll_back(champions, target)
     else:
-        registry.crown(target)
+        registry.make_champion(target)
     registry.tag(target, {"decision": CHAMPION})
 
 
@@ -168,7 +168,7 @@ def _publish(config: PipelineConfig, model: Model, workspace: Workspace) -> list
                 test=test,
                 checkpoint=model.checkpoint,
             )
-            outputs = publish_model(model, predicted, workspace=workspace)
+            outputs = publish_model(Choice(model, predicted), workspace=workspace)
     except Exception as error:  # the champion has changed, and that is to be said
         mistake = as_input_error(error)
         if mistake is None:

@@ -42,6 +42,19 @@ def code_digest(module: str) -> str:
     return hashlib.sha256(repr((sorted(sources.items()), sorted(versions.items()), python)).encode()).hexdigest()
 
 
+@cache
+def reached_modules(module: str) -> frozenset[str]:
+    """Library modules that `module` imports, directly or not, at any level, with the packages around them."""
+    waiting, reached = [module], set[str]()
+    while waiting:
+        for name in _imported(_parse(waiting.pop())):
+            if name.partition(".")[0] == LIBRARY:
+                new = set(accumulate(name.split("."), "{}.{}".format)) - reached
+                reached |= new
+                waiting += new
+    return frozenset(reached)
+
+
 def vectors_folder() -> str:
     """Name of the folder of vectors that this code reuses; those that other code made are left alone."""
     return code_digest("tasks.embed")[:FOLDER_DIGITS]

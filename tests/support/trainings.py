@@ -106,7 +106,7 @@ class World:
 
     def champion(self):
         """MLflow run of the champion."""
-        return self.registry.at(CHAMPION).run_id
+        return self.registry.version_at(CHAMPION).run_id
 
     def artifact(self, trained, name):
         """Where a local store keeps an artifact of a training."""

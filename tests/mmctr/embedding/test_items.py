@@ -391,7 +391,7 @@ def test_a_model_without_finite_vectors_is_blamed_and_not_its_contents(
         world.titles, world.images = {1: "a title"}, {1: jpeg(1)}
     load = mmctr.encoders.clip.load_clip
     monkeypatch.setattr(mmctr.encoders.clip, "load_clip", lambda *_, **__: Broken())
-    with pytest.raises(InputError, match=rf"must return finite vectors, .* none .*{side}.\nThe {side} are not at fault"):
+    with pytest.raises(InputError, match=rf"return finite vectors, .* none .*{side}.\nThe {side} are not at fault"):
         world.embed()
     monkeypatch.setattr(mmctr.encoders.clip, "load_clip", load)
     _, report = world.embed()
@@ -462,12 +462,6 @@ def test_any_title_gives_a_unit_vector_and_a_blank_one_is_missing(world: World) 
     for name in BLANK_TITLES:
         assert norms[name] == 0, name
     assert (report.missing_titles, report.title_only, report.unusable_titles) == (4, len(HOSTILE_TITLES), 0)
-
-
-def test_lone_surrogates_never_reach_the_embedding(world: World) -> None:
-    """A table of items cannot hold them: Polars refuses the text, and parquet text that is no UTF-8 is refused too."""
-    with pytest.raises((UnicodeEncodeError, pl.exceptions.PolarsError, TypeError)):
-        pl.DataFrame({"item_id": [1], "item_title": ["a\ud800"]})
 
 
 @settings(max_examples=40)

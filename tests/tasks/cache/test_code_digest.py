@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import tasks.cache.code_digest
-from tasks.cache.code_digest import code_digest
+from tasks.cache.code_digest import code_digest, reached_modules
 
 
 @pytest.fixture
@@ -39,3 +39,9 @@ def test_listed_packages_and_those_of_python_are_none(sources):
     listed = [*tasks.cache.code_digest.DISTRIBUTIONS, *tasks.cache.code_digest.NEUTRAL, "json", "os.path", "__future__"]
     sources("tasks.cache.stage", "\n".join(f"import {name}" for name in listed))
     assert len(code_digest("tasks.cache.stage")) == 64
+
+
+def test_reached_modules_are_those_of_the_library_with_their_packages():
+    reached = reached_modules("tasks.tracking.scorer")
+    assert {"mmctr", "mmctr.models", "mmctr.models.checkpoint", "mmctr.common.errors"} <= reached
+    assert not any(name.startswith(("tasks", "mmctr.demo", "mmctr.images", "mmctr.training")) for name in reached)
