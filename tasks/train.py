@@ -5,6 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mmctr.inputs.layout import CHECKPOINT_FILE
 from tasks.cache.results import Trained
 from tasks.cache.stage import RunContext, logger, own_folder, own_work, stage
 from tasks.cache.workspace import FileRef, Workspace
@@ -17,12 +18,12 @@ from tasks.tracking.store import Tracker
 from tasks.tracking.training_run import MEMORY, TrainingRun, training_run
 
 if TYPE_CHECKING:  # PyTorch is loaded when there is something to train
+    from mmctr.clicks.batch import ClickSplit
     from mmctr.clicks.item_table import ItemTable
-    from mmctr.clicks.split import ClickSplit
     from mmctr.models.checkpoint import Architecture, Checkpoint
     from mmctr.training.state import Epoch
 
-CHECKPOINT, EPOCHS = "task1and2_best.pt", "epochs.json"
+EPOCHS = "epochs.json"
 REPRODUCIBLE = ("epoch", "train_loss", "valid_auc", "valid_logloss", "learning_rate")  # of an epoch; speed is not
 
 
@@ -147,10 +148,10 @@ def _write(
     from mmctr.models.checkpoint import save_checkpoint
 
     best = checkpoint.metrics
-    save_checkpoint(checkpoint, folder / CHECKPOINT)
+    save_checkpoint(checkpoint, folder / CHECKPOINT_FILE)
     write_bytes(folder / EPOCHS, json.dumps([figures(epoch) for epoch in history], indent=1).encode())
     return Trained(
-        checkpoint=workspace.file_ref(folder / CHECKPOINT),
+        checkpoint=workspace.file_ref(folder / CHECKPOINT_FILE),
         history=workspace.file_ref(folder / EPOCHS),
         best_epoch=int(best["epoch"]),
         valid_auc=best["valid_auc"],
