@@ -1,4 +1,4 @@
-"""What MLflow is told about the data and the stages before training."""
+"""What MLflow keeps about the data and the stages before a training."""
 
 from typing import Any
 
