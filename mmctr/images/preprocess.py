@@ -18,11 +18,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from mmctr.images.limits import UnreadableImage, bounded, check_tiff_strips
+from mmctr.images.limits import MAX_PIXELS, UnreadableImage, bounded, check_tiff_strips
 
 # No format whose reader starts another program (EPS does) or that only a camera or a game writes.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
-MAX_PIXELS = 100_000_000
 TALL = 2  # times as high as wide: images beyond that lose rows before columns
 CUBIC_REACH = 2  # pixels of the result on each side that a bicubic pixel depends on
 BICUBIC = Image.Resampling.BICUBIC
