@@ -228,7 +228,7 @@ def test_nothing_else_of_the_folder_gets_into_the_image(name):
 def test_the_image_serves_workers_and_holds_no_address():
     found = instructions()
     assert ("FROM", "python:3.11-slim") in found
-    assert "ENTRYPOINT" not in dict(found), "a worker gives the whole command"
+    assert "ENTRYPOINT" not in dict(found), "a worker brings the whole command"
     assert [rest for name, rest in found if name == "USER"] == ["$UID"]
     assert ("ARG", "UID=1000") in found
     security = template("kubernetes")["job_configuration"]["job_manifest"]["spec"]["template"]["spec"][
