@@ -41,7 +41,8 @@ def train(
     from mmctr.common.files import write_bytes
     from mmctr.compute.device import resolve_device
     from mmctr.inputs.layout import CHECKPOINT_FILE
-    from mmctr.models.checkpoint import Architecture, load_checkpoint, save_checkpoint
+    from mmctr.models.architecture import Architecture
+    from mmctr.models.checkpoint import load_checkpoint, save_checkpoint
     from mmctr.training.loop import train_din
     from mmctr.training.recipe import Recipe
 
