@@ -197,6 +197,4 @@ def _add_settings(command: argparse.ArgumentParser) -> None:
 
 
 def _add_device(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--device", help="auto, cpu, cuda or cuda:N (default: auto, which takes CUDA when there is one)"
-    )
+    command.add_argument("--device", help="auto, cpu, cuda or cuda:N (default: auto, which is CUDA when there is one)")

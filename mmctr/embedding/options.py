@@ -1,4 +1,4 @@
-"""How items are embedded. Imports little, as the settings take their defaults from here."""
+"""How items are embedded. Imports little, as the settings read their defaults here."""
 
 from dataclasses import dataclass
 

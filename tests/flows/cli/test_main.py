@@ -163,7 +163,7 @@ def test_check_submission_good_and_bad(capsys, demo_original, tmp_path):
     write_prediction(ids.reverse(), torch.rand(len(ids)).numpy(), tmp_path / "prediction.csv")
     zip_prediction(tmp_path / "prediction.csv", tmp_path / "bad.zip")
     err = refused(capsys, "check-submission", tmp_path / "bad.zip", "--base-path", demo_original)
-    assert "bad.zip: IDs must stand in the order of test.parquet; row 1" in err
+    assert "bad.zip: IDs must be in the order of test.parquet; row 1" in err
     err = refused(capsys, "check-submission", tmp_path / "good.zip", "--base-path", tmp_path)
     assert "name the folder of the data with --base-path" in err
     err = refused(capsys, "check-submission", tmp_path / "no.zip", "--base-path", demo_original)

@@ -12,17 +12,31 @@ from tasks.tracking.registry import CHALLENGER, Registry
 from tasks.tracking.training_run import CHECKPOINT
 
 
+@pytest.fixture(scope="module")
+def original(mlflow_original, tmp_path_factory):
+    """Three champions one after the other: the folder with their MLflow store, and the trainings."""
+    folder = tmp_path_factory.mktemp("champions")
+    (folder / "mlruns").mkdir()
+    world = World(folder, f"sqlite:///{shutil.copy(mlflow_original, folder / 'mlruns/mlflow.db')}")
+    trainings = [world.trained(good=0) for _ in range(3)]
+    for trained in trainings:
+        end_of_run(world, trained, test=world.write_test())
+        world.registry.make_champion(world.registry.find(trained.run_id))
+    return folder, trainings
+
+
 @pytest.fixture
-def world(tmp_path, tracking_uri, monkeypatch):
-    """Three champions one after the other."""
+def world(original, tmp_path, monkeypatch):
+    """A copy of the three champions for a test to change."""
     monkeypatch.setattr(
         "flows.cli.flow_commands._run_flow", lambda *_: pytest.fail("a server of Prefect's takes ten seconds")
     )
-    world = World(tmp_path, tracking_uri)
-    world.trainings = [world.trained(good=0) for _ in range(3)]
-    for trained in world.trainings:
-        end_of_run(world, trained, test=world.write_test())
-        world.registry.make_champion(world.registry.find(trained.run_id))
+    folder, trainings = original
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    uri = f"sqlite:///{tmp_path / 'mlruns/mlflow.db'}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    world = World(tmp_path, uri)
+    world.trainings = list(trainings)
     return world
 
 

@@ -3,23 +3,21 @@ from pathlib import Path
 import pytest
 
 from mmctr.common.errors import InputError
-from mmctr.training.recipe import Recipe
 from tasks.settings.load import load_config
 from tasks.settings.sections import PipelineConfig, TrainConfig
 
 
-def test_defaults_are_the_missions():
+def test_defaults_are_those_of_the_challenges_baseline():
     config = PipelineConfig(base_path="/data")
     train = config.train
     assert (train.epochs, train.batch_size, train.learning_rate, train.max_len) == (20, 4096, 1e-3, 64)
-    assert (train.attention_hidden, train.tower_hidden) == ((80, 40), (256, 128))
-    assert (train.weight_decay, train.clip_norm, train.patience) == (1e-4, 5.0, 3)
+    assert (train.attention_hidden, train.tower_hidden, train.dropout) == ((80, 40), (256, 128), 0.0)
+    assert (train.weight_decay, train.label_smoothing, train.clip_norm, train.patience) == (1e-4, 0.01, 5.0, 3)
+    assert (train.plateau_factor, train.plateau_patience, train.seed, train.freeze) == (0.5, 1, 0, False)
     assert (config.embed.model, config.reduce.n_components) == ("ViT-B/32", 128)
-
-
-def test_the_recipes_defaults_are_those_of_the_configuration():
-    recipe = Recipe()
-    assert {name: getattr(TrainConfig(), name) for name in vars(recipe)} == vars(recipe)
+    assert (config.embed.image_batch, config.embed.token_batch, config.embed.shard_size) == (256, 4096, 1024)
+    assert (config.embed.max_pixels, config.embed.max_failure_share, config.embed.workers) == (10**8, 0.2, None)
+    assert (config.extract.max_member_mib, config.extract.max_total_gib) == (64, 256)
 
 
 def test_file_then_overrides_then_device(tmp_path):
