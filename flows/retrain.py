@@ -68,7 +68,7 @@ def retrain(
     unsettled = _wait_or_say(paths, before, seconds=settle_seconds)
     if unsettled is not None:
         return _ended("Unsettled", unsettled, odd)
-    digests = name_inputs(whole, workspace).digests()
+    digests = name_inputs(workspace, clip_model=whole.embed.model).digests()
     if _stamps(paths) != before:
         return _ended("Unsettled", "the data changed while it was read; looked at later", odd)
 

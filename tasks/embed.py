@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from mmctr.common.errors import InputError
 from tasks.cache.code_digest import vectors_folder
 from tasks.cache.results import Embedded
-from tasks.cache.stage import RunContext, current_key, logger, stage
+from tasks.cache.stage import RunContext, logger, own_folder, stage
 from tasks.cache.workspace import FileRef, FolderRef, Workspace
 from tasks.running.progress import ProgressArtifact
 from tasks.settings.sections import EmbedConfig
@@ -40,7 +40,7 @@ def embed(
     from mmctr.inputs.columns import read_items
 
     workspace = context.workspace
-    folder = workspace.store("embed", current_key())
+    folder = own_folder(workspace)
     device = resolve_device(context.device)
     images_folder = workspace.path(images)
     with workspace.reading(items) as items_file:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tasks.cache.results import Predicted
-from tasks.cache.stage import RunContext, current_key, stage
+from tasks.cache.stage import RunContext, own_folder, stage
 from tasks.cache.workspace import FileRef
 from tasks.settings.sections import PredictConfig
 
@@ -11,8 +11,7 @@ from tasks.settings.sections import PredictConfig
 @stage
 def predict(context: RunContext, *, config: PredictConfig, test: FileRef, checkpoint: FileRef) -> Predicted:
     """Write `prediction.csv` and `prediction.zip`."""
-    folder = context.workspace.store("predict", current_key())
-    return make_submission(context, folder, config=config, test=test, checkpoint=checkpoint)
+    return make_submission(context, own_folder(context.workspace), config=config, test=test, checkpoint=checkpoint)
 
 
 def make_submission(

@@ -1,7 +1,7 @@
 """Stage 3: PCA of the CLIP embeddings."""
 
 from tasks.cache.results import Reduced
-from tasks.cache.stage import RunContext, current_key, logger, stage
+from tasks.cache.stage import RunContext, logger, own_folder, stage
 from tasks.cache.workspace import FileRef
 from tasks.settings.sections import ReduceConfig
 
@@ -14,7 +14,7 @@ def reduce(context: RunContext, *, config: ReduceConfig, embeddings: FileRef, pc
     from mmctr.inputs.parquet import read_table
 
     workspace = context.workspace
-    folder = workspace.store("reduce", current_key())
+    folder = own_folder(workspace)
     with workspace.reading(embeddings) as embeddings_file:
         items = read_table(embeddings_file)
     earlier = None

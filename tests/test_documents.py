@@ -1,11 +1,12 @@
 """What the documents name is there: records in their index, files, modules, links."""
 
 import re
+from pathlib import Path
 
 import pytest
 from project import PROJECT
 
-DECISIONS = PROJECT / "docs" / "decisions"
+DECISIONS, ARCHITECTURE = PROJECT / "docs/decisions", PROJECT / "docs/architecture.md"
 PAGES = [PROJECT / "README.md", PROJECT / "CONTRIBUTING.md", PROJECT / "deploy/README.md"]
 PAGES += sorted((PROJECT / "docs").rglob("*.md"))
 ROOTS = ("benchmarks", "deploy", "docs", "flows", "mmctr", "tasks", "tests")
@@ -26,10 +27,8 @@ def test_what_a_page_names_is_there(page):
     text = page.read_text()
     for link in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
         assert "://" in link or (page.parent / link).exists(), link
-    for name in re.findall(r"`([\w./]+)`", text):
-        first, *rest = re.split("[./]", name)
-        if first in ROOTS and rest and name not in RESERVED:
-            assert is_there(name), f"{page.name} names {name}"
+    for name in re.findall(rf"(?<![\w./-])((?:{'|'.join(ROOTS)})[./][\w./-]*\w)", text):
+        assert name in RESERVED or is_there(name), name
 
 
 def is_there(name: str) -> bool:
@@ -41,3 +40,12 @@ def is_there(name: str) -> bool:
     if folder.is_dir() or folder.with_suffix(".py").is_file():
         return True
     return module.is_file() and re.search(rf"^(def |class )?{last}\b", module.read_text(), re.MULTILINE) is not None
+
+
+def test_the_architecture_has_every_room():
+    files = [
+        path.relative_to(PROJECT) for name in ("flows", "tasks", "mmctr") for path in (PROJECT / name).rglob("*.py")
+    ]
+    rooms = {str(Path(*file.parent.parts[:2])) for file in files} - {"mmctr"}
+    listed = re.findall(r"^\| `((?:flows|tasks|mmctr)[\w/]*)/` \|", ARCHITECTURE.read_text(), re.MULTILINE)
+    assert sorted(listed) == sorted(rooms)

@@ -10,7 +10,6 @@ from mlflow.exceptions import MlflowException
 
 from mmctr.common.errors import InputError
 from tasks.cache.workspace import FileRef, Workspace
-from tasks.settings.sections import PipelineConfig
 from tasks.tracking.fetching import LostFileError, fetch
 from tasks.tracking.registry import CHAMPION, Registry, Version
 from tasks.tracking.store import NOT_FOUND
@@ -29,14 +28,14 @@ class Ancestor:
 
 
 def find_ancestor(
-    config: PipelineConfig, registry: Registry, *, digests: dict[str, str], workspace: Workspace
+    registry: Registry, *, reuse_pca: bool, warm_start: bool, digests: dict[str, str], workspace: Workspace
 ) -> Ancestor:
-    """The earlier training that a run starts from; an empty one where it starts from nothing.
+    """The earlier training whose PCA, and with `warm_start` whose weights, a run starts from; an empty one for none.
 
     Raises:
         InputError: there should be one, and its files are gone, or its CLIP model is not this run's.
     """
-    if config.reduce.pca == "refit":
+    if not reuse_pca:
         return Ancestor()
     champion = registry.version_at(CHAMPION)
     if champion is None:
@@ -50,7 +49,7 @@ def find_ancestor(
             return Ancestor()
         _check_space(tags.get("digest.clip_model"), digests["clip_model"], run_id=run_id, champion=champion)
         pca = fetch(registry.tracker, run_id, PCA, workspace=workspace)
-        weights = fetch(registry.tracker, run_id, CHECKPOINT, workspace=workspace) if config.train.warm_start else None
+        weights = fetch(registry.tracker, run_id, CHECKPOINT, workspace=workspace) if warm_start else None
     except LostFileError as error:
         raise InputError(
             f'reduce.pca = "reuse" needs the files of the champion, version {champion.number} of {registry.name}, '

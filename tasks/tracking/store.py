@@ -14,6 +14,7 @@ from mlflow.entities import LifecycleStage, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
+from tasks.cache.unkeyed import Unkeyed
 from tasks.settings.sections import Section
 from tasks.tracking.mlflow_database import make_database
 from tasks.tracking.store_address import local_database
@@ -32,7 +33,7 @@ NOT_FOUND = (
 logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it raises what it logs with a stack trace
 
 
-class Tracker:
+class Tracker(Unkeyed):
     """The MLflow store at `uri` and one experiment in it.
 
     Its client, and whoever uses it, asks again after each of `pauses` (seconds) where the store does not answer, and

@@ -1,6 +1,7 @@
 """Which of two models is the champion: on a real MLflow store, with small models and clicks."""
 
 import shutil
+from threading import Thread
 
 import pytest
 import torch
@@ -122,6 +123,18 @@ def test_a_pinned_champion_stays_and_the_reason_says_so(world):
     assert world.champion() == poor.run_id
     world.registry.set_pin(None)
     assert world.promote(better).alias == CHAMPION
+
+
+def test_one_decides_at_a_time_so_that_no_champion_is_compared_with_one_that_is_none_any_more(world):
+    decided, trained = [], world.trained(good=0)
+    deciding = Thread(target=lambda: decided.append(world.promote(trained)))
+    with world.workspace.locks.of_champion():
+        deciding.start()
+        deciding.join(2)
+        assert decided == []
+        assert world.registry.versions() == []
+    deciding.join(60)
+    assert [decision.alias for decision in decided] == ["champion"]
 
 
 def test_newer_replaces_the_champion_unless_it_is_clearly_worse(world):
