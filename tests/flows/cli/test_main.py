@@ -1,4 +1,4 @@
-"""How the command line answers: 0 and the answer, or 2 and a few lines that say what to mend, without a trace."""
+"""How the command line answers: 0 and the answer, or 2 and a few lines that say what to fix, without a trace."""
 
 import importlib.metadata
 import json
