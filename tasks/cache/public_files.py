@@ -35,7 +35,7 @@ class Published(BaseModel):
     """Whose the public files are. Fields that a later version adds are ignored."""
 
     model_config = ConfigDict(frozen=True)
-    model: str  # as a user is told of it
+    model: str  # as messages name it
     run_id: str  # MLflow run; empty where the model is a file
     at: AwareDatetime
     files: dict[str, str]  # SHA-256 of each public file, by its role

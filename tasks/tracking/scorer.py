@@ -1,6 +1,7 @@
 """The model that MLflow serves: rows of the click log in, probabilities out.
 
-MLflow runs this file when it loads the model ("models from code"), with `mmctr` beside it; nothing is unpickled.
+MLflow runs this file when it loads the model ("models from code"), beside the modules of `mmctr` that it needs.
+Nothing is unpickled.
 """
 
 from pathlib import Path

@@ -117,7 +117,7 @@ def test_a_stage_says_in_settings_what_the_library_says_in_parameters(
         raise AssertionError
 
     work.__name__ = name
-    context = RunContext(Workspace(tmp_path), device="cpu")
+    context = RunContext(workspace=Workspace(tmp_path), device="cpu")
     message = refusal(stage(work).fn(context)) or ""
     assert run in message
     assert "`" not in message
