@@ -16,7 +16,6 @@ from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 
-import gpu_estimate
 import parts_data
 import parts_embed
 import parts_flow
@@ -40,28 +39,21 @@ PARTS: dict[str, Callable[[Path], list[Row]]] = {
     "start": parts_data.start,
     "rerun": parts_flow.rerun,
 }
-ESTIMATE = "gpu"  # no part: nothing of it is measured
 PACKAGES = ("torch", "numpy", "polars", "pyarrow", "scikit-learn", "pillow", "rarfile", "clip-anytorch")
 
 
 def main() -> None:
     """Run the chosen parts and write the table."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    choices = [*PARTS, ESTIMATE]
-    options.add_argument("--only", nargs="*", choices=sorted(choices), default=choices, help="parts to run")
+    options.add_argument("--only", nargs="*", choices=sorted(PARTS), default=list(PARTS), help="parts to run")
     options.add_argument(
         "--folder", type=Path, default=Path(tempfile.gettempdir()) / "mmctr-bench", help="for the data"
     )
     chosen = options.parse_args()
     chosen.folder.mkdir(parents=True, exist_ok=True)
     kept = _kept(HERE / "results.json")
-    for name in chosen.only or choices:
+    for name in chosen.only or PARTS:
         print(f"{name} ...", file=sys.stderr, flush=True)
-        if name == ESTIMATE:
-            kept[ESTIMATE] = [estimate.as_dict() for estimate in gpu_estimate.estimates(chosen.folder)]
-            _write(kept)
-            print(_estimates(kept[ESTIMATE]), flush=True)
-            continue
         try:
             rows = [row.as_dict() for row in PARTS[name](chosen.folder)]
         except MissingPeer as missing:
@@ -104,37 +96,12 @@ def _table(rows: list[dict]) -> str:
     return "\n".join(lines)
 
 
-def _estimates(estimates: list[dict]) -> str:
-    lines = [
-        "| work | GFLOP | MB | kernels | " + " | ".join(f"{gpu.name}, at most" for gpu in gpu_estimate.GPUS) + " |",
-        "|---|---:|---:|---:|" + "---:|" * len(gpu_estimate.GPUS),
-    ]
-    for row in estimates:
-        rates = [f"{round(gpu['rate'], -3):,.0f} {row['unit']} ({gpu['bound']})" for gpu in row["gpus"].values()]
-        counts = (f"{row['operations'] / 1e9:,.4g}", f"{row['bytes'] / 1e6:,.0f}", str(row["kernels"]))
-        name = f"{row['part']}, {row['count']:,} {row['unit'].partition('/')[0]}"
-        lines.append("| " + " | ".join([name, *counts, *rates]) + " |")
-    return "\n".join(lines)
-
-
 def _page(kept: dict) -> str:
     parts = [name for name in PARTS if name in kept["parts"]]
     sections = []
     for name in parts:
         part = kept["parts"][name]
         sections.append(f"## {name}\n\n{_table(part['rows'])}\n\n{part['date']}, {part['machine']}")
-    if ESTIMATE in kept:
-        peaks = "; ".join(
-            f"{gpu.name} {gpu.operations / 1e12:.0f} TFLOP/s in bfloat16, {gpu.bandwidth / 1e9:,.0f} GB/s"
-            for gpu in gpu_estimate.GPUS
-        )
-        note = (
-            "Nothing of this ran on a GPU. Operations, bytes and kernels were counted, as if every tensor went to "
-            "memory; a rate is what the slowest of three limits allows: the data sheets' peaks "
-            f"({peaks}), and {gpu_estimate.LAUNCH_SECONDS * 1e6:.0f} microseconds to start a kernel. Reading images "
-            "comes on top: it stays on the host's cores."
-        )
-        sections.append(f"## GPU, estimated\n\n{note}\n\n{_estimates(kept[ESTIMATE])}")
     head = "# Side by side\n\nMedians of both sides, called in turn. `make bench` writes this page."
     without = [f"{name}, needs {peer}" for name, peer in kept["missing"].items()]
     without += [name for name in PARTS if name not in kept["parts"] and name not in kept["missing"]]

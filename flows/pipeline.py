@@ -18,14 +18,14 @@ from flows.run.artifacts import show_on_page, show_training
 from flows.run.context import registry_of, run_context
 from flows.run.hooks import end_mlflow_runs
 from flows.run.inputs import Inputs, open_inputs
-from flows.run.publish import publish_run
+from flows.run.publish import Model, publish_run
 from flows.run.settings import whole_settings
 from flows.run.summary import Summary
 from tasks.build_weights import build_weights
 from tasks.cache.code_digest import vectors_folder
 from tasks.cache.results import Embedded, Extracted, Reduced, Result, Trained
 from tasks.cache.run_manifest import ManifestWriter, settings_digest
-from tasks.cache.stage import Lineage, StageRunner
+from tasks.cache.stage import StageRunner
 from tasks.cache.workspace import Workspace
 from tasks.embed import embed
 from tasks.extract import extract
@@ -36,6 +36,7 @@ from tasks.running.refusal import outcome, refusing
 from tasks.running.retry import retries
 from tasks.settings.sections import PipelineConfig
 from tasks.tracking.ancestor import Ancestor, find_ancestor
+from tasks.tracking.lineage import Lineage
 from tasks.tracking.lost_artifacts import log_lost_artifacts
 from tasks.tracking.store import Tracker
 from tasks.tracking.training_run import end_left_runs
@@ -61,7 +62,7 @@ def pipeline(config: PipelineConfig, reason: str = "by hand") -> Any:
     """
     config = whole_settings(config)
     workspace = Workspace(config.base_path)
-    with workspace.locked():
+    with workspace.running():
         return run_stages(config, workspace, reason=reason)
 
 
@@ -125,19 +126,23 @@ def run_stages(config: PipelineConfig, workspace: Workspace, *, reason: str = "b
         ),
         of="promote",
     )
+    by_champion = StageRunner(
+        context,
+        config=config.run,
+        begin=lambda stage, key, runs: manifest.begin_stage(f"{stage} by the champion", key, runs=runs),
+    )
     outputs = publish_run(
-        config,
-        registry,
-        StageRunner(
-            context,
-            config=config.run,
-            begin=lambda stage, key, runs: manifest.begin_stage(f"{stage} by the champion", key, runs=runs),
+        Model(
+            f"{registry.name} version {decision.version}", trained.run_id, trained.checkpoint, reduced.item_embeddings
         ),
+        predicted,
         version=decision.version,
-        reduced=reduced,
-        trained=trained,
-        predicted=predicted,
-        test=inputs.test,
+        which=config.promote.publish,
+        registry=registry,
+        workspace=workspace,
+        submission_by=lambda checkpoint: by_champion(
+            predict, config=config.predict, test=inputs.test, checkpoint=checkpoint
+        ),
     )
     manifest.finish(mlflow_run=trained.run_id)
     summary = Summary(

@@ -11,10 +11,11 @@ from prefect import flow
 
 from flows.run.context import registry_of, run_context
 from flows.run.outputs import check_places
-from flows.run.publish import Model, model_of_run, publish_model
+from flows.run.publish import Choice, Model, model_of_run, publish_model
 from flows.run.settings import whole_settings
-from mmctr.common.errors import InputError, shown_value
+from mmctr.common.errors import InputError
 from mmctr.common.files import is_file
+from mmctr.common.text import shown_value
 from mmctr.inputs.rules import check_split
 from tasks.cache.stage import StageRunner
 from tasks.cache.workspace import Workspace
@@ -58,12 +59,12 @@ def predict_with(config: PipelineConfig, model: str = "champion") -> Any:
     workspace = Workspace(config.base_path)
     check_store(tracking_uri(), config.experiment)
     check_places(config.base_path)
-    with workspace.locked():
+    with workspace.running():
         test = workspace.file_ref(check_split(config.base_path, "test"))
         found = find_model(model, registry_of(config), workspace)
         run = StageRunner(run_context(config), config=config.run)
         predicted = run(predict, config=config.predict, test=test, checkpoint=found.checkpoint)
-        outputs = publish_model(found, predicted, workspace=workspace)
+        outputs = publish_model(Choice(found, predicted), workspace=workspace)
         return Submission(outputs.owner, predicted.rows, cached=run.reports[0].cached, outputs=outputs.places)
 
 

@@ -14,7 +14,7 @@ from tasks.cache.results import Embedded
 from tasks.cache.stage import RunContext, current_key, logger, stage
 from tasks.cache.workspace import FileRef, FolderRef
 from tasks.running.progress import ProgressArtifact
-from tasks.settings.sections import EmbedConfig, named_as_settings
+from tasks.settings.sections import EmbedConfig
 
 if TYPE_CHECKING:
     import polars as pl
@@ -45,7 +45,7 @@ def embed(
     with workspace.reading(items) as items_file:
         table = read_items(items_file)
     manifest = _manifest(images_folder, digest=images.digest)
-    with ExitStack() as inputs, named_as_settings("embed"):
+    with ExitStack() as inputs:
         model = clip_model if isinstance(clip_model, str) else inputs.enter_context(workspace.reading(clip_model))
         try:
             embeddings, report = embed_items(

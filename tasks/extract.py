@@ -6,7 +6,7 @@ from dataclasses import asdict
 from tasks.cache.results import Extracted
 from tasks.cache.stage import RunContext, current_key, logger, stage
 from tasks.cache.workspace import FolderRef, PartsRef
-from tasks.settings.archive import archive_limits, settings_named
+from tasks.settings.archive import archive_limits
 from tasks.settings.sections import ExtractConfig
 
 
@@ -19,7 +19,7 @@ def extract(context: RunContext, *, config: ExtractConfig, archive: PartsRef) ->
 
     workspace = context.workspace
     folder = workspace.store("extract", current_key())
-    with workspace.reading(archive) as archive_file, settings_named():
+    with workspace.reading(archive) as archive_file:
         report = extract_images(archive_file, folder / "images", **archive_limits(config))
     logger().info("%d images extracted, %.0f MB", report.images, report.total_bytes / 1e6)
     write_bytes(folder / "extract.json", json.dumps(asdict(report), indent=1).encode())

@@ -37,7 +37,7 @@ def make_submission(
     with workspace.reading(test) as clicks:
         split = load_split(clicks, table=trained.table, max_len=trained.max_len, with_label=False)
         ids = read_ids(clicks)
-    check_targets_known(split.target.numpy() != PADDING_IDX, min_share=config.min_known_targets)
+    check_targets_known(split.target.numpy() != PADDING_IDX, min_known_targets=config.min_known_targets)
     probabilities = predict_probabilities(model, placed(split, model.device), batch_size=config.batch_size)
     write_prediction(ids, probabilities, folder / "prediction.csv")
     zip_prediction(folder / "prediction.csv", folder / "prediction.zip")

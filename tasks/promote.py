@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from mmctr.common.errors import first_line
+from mmctr.common.text import first_line
 from tasks.cache.results import Trained
 from tasks.cache.stage import RunContext, logger
 from tasks.cache.workspace import FileRef
@@ -52,6 +52,19 @@ def promote(
     digests: dict[str, str],
 ) -> Decision:
     """Register the training's model and, where that was not decided before, make it champion or challenger."""
+    with context.workspace.locks.of_champion():
+        return _promote(context, config, trained=trained, item_embeddings=item_embeddings, valid=valid, digests=digests)
+
+
+def _promote(
+    context: RunContext,
+    config: PromoteConfig,
+    *,
+    trained: Trained,
+    item_embeddings: FileRef,
+    valid: FileRef,
+    digests: dict[str, str],
+) -> Decision:
     tracker = Tracker(context.tracking_uri, context.experiment, pauses=context.pauses)
     registry = Registry(tracker, config.registered_model)
     keep_files(

@@ -4,12 +4,13 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from mmctr.common.errors import InputError
 from tasks.cache.results import Trained
-from tasks.cache.stage import Lineage, RunContext, current_key, logger, stage
+from tasks.cache.stage import RunContext, current_key, logger, stage
 from tasks.cache.workspace import FileRef
 from tasks.running.progress import ProgressArtifact
+from tasks.settings.named import settings_named
 from tasks.settings.sections import TrainConfig
+from tasks.tracking.lineage import Lineage
 from tasks.tracking.page import EpochTable, show_auc_plot, show_link
 from tasks.tracking.store import Tracker
 from tasks.tracking.training_run import MEMORY, training_run
@@ -40,7 +41,6 @@ def train(
     from mmctr.common.files import write_bytes
     from mmctr.compute.device import resolve_device
     from mmctr.models.checkpoint import Architecture, load_checkpoint, save_checkpoint
-    from mmctr.training.divergence import DivergenceError
     from mmctr.training.loop import train_din
     from mmctr.training.recipe import Recipe
 
@@ -69,7 +69,8 @@ def train(
     recipe = Recipe(**{name: getattr(config, name) for name in Recipe.__dataclass_fields__})
 
     tracker = Tracker(context.tracking_uri, context.experiment, pauses=context.pauses)
-    with training_run(tracker, work / MEMORY, config=config, lineage=lineage, rows=len(clicks)) as run:
+    recorded = training_run(tracker, work / MEMORY, config=config, lineage=lineage, rows=len(clicks))
+    with recorded as run, settings_named("train"):  # within: what MLflow keeps of a failure names settings too
         run.log_device(device)
         logger().info("training on %s, %d rows, MLflow run %s", device, len(clicks), run.run_id)
 
@@ -87,22 +88,19 @@ def train(
                 *(epoch.learning_rate, epoch.rows_per_second),
             )
 
-        try:
-            checkpoint, history = train_din(
-                items,
-                clicks,
-                held_out,
-                architecture=architecture,
-                recipe=recipe,
-                max_len=config.max_len,
-                device=device,
-                earlier=start,
-                state=work / "training.pt",
-                on_epoch=tell,
-                on_rows=show_progress,
-            )
-        except DivergenceError as error:
-            raise InputError(f"{error} (settings train.learning_rate, train.clip_norm, train.epochs)") from None
+        checkpoint, history = train_din(
+            items,
+            clicks,
+            held_out,
+            architecture=architecture,
+            recipe=recipe,
+            max_len=config.max_len,
+            device=device,
+            earlier=start,
+            state=work / "training.pt",
+            on_epoch=tell,
+            on_rows=show_progress,
+        )
         show_progress(1, 1)  # it may have stopped early
         show_epochs(told, last=True)
         best, best_file = checkpoint.metrics, folder / "task1and2_best.pt"

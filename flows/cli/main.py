@@ -87,11 +87,12 @@ def run_check(options: argparse.Namespace) -> int:
     from flows.cli.check_report import as_json, as_text
     from flows.run.outputs import check_places
     from mmctr.report.dataset import report_dataset
-    from tasks.settings.archive import archive_limits, settings_named
+    from tasks.settings.archive import archive_limits
     from tasks.settings.load import load_config
+    from tasks.settings.named import settings_named
 
     config = load_config(options.base_path, config_file=options.config, overrides=options.set)
-    with settings_named():
+    with settings_named("inputs", "extract"):
         report = report_dataset(
             config.base_path,
             min_items=config.reduce.n_components,
@@ -109,12 +110,9 @@ def run_pipeline(options: argparse.Namespace) -> int:
 
     config = load_config(options.base_path, config_file=options.config, overrides=options.set, device=options.device)
     from flows.run.inputs import look_at_archive, look_before
-    from tasks.cache.workspace import Workspace
 
     look_before(config)  # at once, where starting Prefect takes ten seconds and more
     look_at_archive(config)
-    with Workspace(config.base_path).locked():
-        pass  # that another run works there is said at once, too
 
     def load() -> Callable[[], Any]:
         from flows.pipeline import pipeline
@@ -132,7 +130,6 @@ def run_predict(options: argparse.Namespace) -> int:
     from flows.run.outputs import check_places
     from mmctr.inputs.layout import split_path
     from mmctr.inputs.rules import check_split
-    from tasks.cache.workspace import Workspace
     from tasks.tracking.store_address import tracking_uri
     from tasks.tracking.store_check import check_store
 
@@ -140,8 +137,6 @@ def run_predict(options: argparse.Namespace) -> int:
         check_split(config.base_path, "test")  # says so at once, where starting Prefect takes ten seconds and more
     check_places(config.base_path)
     check_store(tracking_uri(), config.experiment)
-    with Workspace(config.base_path).locked():
-        pass
 
     def load() -> Callable[[], Any]:
         from flows.predict import predict_with
@@ -215,7 +210,7 @@ def run_gc(options: argparse.Namespace) -> int:
     workspace = Workspace(home_expanded(options.base_path))
     known = known_runs(workspace)  # before the lock, which makes the folder where there is none
     protected = runs_with_alias(tracking_uri(), [run.mlflow_run for run in known])
-    with workspace.locked():
+    with workspace.alone():
         collection = plan_collection(
             workspace, keep=options.keep, protected_runs=protected, drop_unfinished=options.drop_unfinished
         )

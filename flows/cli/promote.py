@@ -8,12 +8,14 @@ from tempfile import TemporaryDirectory
 
 from flows.run.context import registry_of, run_context
 from flows.run.outputs import check_places
-from flows.run.publish import Model, model_of_run, publish_model
-from mmctr.common.errors import InputError, as_input_error, first_line, shown_value
+from flows.run.publish import Choice, Model, model_of_version, publish_model
+from mmctr.common.errors import InputError, as_input_error
 from mmctr.common.files import PARTIAL
+from mmctr.common.text import first_line, shown_value
 from mmctr.inputs.rules import check_split
 from tasks.cache.workspace import Workspace
 from tasks.predict import make_submission
+from tasks.settings.named import settings_named
 from tasks.settings.sections import PipelineConfig
 from tasks.tracking.fetching import LostFileError
 from tasks.tracking.registry import CHAMPION, Registry, Version
@@ -36,7 +38,8 @@ def change_champion(config: PipelineConfig, *, version: str | None, rollback: bo
     check_store(tracking_uri(), config.experiment)
     check_places(config.base_path)
     workspace = Workspace(config.base_path)
-    with workspace.locked():  # before anything is read: a run that ends now may have another champion
+    # Before anything is read: a run that ends now may make another model the champion.
+    with workspace.running(), workspace.locks.of_champion():
         return _change(config, workspace, version=version, rollback=rollback, pin=pin, unpin=unpin)
 
 
@@ -122,13 +125,12 @@ def _last(registry: Registry, champions: list[str], *, now: Version | None) -> V
 
 def _usable(registry: Registry, version: Version, workspace: Workspace) -> Model:
     """The model of a version, which is loaded to see that it can be."""
-    name = f"{registry.name} version {version.number}"
     try:
-        return model_of_run(name, version.run_id, registry=registry, workspace=workspace, usable=True)
+        return model_of_version(version, registry=registry, workspace=workspace, usable=True)
     except LostFileError as error:
         raise InputError(
-            f"a champion must be a model that can be loaded; {name} cannot ({error}); choose another: "
-            f"{registry.names()}"
+            f"a champion must be a model that can be loaded; {registry.name} version {version.number} cannot "
+            f"({error}); choose another: {registry.names()}"
         ) from error
 
 
@@ -157,7 +159,8 @@ def _publish(config: PipelineConfig, model: Model, workspace: Workspace) -> list
         return ["outputs       stay as they are (promote.publish = latest)"]
     try:
         test = workspace.file_ref(check_split(config.base_path, "test"))
-        with TemporaryDirectory(dir=workspace.root, prefix=".promote.", suffix=PARTIAL) as folder:
+        made_in = TemporaryDirectory(dir=workspace.root, prefix=".promote.", suffix=PARTIAL)
+        with made_in as folder, settings_named("predict"):
             predicted = make_submission(
                 run_context(config),
                 workspace.base_path / folder,
@@ -165,7 +168,7 @@ def _publish(config: PipelineConfig, model: Model, workspace: Workspace) -> list
                 test=test,
                 checkpoint=model.checkpoint,
             )
-            outputs = publish_model(model, predicted, workspace=workspace)
+            outputs = publish_model(Choice(model, predicted), workspace=workspace)
     except Exception as error:  # the champion has changed, and that is to be said
         mistake = as_input_error(error)
         if mistake is None:

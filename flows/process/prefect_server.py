@@ -14,7 +14,8 @@ from functools import partial
 from flows.process.prefect_settings import load_settings, use_home
 from flows.process.temporary_server import TemporaryServer
 from flows.process.terminal import say
-from mmctr.common.errors import InputError, causes, first_line, shown_value
+from mmctr.common.errors import InputError, causes
+from mmctr.common.text import first_line, shown_value
 
 ANSWER_SECONDS = 15.0  # for a configured server to answer three short questions
 LOOK_SECONDS, AWAY_SECONDS = 10.0, 120.0  # between two looks at it; without an answer, before the command ends

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from flows.process.temporary_server import temporary_folder
-from mmctr.common.errors import InputError, first_line, shown_value
+from mmctr.common.errors import InputError
+from mmctr.common.text import first_line, shown_value
 
 if TYPE_CHECKING:
     from prefect.settings import Settings

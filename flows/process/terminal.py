@@ -5,7 +5,7 @@ import io
 import os
 import sys
 
-from mmctr.common.errors import printable
+from mmctr.common.text import printable
 
 
 def prepare_streams() -> None:

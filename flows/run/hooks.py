@@ -7,7 +7,7 @@ from prefect import Flow
 from prefect.client.schemas.objects import FlowRun, State
 
 from flows.run.settings import settings_of
-from mmctr.common.errors import first_line
+from mmctr.common.text import first_line
 from tasks.tracking.store import Tracker
 from tasks.tracking.store_address import tracking_uri
 from tasks.tracking.store_calls import hurried

@@ -8,16 +8,18 @@ from functools import cache, lru_cache
 from pathlib import Path
 
 from flows.run.outputs import check_places
-from mmctr.common.errors import InputError, shown_value
+from mmctr.common.errors import InputError
 from mmctr.common.files import SETTLED_NS, is_file, read_json, remember_json
+from mmctr.common.text import shown_value
 from mmctr.compute.device import resolve_device
 from mmctr.images.rar.volumes import archive_parts
 from mmctr.inputs.layout import find_inputs
 from mmctr.inputs.rules import check_inputs
 from tasks.cache.code_digest import code_digest
 from tasks.cache.workspace import FileRef, PartsRef, Workspace
-from tasks.settings.archive import archive_limits, settings_named
-from tasks.settings.sections import ExtractConfig, PipelineConfig, home_expanded, named_as_settings
+from tasks.settings.archive import archive_limits
+from tasks.settings.named import settings_named
+from tasks.settings.sections import ExtractConfig, PipelineConfig, home_expanded
 from tasks.tracking.store_address import tracking_uri
 from tasks.tracking.store_check import check_store
 
@@ -40,6 +42,7 @@ class Inputs:
         return {**{name: getattr(self, name).sha256 for name in files}, "clip_model": model}
 
 
+@settings_named("inputs")
 def look_before(config: PipelineConfig) -> None:
     """Refuse at once what is cheap to see: absent files, an absent device, no CLIP model, taken names, no store.
 
@@ -73,6 +76,7 @@ def look_at_archive(config: PipelineConfig) -> None:
         _check_archive(stamp, config.extract, archive)
 
 
+@settings_named("inputs")
 def open_inputs(config: PipelineConfig, workspace: Workspace) -> Inputs:
     """Validate all inputs, unless the same content was found good before, and refer to them.
 
@@ -133,7 +137,7 @@ def _check_archive(_: str, config: ExtractConfig, archive: Path) -> None:
     """Check once for a stamp, as the command line looks before Prefect starts, and the pipeline again."""
     from mmctr.images.extract import check_archive
 
-    with settings_named():
+    with settings_named("extract"):
         check_archive(archive, **archive_limits(config))
 
 
@@ -160,7 +164,7 @@ def _width(model: str, stamp: tuple[int, ...] | None, allow_torchscript: bool) -
     """`clip_width` of a file as it is now, which takes seconds and is asked for twice in a run."""
     from mmctr.encoders.clip import clip_width
 
-    with named_as_settings("embed"):
+    with settings_named("embed"):
         return clip_width(model, allow_torchscript=allow_torchscript)
 
 

@@ -26,7 +26,7 @@ def check_places(base_path: Path, *, writes: bool = True) -> None:
     workspace = Workspace(base_path)
     root = workspace.root
     files = [base_path / place for place in PUBLIC.values()] + [root / name for name in FILES]
-    folders = [root, *(root / name for name in ("store", "work", "records", "vectors", "models", "runs"))]
+    folders = [root, *(root / name for name in ("store", "work", "records", "vectors", "models", "runs", "locks"))]
     folders += [path.parent for path in files if path.parent != base_path]
     for stages in (root / "store", root / "work"):
         folders += sorted(stages.iterdir()) if stages.is_dir() and os.access(stages, os.R_OK | os.X_OK) else []

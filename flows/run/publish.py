@@ -1,16 +1,16 @@
-"""Whose files lie under BASE_PATH after a run: the champion's, unless it is said otherwise, and always of one model."""
+"""Whose files are under BASE_PATH after a run: the champion's, unless it is said otherwise, and always of one model."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
+from typing import Literal
 
-from mmctr.common.errors import InputError, first_line
+from mmctr.common.errors import InputError
+from mmctr.common.text import first_line
 from tasks.cache.public_files import PUBLIC, publish
-from tasks.cache.results import Predicted, Reduced, Trained
-from tasks.cache.stage import StageRunner
+from tasks.cache.results import Predicted
 from tasks.cache.workspace import FileRef, Workspace
-from tasks.predict import predict
-from tasks.settings.sections import PipelineConfig
 from tasks.tracking.fetching import LostFileError, fetch, item_embeddings_of, usable_checkpoint
 from tasks.tracking.registry import CHAMPION, Registry, Version
 from tasks.tracking.training_run import CHECKPOINT
@@ -54,80 +54,95 @@ def model_of_run(name: str, run_id: str, *, registry: Registry, workspace: Works
     return Model(name=name, run_id=run_id, checkpoint=checkpoint, item_embeddings=embeddings)
 
 
-def publish_model(model: Model, predicted: Predicted, *, workspace: Workspace) -> Outputs:
+def model_of_version(version: Version, *, registry: Registry, workspace: Workspace, usable: bool = False) -> Model:
+    """The same for a version of the registered model."""
+    name = f"{registry.name} version {version.number}"
+    return model_of_run(name, version.run_id, registry=registry, workspace=workspace, usable=usable)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A model whose files are to be published, with its submission, and what is said of it besides its name."""
+
+    model: Model
+    predicted: Predicted
+    words: str = ""
+
+
+def publish_model(choice: Choice, *, workspace: Workspace) -> Outputs:
     """Publish all files of one model."""
-    files = model.files(predicted)
+    with workspace.locks.publishing():
+        return _publish(choice, workspace=workspace)
+
+
+def publish_run(
+    own: Model,
+    predicted: Predicted,
+    *,
+    version: str,
+    which: Literal["champion", "latest"],
+    registry: Registry,
+    workspace: Workspace,
+    submission_by: Callable[[FileRef], Predicted],
+) -> Outputs:
+    """Publish after a run whose own model is `version`: the champion's files, with its submission for this test split.
+
+    Where the champion's files cannot be made the run's own are published, and that is said. Where another run makes
+    another model the champion meanwhile, that one's are published.
+
+    Args:
+        own: the run's model.
+        predicted: its submission.
+        version: its version.
+        which: the model whose files are published, the setting `promote.publish`.
+        registry: of the model.
+        workspace: in whose BASE_PATH the files are put.
+        submission_by: makes the submission of the model in a checkpoint.
+    """
+    while True:
+        champion = registry.at(CHAMPION)
+        if champion is None or champion.run_id == own.run_id:
+            choice = Choice(own, predicted, f", {'the champion' if champion else 'there is no champion'}")
+        elif which == "latest":
+            words = f", this run's; the champion is version {champion.number} (promote.publish = latest)"
+            choice = Choice(own, predicted, words)
+        else:
+            words = (
+                f", the champion, not of this run's version {version}; "
+                f"those: mmctr predict {quote(str(workspace.base_path))} --model {version}"
+            )
+            try:
+                model = model_of_version(champion, registry=registry, workspace=workspace)
+                choice = Choice(model, _predicted(model.checkpoint, submission_by), words)
+            except LostFileError as error:
+                choice = Choice(own, predicted, f", this run's, NOT {_missing(champion, error)}")
+        with workspace.locks.publishing():
+            now = registry.at(CHAMPION)
+            if (now and now.number) == (champion and champion.number):
+                return _publish(choice, workspace=workspace)
+
+
+def _publish(choice: Choice, *, workspace: Workspace) -> Outputs:
+    """Publish all files of one model; the caller has the lock."""
+    model, files = choice.model, choice.model.files(choice.predicted)
     beside = workspace.base_path / PUBLIC["checkpoint"]
     if model.item_embeddings is None and workspace.holds(
         FileRef(path=PUBLIC["checkpoint"], sha256=model.checkpoint.sha256)
     ):
         embeddings = workspace.base_path / PUBLIC["item_embeddings"]
-        if embeddings.is_file():  # they lie beside this very checkpoint
+        if embeddings.is_file():  # they are beside this very checkpoint
             files["item_embeddings"] = workspace.file_ref(embeddings)
     places = publish(workspace, files, model=model.name, run_id=model.run_id)
     owner = model.name
     if "item_embeddings" not in files:
         owner += f"; its {PUBLIC['item_embeddings']} is not known, so that there is none beside {beside.name}"
-    return Outputs(places, owner)
+    return Outputs(places, owner + choice.words)
 
 
-def publish_run(
-    config: PipelineConfig,
-    registry: Registry,
-    runner: StageRunner,
-    *,
-    version: str,
-    reduced: Reduced,
-    trained: Trained,
-    predicted: Predicted,
-    test: FileRef,
-) -> Outputs:
-    """Publish after a run whose own model is `version`: the champion's files, with its submission for this test split.
-
-    Where the champion's files cannot be made the run's own are published, and that is said.
-
-    Args:
-        config: all settings.
-        registry: of the model.
-        runner: calls `predict` where the champion is another model.
-        version: of the run's own model.
-        reduced: of the run.
-        trained: of the run.
-        predicted: of the run.
-        test: the test split.
-    """
-    workspace = runner.workspace
-    own = Model(f"{registry.name} version {version}", trained.run_id, trained.checkpoint, reduced.item_embeddings)
-    champion = registry.at(CHAMPION)
-    if champion is None or champion.run_id == trained.run_id:
-        outputs = publish_model(own, predicted, workspace=workspace)
-        return Outputs(outputs.places, f"{outputs.owner}, {'the champion' if champion else 'there is no champion'}")
-    if config.promote.publish == "latest":
-        outputs = publish_model(own, predicted, workspace=workspace)
-        return Outputs(
-            outputs.places,
-            f"{outputs.owner}, this run's; the champion is version {champion.number} (promote.publish = latest)",
-        )
+def _predicted(checkpoint: FileRef, submission_by: Callable[[FileRef], Predicted]) -> Predicted:
+    """The champion's submission; that it cannot make one for this test split counts as a loss of it."""
     try:
-        model = model_of_run(
-            f"{registry.name} version {champion.number}", champion.run_id, registry=registry, workspace=workspace
-        )
-        its = _predicted(runner, config, test=test, checkpoint=model.checkpoint)
-    except LostFileError as error:
-        outputs = publish_model(own, predicted, workspace=workspace)
-        return Outputs(outputs.places, f"{outputs.owner}, this run's, NOT {_missing(champion, error)}")
-    outputs = publish_model(model, its, workspace=workspace)
-    return Outputs(
-        outputs.places,
-        f"{outputs.owner}, the champion, not of this run's version {version}; "
-        f"those: mmctr predict {quote(str(config.base_path))} --model {version}",
-    )
-
-
-def _predicted(runner: StageRunner, config: PipelineConfig, *, test: FileRef, checkpoint: FileRef) -> Predicted:
-    """The champion's submission; that it cannot make one for this test split is told as a loss of it."""
-    try:
-        return runner(predict, config=config.predict, test=test, checkpoint=checkpoint)
+        return submission_by(checkpoint)
     except InputError as error:
         raise LostFileError(str(error)) from error
 

@@ -14,7 +14,8 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
 from prefect.utilities.urls import url_for
 
-from mmctr.common.errors import InputError, first_line
+from mmctr.common.errors import InputError
+from mmctr.common.text import first_line
 from tasks.running.refusal import refusal
 
 FIRST_WAIT = timedelta(hours=1)  # after a fault or a crash; each later wait is twice as long

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from mmctr.clicks.item_table import PADDING_IDX, ItemTable
-from mmctr.common.errors import InputError, shown_value
+from mmctr.common.errors import InputError
+from mmctr.common.text import shown_value
 from mmctr.inputs.columns import flat_lists, plain_numbers, read_chunks
 from mmctr.inputs.features import LEVELS
 

@@ -1,15 +1,17 @@
-"""The one error a user's mistake ends with, and what else a user can mend: a full disk, a missing permission."""
+"""The one error a user's mistake ends with, and what else a user can fix: a full disk, a missing permission."""
 
 import errno
 import os
 import re
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
+
+from mmctr.common.text import on_screen, shown_value
 
 
 class InputError(Exception):
-    """Something that the user gave cannot be used.
+    """Something that the user passed cannot be used.
 
     The message is shown to the user as it is, without a stack trace, so it says three things in at most a few lines:
     the rule, the value that breaks it, and the remedy. Everything else that is raised is a fault of this project.
@@ -20,64 +22,10 @@ class InputError(Exception):
         super().__init__(on_screen(message))
 
 
-SCREEN_LINES, SCREEN_LETTERS = 24, 2000
-LAST_LINES, LAST_LETTERS = 4, 500  # of those, what is kept of the end, where the remedy stands
-
-
-def on_screen(message: str) -> str:
-    """`message` without control characters but line ends, with the middle left out where a screen cannot hold it."""
-    lines = message.split("\n")
-    if len(lines) > SCREEN_LINES:
-        first = SCREEN_LINES - LAST_LINES - 1
-        lines = [*lines[:first], f"... {len(lines) - first - LAST_LINES} lines left out ...", *lines[-LAST_LINES:]]
-    text = printable("\n".join(lines))
-    if len(text) <= SCREEN_LETTERS:
-        return text
-    between = " ... "
-    return f"{text[: SCREEN_LETTERS - LAST_LETTERS - len(between)]}{between}{text[-LAST_LETTERS:]}"
-
-
-def printable(text: str) -> str:
-    """All of `text`, with escapes in the place of what a terminal would obey or could not show; line ends stay."""
-    return "\n".join(shown(line, limit=len(line)) for line in text.split("\n"))
-
-
 def check_text(text: str) -> None:
     """Refuse a path or a setting that is no UTF-8: it can be neither opened everywhere nor written down in a record."""
     if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
         raise InputError(f"paths and settings must be valid UTF-8; found {shown_value(text)}")
-
-
-def shown(text: str, *, limit: int = 200) -> str:
-    """`text` without control characters or lone surrogates, cut to `limit` characters: a name may hold anything."""
-    safe = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text[:limit])
-    return safe if len(text) <= limit else safe + "..."
-
-
-SHOWN_NAMES, SHOWN_NAME = 12, 40
-
-
-def shown_names(names: Sequence[str]) -> str:
-    """A list of names that came from outside, such as a table's columns: the first ones, each of them cut."""
-    first = ", ".join(shown(name, limit=SHOWN_NAME) for name in names[:SHOWN_NAMES])
-    more = len(names) - SHOWN_NAMES
-    return (f"{first} and {more:,} more" if more > 0 else first) or "none"
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error's message, at most 160 characters of it, or the error's kind where it has none."""
-    return shown(next(iter(str(error).strip().splitlines()), type(error).__name__), limit=160)
-
-
-def shown_value(value: object, *, limit: int = 100) -> str:
-    """`repr` of a value that came from outside, at most `limit` characters of it."""
-    if isinstance(value, str | bytes | bytearray):
-        value = value[: limit + 1]  # a checkpoint may hold gigabytes of them
-    try:
-        text = " ".join(repr(value).split())  # a tensor is shown in lines
-    except (ValueError, RecursionError):  # a whole number of thousands of digits, lists within lists by the thousand
-        return f"<{type(value).__name__} too large to show>"
-    return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
 REMEDIES = {
@@ -87,7 +35,7 @@ REMEDIES = {
     errno.EROFS: "mount that disk writable, or use a folder on another one",
     errno.EACCES: "give this user the permission, or use another folder",
     errno.EPERM: "give this user the permission, or use another folder",
-    errno.ENAMETOOLONG: "give a shorter path",
+    errno.ENAMETOOLONG: "use a shorter path",
     errno.EMFILE: "raise the limit on open files (ulimit -n)",
     errno.ENFILE: "close programs, or raise the system's limit on open files (sysctl fs.file-max)",
 }
@@ -111,7 +59,7 @@ def raise_if_of_the_machine(error: BaseException, *, path: Path) -> None:
 def as_input_error(error: BaseException) -> InputError | None:
     """`error` as the user is told of it; None where it is a fault of this project.
 
-    An InputError is returned as it is. An error of the machine that the user can mend, wherever in the chain of causes
+    An InputError is returned as it is. An error of the machine that the user can fix, wherever in the chain of causes
     it stands, becomes one that names the file, what the system said, and the remedy.
     """
     if isinstance(error, InputError):

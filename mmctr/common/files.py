@@ -67,10 +67,12 @@ def _sync(path: Path, flags: int) -> None:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, only_new: bool = False) -> Iterator[Path]:
     """Yield a path to write to; on success the file there takes the place of `path`, on an error it is removed.
 
-    The folder of `path` is created where it is missing. The file to write to is there already, new and empty.
+    The folder of `path` is created where it is missing. The file to write to is there already, new and empty. With
+    `only_new` a FileExistsError is raised where something has the name by then; a file system without hard links
+    cannot tell, and replaces it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = partial_path(path)
@@ -78,12 +80,26 @@ def replacing(path: Path) -> Iterator[Path]:
         os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
         yield partial
         sync_file(partial)
-        partial.replace(path)
+        if only_new:
+            _move_to_new(partial, path)
+        else:
+            partial.replace(path)
         sync_folder(path.parent)
     except BaseException as error:
         partial.unlink(missing_ok=True)
         _name(error, path)
         raise
+
+
+def _move_to_new(partial: Path, path: Path) -> None:
+    try:
+        path.hardlink_to(partial)
+    except OSError as error:
+        if error.errno not in UNSUPPORTED | {errno.EPERM}:
+            raise
+        partial.replace(path)
+    else:
+        partial.unlink()
 
 
 @contextmanager

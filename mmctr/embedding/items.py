@@ -234,5 +234,5 @@ def _check_failures(report: EmbedReport, max_failure_share: float) -> None:
         raise InputError(
             f"At most {max_failure_share:.0%} of the images may be unreadable, but {report.unreadable_image_count} of "
             f"{images} are; the first is {name} of item {item_id}: {reason}.\n"
-            "Extract the images again, or raise max_failure_share. What was computed is kept."
+            "Extract the images again, or raise `max_failure_share`. What was computed is kept."
         )

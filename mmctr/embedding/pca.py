@@ -4,7 +4,6 @@ Legend: n items, E CLIP width, D components.
 """
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +14,10 @@ import polars as pl
 from sklearn.decomposition import PCA
 from threadpoolctl import threadpool_limits
 
-from mmctr.common.errors import InputError, first_line, raise_if_of_the_machine
+from mmctr.common.errors import InputError, raise_if_of_the_machine
 from mmctr.common.files import replacing
-from mmctr.compute.cores import usable_cores
+from mmctr.common.text import first_line
 
-# Rows of a product: that of a matrix with itself gains by many, a projection by as many as a cache holds.
-FIT_ROWS, PROJECT_ROWS = 4096, 1024
-SAMPLED_ROWS = 1024  # whose mean stands for that of all while the covariance is summed
 FITTED = (
     "mean_",
     "components_",
@@ -52,14 +48,12 @@ def reduce_embeddings(
 ) -> Reduction:
     """Fit PCA on the items that have an embedding and project them.
 
-    With a `pca` nothing is fitted: equal embeddings get the vectors that they had, to float32's last digits, and the
-    share of the variance is that of these embeddings on the earlier axes.
+    With a `pca` nothing is fitted: equal embeddings get the vectors that they had, and the share of the variance is
+    that of these embeddings on the earlier axes.
 
-    The covariance is made of float32 products of blocks of centred rows, added up in float64, and decomposed by a full
-    symmetric eigensolver in float64 (docs/decisions/0012). The mean is gone before anything is squared, so a large one
-    costs no digits. Nothing is random, and the largest entry of each component is positive, as with scikit-learn's
-    `svd_solver="covariance_eigh"`. An item without title and image has the zero vector as its embedding; it takes no
-    part in the fit and stays zero, which is the mean item in the centred space.
+    All of it is scikit-learn's `covariance_eigh` in float64. Nothing is random, and the largest entry of each component
+    is positive. An item without title and image has the zero vector as its embedding; it takes no part in the fit and
+    stays zero, which is the mean item in the centred space.
 
     Args:
         embeddings: (n, E) float32, finite.
@@ -69,91 +63,52 @@ def reduce_embeddings(
     Raises:
         InputError: fewer items or a narrower embedding than components.
     """
-    present = embeddings[:, 0] != 0
-    present[~present] = embeddings[~present].any(axis=1)  # few rows start with a zero: the others are not read for this
-    count, width = int(present.sum()), embeddings.shape[1]
-    if count < n_components:
-        raise InputError(
-            f"PCA to {n_components} components needs at least {n_components} items with a title or an image, "
-            f"found {count} of {len(embeddings)}; add items or lower reduce.n_components"
-        )
-    if width < n_components:
-        raise InputError(
-            f"PCA to {n_components} components needs embeddings at least that wide, the CLIP model gives {width}; "
-            "use a wider model (embed.model) or lower reduce.n_components"
-        )
-    if pca is not None and pca.components_.shape != (n_components, width):
-        raise InputError(
-            f"the PCA of the earlier run must give {n_components} components from {width} dimensions, it gives "
-            f'{pca.components_.shape[0]} from {pca.components_.shape[1]}; set reduce.pca = "refit"'
-        )
-    known = embeddings if count == len(embeddings) else embeddings[present]
-    # Threads over blocks and none inside a product: no core waits for another within a block, and the bits are the same
-    # on any number of cores.
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(usable_cores()) as pool:
-        model = _fit(known, n_components=n_components, pool=pool) if pca is None else pca
-        projected = _project(known, model, pool=pool)
+    present = embeddings.any(axis=1)  # (n,)
+    _check_sizes(embeddings, n_components, present=int(present.sum()), pca=pca)
+    known = embeddings[present].astype(np.float64)
+    # One thread: the bits do not depend on the number of cores, and cores that others use are not waited for.
+    with threadpool_limits(1, user_api="blas"):
+        model = _fit(known, n_components=n_components) if pca is None else pca
+        projected = model.transform(known)
     share = model.explained_variance_ratio_.sum() if pca is None else _share(projected, known)
-    vectors = projected
-    if known is not embeddings:
-        vectors = np.zeros((len(embeddings), n_components), dtype=np.float32)
-        vectors[present] = projected
+    vectors = np.zeros((len(embeddings), n_components), dtype=np.float32)  # (n, D)
+    vectors[present] = projected
     return Reduction(vectors=vectors, pca=model, explained_variance=float(share))
 
 
-def _share(vectors: npt.NDArray[np.float32], embeddings: npt.NDArray[np.float32]) -> float:
+def _check_sizes(embeddings: npt.NDArray[np.float32], n_components: int, *, present: int, pca: PCA | None) -> None:
+    width = embeddings.shape[1]
+    if present < n_components:
+        raise InputError(
+            f"PCA to {n_components} components needs at least {n_components} items with a title or an image, "
+            f"found {present} of {len(embeddings)}; add items or lower `n_components`"
+        )
+    if width < n_components:
+        raise InputError(
+            f"PCA to {n_components} components needs embeddings at least that wide, these have {width}; "
+            "use a wider CLIP model or lower `n_components`"
+        )
+    if pca is not None and pca.components_.shape != (n_components, width):
+        raise InputError(
+            f"the earlier PCA must return {n_components} components from {width} dimensions, it returns "
+            f"{pca.components_.shape[0]} from {pca.components_.shape[1]}; fit anew with `pca=None`"
+        )
+
+
+def _fit(known: npt.NDArray[np.float64], *, n_components: int) -> PCA:
+    """The model of (n, E) rows, all of which count, as `load_pca` returns it."""
+    pca = PCA(n_components, svd_solver="covariance_eigh")
+    with np.errstate(invalid="ignore"):
+        pca.fit(known)
+    if (known == known[0]).all():  # there is no variance: scikit-learn finds what rounding left, and shares that out
+        pca.explained_variance_ = pca.explained_variance_ratio_ = pca.singular_values_ = np.zeros(n_components)
+    return _fitted({name: getattr(pca, name) for name in FITTED})
+
+
+def _share(vectors: npt.NDArray[np.float64], embeddings: npt.NDArray[np.float64]) -> float:
     """How much of the variance of (n, E) rows their (n, D) vectors keep, 0..1."""
-    kept, whole = (rows.var(axis=0, dtype=np.float64).sum() for rows in (vectors, embeddings))
+    kept, whole = (rows.var(axis=0).sum() for rows in (vectors, embeddings))
     return float(kept / (whole or 1.0))
-
-
-def _fit(embeddings: npt.NDArray[np.float32], *, n_components: int, pool: ThreadPoolExecutor) -> PCA:
-    """The model of (n, E) rows, all of which count."""
-    count, width = embeddings.shape
-    shift = embeddings[:: max(1, count // SAMPLED_ROWS)].mean(axis=0, dtype=np.float64).astype(np.float32)
-
-    def sums(start: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        block = embeddings[start : start + FIT_ROWS] - shift
-        return block.T @ block, np.ones(len(block), dtype=np.float32) @ block
-
-    scatter, total = np.zeros((width, width)), np.zeros(width)  # of the rows less `shift`
-    for products, rows in pool.map(sums, range(0, count, FIT_ROWS)):  # added in the order of the rows
-        scatter += products
-        total += rows
-    rest = total / count  # how far the mean lies from `shift`: little, so taking it out costs no digits
-    scatter -= count * np.outer(rest, rest)
-    degrees = max(count - 1, 1)
-    ascending, axes = np.linalg.eigh(scatter / degrees)
-    variances = np.maximum(ascending[::-1], 0)  # what has no variance may come out a little below zero
-    components = axes.T[::-1][:n_components]  # (D, E)
-    largest = np.take_along_axis(components, np.abs(components).argmax(axis=1)[:, None], axis=1)
-    kept = variances[:n_components]
-    return _fitted(
-        {
-            "mean_": shift + rest,
-            "components_": components * np.sign(largest),
-            "explained_variance_": kept,
-            "explained_variance_ratio_": kept / (variances.sum() or 1.0),  # equal rows have no variance to share
-            "singular_values_": np.sqrt(kept * degrees),
-            "n_samples_": np.int64(count),
-        }
-    )
-
-
-def _project(embeddings: npt.NDArray[np.float32], pca: PCA, *, pool: ThreadPoolExecutor) -> npt.NDArray[np.float32]:
-    """(n, D) coordinates of (n, E) rows, to the digits that float32 embeddings have themselves."""
-    vectors = np.empty((len(embeddings), pca.n_components_), dtype=np.float32)
-    axes = pca.components_.T.astype(np.float32)  # (E, D)
-    origin = (pca.components_ @ pca.mean_).astype(np.float32)
-
-    def fill(start: int) -> None:
-        rows = slice(start, start + PROJECT_ROWS)
-        np.matmul(embeddings[rows], axes, out=vectors[rows])
-        vectors[rows] -= origin
-
-    for _ in pool.map(fill, range(0, len(embeddings), PROJECT_ROWS)):
-        pass
-    return vectors
 
 
 def _fitted(attributes: Mapping[str, Any]) -> PCA:

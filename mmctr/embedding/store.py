@@ -1,8 +1,9 @@
 """Vectors kept by the digest of the content they were computed from, so that no content is computed twice.
 
 A store is a folder of shards `000000.npz`, `000001.npz`, ..., each written whole. A run that was interrupted goes on
-after its last shard, and new content is added as new shards. One process writes to a store at a time. Whatever else
-lies in the folder is left alone; a file with a shard's name that is none, or damaged, gets another name.
+after its last shard, and new content is added as new shards. Processes that write to a store at once take different
+numbers; what both compute is there twice. Whatever else is in the folder is left alone; a file with a shard's name that
+is none, or damaged, gets another name.
 
 Shapes: n keys, D the vectors' length. A shard holds `keys` bytes (n,) of 64 hexadecimal digits, `vectors` float32
 (n, D) and `reasons` str (n,). Content that gave no vector is kept as a row of NaN with a reason, else the reason is "".
@@ -83,11 +84,8 @@ class VectorShards:
         if len(self.missing(keys)) != len(keys) or any(len(key) != KEY_DTYPE.itemsize for key in keys):
             raise ValueError("keys must be distinct, new and 64 digits long")
         vectors = np.where(failed[:, None], np.float32(np.nan), vectors)
-        with (
-            replacing(self.folder / f"{_next_number(self.folder):06d}.npz") as partial,
-            partial.open("wb") as stream,
-        ):
-            np.savez(stream, keys=np.array(keys, KEY_DTYPE), vectors=vectors, reasons=np.array(reasons, np.str_))
+        while not self._write(keys, vectors, reasons):
+            pass  # another process has just taken the number
         self._add(list(keys), vectors, reasons)
 
     def lookup(self, keys: Sequence[str | None]) -> Lookup:
@@ -101,6 +99,18 @@ class VectorShards:
                 vectors[row] = self._vectors[shard][shard_row]
                 found[row] = True
         return Lookup(found, vectors, reasons)
+
+    def _write(self, keys: Sequence[str], vectors: np.ndarray, reasons: Sequence[str]) -> bool:
+        """Write a shard under the next number; False where another process has it by then."""
+        try:
+            with (
+                replacing(self.folder / f"{_next_number(self.folder):06d}.npz", only_new=True) as partial,
+                partial.open("wb") as stream,
+            ):
+                np.savez(stream, keys=np.array(keys, KEY_DTYPE), vectors=vectors, reasons=np.array(reasons, np.str_))
+        except FileExistsError:
+            return False
+        return True
 
     def _add(self, keys: Sequence[str], vectors: np.ndarray, reasons: Sequence[str]) -> None:
         for row, (key, reason) in enumerate(zip(keys, reasons, strict=True)):

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ import torch
 from mmctr.common.errors import InputError
 from mmctr.common.files import file_sha256, is_file
 from mmctr.encoders.clip_checkpoint import UnusableError, Weights, checked_weights, digest_of, read_checkpoint
-from mmctr.encoders.clip_cpu.matmul import Float32Product, Int8Product
+from mmctr.encoders.clip_cpu.matmul import Float32Product
 from mmctr.encoders.clip_cpu.towers import PIXEL_MEAN, PIXEL_STD, ImageTower, MakeProduct, TextTower
 
 with warnings.catch_warnings():
@@ -28,7 +29,10 @@ with warnings.catch_warnings():
 TITLE_LIMIT = 2_000  # characters; tokenising one word of 100,000 letters takes a minute and 77 tokens are kept
 TOKEN_BATCH = 4096
 LARGEST = 1024  # pixels a side and tokens of a title; OpenAI's models have up to 448 and 77
-PRODUCTS: dict[str, MakeProduct] = {"float32": Float32Product, "int8": Int8Product}
+PRODUCTS = {  # of an image_precision; imported by name, so that a product is no part of what does not use it
+    "float32": "mmctr.encoders.clip_cpu.matmul.Float32Product",
+    "int8": "mmctr.encoders.clip_cpu.int8.Int8Product",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +56,7 @@ class ClipEncoder:
     def _image_tower(self) -> ImageTower | None:
         """None also for residual networks."""
         ours = self._text_tower is not None and hasattr(self.network.visual, "transformer")
-        return ImageTower(self.network, PRODUCTS[self.image_precision]) if ours else None
+        return ImageTower(self.network, _product(self.image_precision)) if ours else None
 
     def encode_titles(self, titles: Sequence[str], *, token_batch: int = TOKEN_BATCH) -> np.ndarray:
         """Embed titles: float32 (n, E), in the order given; a step of the network takes about `token_batch` tokens.
@@ -87,6 +91,12 @@ class ClipEncoder:
                 return _unit_rows(self._image_tower(pixels))
             mean, std = (torch.tensor(v, device=self.device).view(3, 1, 1) for v in (PIXEL_MEAN, PIXEL_STD))
             return _unit_rows(self.network.encode_image((pixels.to(self.device) / 255 - mean) / std))
+
+
+def _product(image_precision: str) -> MakeProduct:
+    module, _, name = PRODUCTS[image_precision].rpartition(".")
+    make: MakeProduct = getattr(import_module(module), name)
+    return make
 
 
 def _steps(order: np.ndarray, lengths: np.ndarray, token_batch: int) -> list[np.ndarray]:
@@ -144,7 +154,8 @@ def load_clip(
     )
     if image_precision == "int8" and (place.type != "cpu" or not hasattr(network.visual, "transformer")):
         raise InputError(
-            f"image_precision = int8 is for vision transformers on the CPU; {model} on {device} is none.\nUse float32."
+            f"`image_precision = int8` is for vision transformers on the CPU; {model} on {device} is none.\n"
+            "Use float32."
         )
     vocabulary = len(clip.clip._tokenizer.encoder)
     if network.vocab_size != vocabulary:

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import torch
 
-from mmctr.common.errors import InputError, first_line, raise_if_of_the_machine, shown_value
+from mmctr.common.errors import InputError, raise_if_of_the_machine
+from mmctr.common.text import first_line, shown_value
 
 Weights = dict[str, torch.Tensor]
 ROOM = (b"c__builtin__\nbytearray\n", b"cbuiltins\nbytearray\n")  # PyTorch's reader makes one of any size that is named
@@ -57,7 +58,7 @@ def checked_weights(content: bytes, *, name: str, trusted: Collection[str], allo
             raise InputError(
                 f"A TorchScript checkpoint is a program, so it must be one of OpenAI's; {name} has the sha256 "
                 f"{digest}, which is none of theirs.\nGive the weights as a state_dict (torch.save of "
-                "model.state_dict()), or allow it with allow_torchscript=True if you trust whoever made it."
+                "model.state_dict()), or allow it with `allow_torchscript=True` if you trust whoever made it."
             )
         weights = _load(content, script=True)
     else:

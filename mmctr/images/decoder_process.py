@@ -87,7 +87,7 @@ def read_image(path: Path, view: View, pixels: np.ndarray) -> Reading:
     except MemoryError as error:
         raise InputError(
             f"Memory must suffice to decode each image, and did not for {path}.\n"
-            "Use fewer workers, a lower max_pixels, or a machine with more memory."
+            "Use fewer `workers`, a lower `max_pixels`, or a machine with more memory."
         ) from error
     except OSError as error:
         if error.errno in GONE:
@@ -174,7 +174,7 @@ class DecoderProcess:
             self.verdict = (
                 f"Image workers must work until all is read, but one did nothing for {self._idle:.0f} s at {path}: it "
                 f"{'was stopped by a signal' if kind in 'Tt' else 'hangs'}, and was ended.\nRun again; what was "
-                "computed is kept. workers=0 decodes in the main process."
+                "computed is kept. `workers=0` decodes in this process."
             )
         elif used - first > COMPUTING * patience:
             self.verdict = (
@@ -192,7 +192,7 @@ class DecoderProcess:
         last_line = self._complaints.read().decode(errors="replace").strip().rpartition("\n")[2][:300]
         end = f"was killed by signal {-code}" if code < 0 else f"ended with code {code} {last_line}".rstrip()
         path = self._paths[min(self._answered, len(self._paths) - 1)]
-        remedy = "If memory ran out, use fewer workers or a lower max_pixels; workers=0 decodes in the main process."
+        remedy = "If memory ran out, use fewer `workers` or a lower `max_pixels`; `workers=0` decodes in this process."
         if -code in FAULTS:
             remedy = "That is a fault of the decoder. Take the image out, or give another file in its place."
         return f"Image workers must live until all is read, but one {end} at {path}.\n{remedy}"

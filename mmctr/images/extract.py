@@ -13,8 +13,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from mmctr.common.errors import InputError, shown
+from mmctr.common.errors import InputError
 from mmctr.common.files import replacing_folder
+from mmctr.common.text import shown
 from mmctr.images.manifest import ImageRow, write_manifest
 from mmctr.images.rar.listing import list_members
 from mmctr.images.rar.member import FILE, FOLDER, Member

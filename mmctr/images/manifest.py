@@ -14,8 +14,9 @@ from pathlib import Path
 
 import polars as pl
 
-from mmctr.common.errors import raise_if_of_the_machine, shown_value
+from mmctr.common.errors import raise_if_of_the_machine
 from mmctr.common.files import SETTLED_NS, file_sha256, write_bytes
+from mmctr.common.text import shown_value
 from mmctr.inputs.parquet import read_table
 
 MANIFEST_NAME = "manifest.parquet"

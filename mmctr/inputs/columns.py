@@ -16,7 +16,8 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mmctr.common.errors import InputError, first_line, raise_if_of_the_machine, shown, shown_names, shown_value
+from mmctr.common.errors import InputError, raise_if_of_the_machine
+from mmctr.common.text import first_line, shown, shown_names, shown_value
 from mmctr.inputs.layout import TITLE
 from mmctr.inputs.parquet_footer import Footer, FooterError
 

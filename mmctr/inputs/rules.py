@@ -49,13 +49,13 @@ def check_inputs(base_path: Path, *, min_items: int = 1, min_known_targets: floa
             rows[role], found = check_table(paths[role], role=role)
             problems += [f"{paths[role].relative_to(base_path)}: {problem}" for problem in found]
     if "items" in rows and 0 < rows["items"] < min_items:
-        problems.append(f"{ITEMS}: at least {min_items} items are needed (reduce.n_components), found {rows['items']}")
+        problems.append(f"{ITEMS}: at least {min_items} items are needed (`min_items`), found {rows['items']}")
     if problems:
         shown = "".join(f"\n  {problem}" for problem in problems[:SHOWN_PROBLEMS])
         more = f"\n  and {len(problems) - SHOWN_PROBLEMS} more" if len(problems) > SHOWN_PROBLEMS else ""
-        raise InputError(f"the inputs in {base_path} cannot be used; mend these and run again:{shown}{more}")
+        raise InputError(f"the inputs in {base_path} cannot be used; fix these and run again:{shown}{more}")
     if min_known_targets:
-        check_targets_known(_known_targets(paths["items"], paths["test"]), min_share=min_known_targets)
+        check_targets_known(_known_targets(paths["items"], paths["test"]), min_known_targets=min_known_targets)
     return InputFiles(**paths, rows=rows)
 
 
@@ -68,21 +68,21 @@ def _known_targets(items: Path, clicks: Path) -> npt.NDArray[np.bool_]:
     return np.isin(targets, ids)
 
 
-def check_targets_known(known: npt.NDArray[np.bool_], *, min_share: float) -> None:
+def check_targets_known(known: npt.NDArray[np.bool_], *, min_known_targets: float) -> None:
     """Refuse target items that a model does not know: its answers would mean nothing.
 
     Args:
         known: (R,) whether the target of each row is among the model's items.
-        min_share: of the rows, whose target must be.
+        min_known_targets: of the rows, whose target must be.
 
     Raises:
         InputError: fewer are.
     """
     count = int(known.sum())
-    if count < min_share * len(known):
+    if count < min_known_targets * len(known):
         raise InputError(
-            f"the model must know at least {min_share:.0%} of the target items, it knows {count:,} of {len(known):,}; "
-            "use data or a model of the same items, or lower predict.min_known_targets"
+            f"the model must know at least {min_known_targets:.0%} of the target items, it knows {count:,} of "
+            f"{len(known):,}; use data or a model of the same items, or lower `min_known_targets`"
         )
 
 
@@ -95,5 +95,5 @@ def check_split(base_path: Path, name: str) -> Path:
     path = split_path(base_path, name)
     problems = check_table(path, role=name)[1] if path.is_file() else ["it is missing"]
     if problems:
-        raise InputError(f"{path} cannot be used; mend this and run again: {'; '.join(problems)}")
+        raise InputError(f"{path} cannot be used; fix this and run again: {'; '.join(problems)}")
     return path

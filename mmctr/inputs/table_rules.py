@@ -13,7 +13,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mmctr.common.errors import InputError, shown, shown_names, shown_value
+from mmctr.common.errors import InputError
+from mmctr.common.text import shown, shown_names, shown_value
 from mmctr.inputs.columns import (
     chunks_of,
     column_names,

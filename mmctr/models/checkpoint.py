@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from mmctr.clicks.item_table import ItemTable
-from mmctr.common.errors import InputError, shown_value
+from mmctr.common.errors import InputError
+from mmctr.common.text import shown_value
 from mmctr.compute.numerics import is_finite
 from mmctr.models.din import DIN
 from mmctr.models.tensor_files import load_tensors, save_tensors

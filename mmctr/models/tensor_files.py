@@ -19,8 +19,9 @@ from typing import Any
 
 import torch
 
-from mmctr.common.errors import first_line, raise_if_of_the_machine, shown_value
+from mmctr.common.errors import raise_if_of_the_machine
 from mmctr.common.files import replacing
+from mmctr.common.text import first_line, shown_value
 
 DTYPES = {
     "FloatStorage": torch.float32,

@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from mmctr.common.errors import InputError, first_line, shown_value
+from mmctr.common.errors import InputError
 from mmctr.common.files import replacing, write_bytes
+from mmctr.common.text import first_line, shown_value
 
 MEMBER = "prediction.csv"
 COLUMNS = ("ID", "Task1", "Task2", "Task1&2")

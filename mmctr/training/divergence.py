@@ -23,10 +23,10 @@ class DivergenceError(InputError):
 
 def diverged(found: FloatingPointError, history: Sequence[Epoch], *, recipe: Recipe) -> DivergenceError:
     """What the user is told of a training that diverged in the epoch after those of `history`."""
-    remedy = f"lower learning_rate ({recipe.learning_rate:g}) or clip_norm ({recipe.clip_norm:g})"
+    remedy = f"lower `learning_rate` ({recipe.learning_rate:g}) or `clip_norm` ({recipe.clip_norm:g})"
     if history:
         best = max(epoch.valid_auc for epoch in history)
-        remedy += f", or end before that epoch with epochs = {len(history)} (best validation AUC {best:.4f})"
+        remedy += f", or end before that epoch with `epochs = {len(history)}` (best validation AUC {best:.4f})"
     return DivergenceError(f"training must stay finite, it diverged in epoch {len(history) + 1}: {found}; {remedy}")
 
 

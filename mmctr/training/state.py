@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from mmctr.common.errors import first_line, shown_value
+from mmctr.common.text import first_line, shown_value
 from mmctr.compute.numerics import is_finite
 from mmctr.models.din import DIN
 from mmctr.models.tensor_files import load_tensors, save_tensors

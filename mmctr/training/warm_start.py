@@ -42,6 +42,6 @@ def start_from(model: DIN, table: ItemTable, earlier: Checkpoint) -> int:
 
 def _differs(name: str) -> str:
     return (
-        f"a warm start needs a model of the champion's widths, {name} has others; use the champion's "
-        "train.attention_hidden, train.tower_hidden and reduce.n_components, or set train.warm_start = false"
+        f"a warm start needs a model of the earlier one's widths, {name} has others; use the earlier model's "
+        "`attention_hidden`, `tower_hidden` and `dim`, or start from fresh weights with `earlier=None`"
     )

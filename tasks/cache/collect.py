@@ -23,7 +23,7 @@ from tasks.cache.stage import KEY_DIGITS
 from tasks.cache.workspace import Workspace
 
 GRACE_SECONDS = 3600
-MEMORIES = ("lock", "digests.json", "checked.json", "published.json")
+MEMORIES = ("lock", "locks", "digests.json", "checked.json", "published.json")
 RUNS, RECORDS, STORE, WORK, VECTORS, MODELS = "runs", "records", "store", "work", "vectors", "models"
 UNKNOWN = "unknown"
 LEVELS = {
@@ -95,7 +95,7 @@ def plan_collection(
     drop_unfinished: bool = False,
     now: float | None = None,
 ) -> Collection:
-    """Find out what no kept run refers to. The caller holds the lock; nothing is removed.
+    """Find out what no kept run refers to; nothing is removed. The caller is alone in the workspace.
 
     Args:
         workspace: whose `.mmctr` is looked at.
@@ -168,7 +168,7 @@ def divide(
 
 
 def remove(workspace: Workspace, collection: Collection) -> None:
-    """Remove what is to go. The caller holds the lock.
+    """Remove what is to go. The caller is alone in the workspace.
 
     A process that is killed in here leaves results without a record, which nobody uses and the next one removes. A
     record without results, after a power cut, is not trusted.

@@ -36,7 +36,8 @@ class Published(BaseModel):
 def publish(workspace: Workspace, files: Mapping[str, FileRef], *, model: str, run_id: str) -> dict[str, Path]:
     """Put copies of one model's files at their public places; returns the places.
 
-    A role of PUBLIC that `files` lacks is not known of this model: what another model left there is removed.
+    A role of PUBLIC that `files` lacks is not known of this model: what another model left there is removed. The caller
+    has the lock `publishing`, as two at once would mix their files.
     """
     targets = {role: workspace.base_path / PUBLIC[role] for role in PUBLIC if role in files}
     note = Published(

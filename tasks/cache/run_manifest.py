@@ -8,6 +8,8 @@ the later time, so a schedule that finds nothing new leaves no thousand files.
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
@@ -53,7 +55,7 @@ class RunManifest(BaseModel):
 
 
 class ManifestWriter:
-    """The manifest of a run that goes on; the run holds the lock of its workspace."""
+    """The manifest of a run from its start to its end."""
 
     def __init__(
         self, workspace: Workspace, *, settings: str, inputs: dict[str, str], vectors: str, ancestor: str
@@ -64,6 +66,12 @@ class ManifestWriter:
             started=datetime.now(UTC), settings=settings, stages={}, inputs=inputs, vectors=vectors, ancestor=ancestor
         )
         self._write(self.manifest)
+
+    @contextmanager
+    def going_on(self) -> Iterator[None]:
+        """Let other runs see for a block that this one goes on, so that they leave its manifest alone."""
+        with self.workspace.locks.of_run(self.manifest.file_name):
+            yield
 
     def begin_stage(self, stage: str, key: str, *, runs: bool) -> None:
         """Note the cache key of a stage; where the stage runs, before it leaves any work."""
@@ -81,14 +89,19 @@ class ManifestWriter:
     def _write(self, manifest: RunManifest) -> None:
         write_bytes(self.workspace.runs / manifest.file_name, manifest.model_dump_json(indent=1).encode())
         for known in [*read_manifests(self.workspace), *read_unfinished(self.workspace)]:
-            if known.file_name != manifest.file_name and _replaces(manifest, known):
+            if known.file_name != manifest.file_name and _replaces(manifest, known) and not self._goes_on(known):
                 (self.workspace.runs / known.file_name).unlink(missing_ok=True)
+
+    def _goes_on(self, known: RunManifest) -> bool:
+        """Whether another process still needs a manifest: what it leaves unfinished is known by nothing else."""
+        is_own = known.started == self.manifest.started
+        return not known.finished and not is_own and self.workspace.locks.run_goes_on(known.file_name)
 
 
 def _replaces(new: RunManifest, known: RunManifest) -> bool:
     """Whether nothing is known by `known` that `new` does not know."""
     if known.finished:
-        return bool(new.finished) and known.used() == new.used()
+        return bool(new.finished) and known.used() == new.used() and known.time < new.time
     if known.settings != new.settings:
         return False
     return bool(new.finished) or known.stages.items() <= new.stages.items()
@@ -118,7 +131,7 @@ def _read(workspace: Workspace) -> list[RunManifest]:
         if path.is_file():
             try:
                 manifest = RunManifest.model_validate_json(path.read_bytes())
-            except ValidationError:
+            except (FileNotFoundError, ValidationError):  # the first where another run has just replaced it
                 continue
             if manifest.finished or manifest.started:
                 found.append(manifest)

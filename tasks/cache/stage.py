@@ -1,8 +1,8 @@
 """How a stage runs: the key that its result is cached under, and the call that trusts no record blindly.
 
 The key is made of the stage's name, the digest of its code, and its inputs: settings by value, files by the digest of
-their content. Where a run works (`RunContext`) takes no part. A record is used only when every file that it names is
-there, byte for byte; otherwise the stage runs again.
+their content. What is `Unkeyed`, such as where a run works (`RunContext`), takes no part. A record is used only when
+every file that it names is there, byte for byte; otherwise the stage runs again.
 """
 
 import hashlib
@@ -19,14 +19,15 @@ from prefect.cache_policies import CachePolicy
 from prefect.context import TaskRunContext
 from prefect.filesystems import LocalFileSystem
 from prefect.results import ResultStore
-from pydantic import BaseModel, ConfigDict
 
 from mmctr.common.files import sync_file, sync_folder
 from tasks.cache.code_digest import code_digest
 from tasks.cache.results import Result, ResultSerializer
+from tasks.cache.unkeyed import Unkeyed
 from tasks.cache.workspace import FileRef, FolderRef, Workspace
 from tasks.running.refusal import outcome, refusing
 from tasks.running.retry import retries
+from tasks.settings.named import settings_named
 from tasks.settings.sections import RunConfig, Section
 
 P = ParamSpec("P")
@@ -34,10 +35,9 @@ R = TypeVar("R", bound=Result)
 KEY_DIGITS = 24
 
 
-class RunContext(BaseModel):
-    """Where a run works; nothing in it changes a result."""
+class RunContext(Unkeyed):
+    """Where a run works."""
 
-    model_config = ConfigDict(frozen=True)
     base_path: Path
     device: str
     tracking_uri: str
@@ -50,22 +50,9 @@ class RunContext(BaseModel):
         return Workspace(self.base_path)
 
 
-class Lineage(BaseModel):
-    """What MLflow is told about the data and the stages before training; it takes no part in keys either."""
-
-    model_config = ConfigDict(frozen=True)
-    params: dict[str, Any]
-    digests: dict[str, str]
-    counts: dict[str, float]
-    pca: FileRef
-    reports: dict[str, FileRef]
-    reason: str = "by hand"
-    ancestor: str = ""  # MLflow run of the model that this one starts from
-
-
 def stage_key(stage: Task[Any, Any], inputs: dict[str, Any]) -> str:
-    """Cache key of a stage for its inputs, without context and lineage."""
-    keyed = {name: _identity(value) for name, value in inputs.items() if not isinstance(value, RunContext | Lineage)}
+    """Cache key of a stage for its inputs, without those that are `Unkeyed`."""
+    keyed = {name: _identity(value) for name, value in inputs.items() if not isinstance(value, Unkeyed)}
     content = [stage.name, code_digest(stage.fn.__module__), keyed]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:KEY_DIGITS]
 
@@ -98,11 +85,14 @@ class ContentPolicy(CachePolicy):
 
 
 def stage(function: Callable[Concatenate[RunContext, P], R]) -> Task[Concatenate[RunContext, P], R]:
-    """Make a Prefect task of a stage's function, which takes the context first and opens inputs by `reading`."""
+    """Make a Prefect task of a stage's function, which takes the context first and opens inputs by `reading`.
+
+    What the library refuses in it is said in the names of the settings of its section.
+    """
 
     return task(
         name=function.__name__, cache_policy=ContentPolicy(), persist_result=True, result_serializer=ResultSerializer()
-    )(refusing(function))
+    )(refusing(settings_named(function.__name__)(function)))
 
 
 def logger() -> logging.LoggerAdapter[logging.Logger] | logging.Logger:
@@ -151,7 +141,20 @@ class StageRunner:
         assert not args
         started = time.perf_counter()
         key = stage_key(stage, inputs)
-        trusted = self._trusted(key)
+        if self._trusted(key) and not self.workspace.has_work(stage.name, key):
+            result, cached = self._call(stage, key, inputs, trusted=True)
+        else:  # who else wants this very result waits, and then has it from its record
+            with self.workspace.locks.of_stage(stage.name, key, say=logger().info):
+                result, cached = self._call(stage, key, inputs, trusted=self._trusted(key))
+                if self._record(key) is not None:  # else it could not be written: the next run needs the work again
+                    self.workspace.clear_work(stage.name, key)
+        self.reports.append(StageReport(stage.name, cached, time.perf_counter() - started))
+        return result
+
+    def _call(
+        self, stage: Task[Concatenate[RunContext, P], R], key: str, inputs: dict[str, Any], *, trusted: bool
+    ) -> tuple[R, bool]:
+        """The result of `stage`, and whether it is that of its record; a new record is on the disk then."""
         self.begin(stage.name, key, not trusted)
         configured = stage.with_options(
             result_storage=self.workspace.records,
@@ -163,13 +166,10 @@ class StageRunner:
         state: Any = configured(self.context, **inputs, return_state=True)
         result: R = outcome(state, of=stage.name)
         cached = state.name == "Cached"
-        if self._record(key) is not None:  # a record that could not be written: the next run needs the work again
-            if not cached:
-                sync_file(self.workspace.records / key)  # Prefect does not: after a power cut both would be gone
-                sync_folder(self.workspace.records)
-            self.workspace.clear_work(stage.name, key)
-        self.reports.append(StageReport(stage.name, cached, time.perf_counter() - started))
-        return result
+        if not cached and self._record(key) is not None:
+            sync_file(self.workspace.records / key)  # Prefect does not: after a power cut both would be gone
+            sync_folder(self.workspace.records)
+        return result, cached
 
     def _trusted(self, key: str) -> bool:
         """Whether there is a record for `key` and all that it stands for is there unaltered."""

@@ -9,13 +9,10 @@ BASE_PATH/.mmctr/
     runs/                        what each finished run used (tasks/cache/run_manifest.py)
     digests.json                 remembered SHA-256 of files that have not changed since
     published.json               whose files the public ones are (tasks/cache/public_files.py)
-    lock                         held by the run that works here
+    lock, locks/                 who works here (tasks/cache/locks.py)
 """
 
-import errno
-import fcntl
 import hashlib
-import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -27,9 +24,9 @@ from pydantic import BaseModel, ConfigDict
 
 from mmctr.common.errors import InputError
 from mmctr.common.files import PARTIAL, SETTLED_NS, file_sha256, is_file, read_json, remember_json
+from tasks.cache.locks import Locks
 
 SETTLED, FIRST_LOOK = 5, 6  # lengths of the two kinds of entries in digests.json
-LOCKLESS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL}  # of a file system without locks
 
 
 class FileRef(BaseModel):
@@ -68,6 +65,7 @@ class Workspace:
         self.vectors = self.root / "vectors"
         self.models = self.root / "models"
         self.runs = self.root / "runs"
+        self.locks = Locks(self.root)
 
     def store(self, stage: str, key: str) -> Path:
         """Folder for the results that `stage` makes for `key`."""
@@ -78,6 +76,10 @@ class Workspace:
         folder = self.root / "work" / stage / key
         folder.mkdir(parents=True, exist_ok=True)
         return folder
+
+    def has_work(self, stage: str, key: str) -> bool:
+        """Whether there is unfinished work of `stage` for `key`."""
+        return (self.root / "work" / stage / key).is_dir()
 
     def clear_work(self, stage: str, key: str) -> None:
         """Remove the unfinished work of a stage that has finished."""
@@ -186,34 +188,33 @@ class Workspace:
         return {name: entry for name, entry in entries if _is_entry(entry)}
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keep other runs out of this BASE_PATH; the kernel lets go when the process ends, however it ends.
+    def running(self) -> Iterator[None]:
+        """Work here beside other runs (tasks/cache/locks.py).
 
         Raises:
-            InputError: there is no such folder, or another run works here; the message names its process.
+            InputError: there is no such folder, or its file system knows no locks.
         """
+        self._check_folder()
+        with self.locks.running(tidy=self._remove_partials):
+            yield
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep all runs out.
+
+        Raises:
+            InputError: there is no such folder, or runs go on in it; the message names their processes.
+        """
+        self._check_folder()
+        with self.locks.alone(tidy=self._remove_partials):
+            yield
+
+    def _check_folder(self) -> None:
         if not self.base_path.is_dir():
             raise InputError(f"BASE_PATH must be a folder; {self.base_path} is none")
-        self.root.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            try:
-                _lock(descriptor, self.root)
-            except (BlockingIOError, PermissionError):  # the second is what a POSIX lock may give for the same
-                holder = os.read(descriptor, 32).decode(errors="replace").strip()
-                raise InputError(
-                    f"one run at a time may work in {self.base_path}, process {holder} does; "
-                    "wait until it ends, or stop it"
-                ) from None
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-            self._remove_partials()
-            yield
-        finally:
-            os.close(descriptor)
 
     def _remove_partials(self) -> None:
-        """Remove what killed runs left half written; only the holder of the lock may, as nobody else writes then.
+        """Remove what killed runs left half written; the caller is alone, so that nobody else writes.
 
         But `retrain` may just be remembering digests, and then remembers none (`remember_json`).
         """
@@ -247,24 +248,4 @@ def _changed(ref: FileRef) -> InputError:
     return InputError(
         f"inputs must stay as they are while a run reads them; {ref.path} changed meanwhile, nothing was made of it; "
         "run again"
-    )
-
-
-def _lock(descriptor: int, folder: Path) -> None:
-    """Lock the open file, by whichever of the two kinds of lock its file system knows.
-
-    Raises:
-        BlockingIOError, PermissionError: another process has it.
-        InputError: the file system knows neither.
-    """
-    for take in (fcntl.flock, fcntl.lockf):
-        try:
-            take(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except OSError as error:
-            if error.errno not in LOCKLESS:
-                raise
-    raise InputError(
-        f"two runs must not write to one cache, and the file system of {folder} knows no locks; mount it with locks, "
-        f"or make {folder.name} a link to a folder on a local disk"
     )

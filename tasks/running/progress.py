@@ -7,7 +7,7 @@ from uuid import UUID
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.context import TaskRunContext
 
-from mmctr.common.errors import first_line
+from mmctr.common.text import first_line
 
 INTERVAL_SECONDS = 5.0
 logger = logging.getLogger(__name__)

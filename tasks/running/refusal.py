@@ -13,7 +13,8 @@ from prefect.client.schemas.objects import State
 from prefect.exceptions import FailedRun
 from prefect.states import Failed
 
-from mmctr.common.errors import InputError, as_input_error, first_line
+from mmctr.common.errors import InputError, as_input_error
+from mmctr.common.text import first_line
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -8,8 +8,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from mmctr.common.errors import InputError, check_text, first_line, raise_if_of_the_machine, shown, shown_value
+from mmctr.common.errors import InputError, check_text, raise_if_of_the_machine
 from mmctr.common.files import is_file
+from mmctr.common.text import first_line, shown, shown_value
 from tasks.settings.sections import PipelineConfig, Section, home_expanded
 
 CONFIG_NAME = "mmctr.toml"

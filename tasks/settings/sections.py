@@ -4,9 +4,6 @@ A field marked with `RunsOnly` says how a stage does its work and not what comes
 """
 
 import os
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -14,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, field_v
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from mmctr.common.errors import InputError, shown_value
+from mmctr.common.errors import InputError
+from mmctr.common.text import shown_value
 
 
 class RunsOnly:
@@ -212,18 +210,6 @@ class PipelineConfig(Section):
                 "the weights they would meet"
             )
         return self
-
-
-@contextmanager
-def named_as_settings(section: str) -> Iterator[None]:
-    """Let an InputError of the library speak of `section.field` where it names a parameter by the field's name."""
-    kind: Any = PipelineConfig.model_fields[section].annotation
-    names = [name for name in kind.model_fields if "_" in name]  # others are words of every message
-    try:
-        yield
-    except InputError as error:
-        pattern = rf"(?<![\w./])({'|'.join(names)}|workers(?==))(?!\.?\w|/)"
-        raise InputError(re.sub(pattern, rf"{section}.\1", str(error))) from error
 
 
 def archive_password(config: ExtractConfig) -> str | None:

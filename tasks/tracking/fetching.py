@@ -12,8 +12,9 @@ from tempfile import TemporaryDirectory
 from mlflow.entities import LifecycleStage, Run
 from mlflow.exceptions import MlflowException
 
-from mmctr.common.errors import InputError, first_line
+from mmctr.common.errors import InputError
 from mmctr.common.files import PARTIAL, file_sha256, replacing
+from mmctr.common.text import first_line
 from tasks.cache.run_manifest import read_manifests
 from tasks.cache.workspace import FileRef, Workspace
 from tasks.tracking.store import UNKNOWN_RUN, Tracker
@@ -37,18 +38,19 @@ def fetch(tracker: Tracker, run_id: str, artifact: str, *, workspace: Workspace)
     run = _existing(tracker, run_id)
     place = workspace.models / run_id / Path(artifact).name
     known = run.data.tags.get(DIGEST_TAG + place.name)
-    if not place.is_file() or _damage(place, known, digest=workspace.file_ref(place).sha256):
-        _remove(place)
-        with (
-            TemporaryDirectory(dir=place.parent, prefix=".", suffix=PARTIAL) as folder,
-            replacing(place) as partial,
-        ):
-            found = _download(tracker, run_id, artifact, folder=folder)
-            damage = _damage(found, known, digest=file_sha256(found))
-            if damage is not None:
-                raise _lost(run_id, f"its {artifact} is damaged ({damage})")
-            found.replace(partial)
-    return workspace.file_ref(place)
+    with workspace.locks.of_models():  # else another run might replace what this one is reading already
+        if not place.is_file() or _damage(place, known, digest=workspace.file_ref(place).sha256):
+            _remove(place)
+            with (
+                TemporaryDirectory(dir=place.parent, prefix=".", suffix=PARTIAL) as folder,
+                replacing(place) as partial,
+            ):
+                found = _download(tracker, run_id, artifact, folder=folder)
+                damage = _damage(found, known, digest=file_sha256(found))
+                if damage is not None:
+                    raise _lost(run_id, f"its {artifact} is damaged ({damage})")
+                found.replace(partial)
+        return workspace.file_ref(place)
 
 
 def usable_checkpoint(tracker: Tracker, run_id: str, *, workspace: Workspace) -> FileRef:

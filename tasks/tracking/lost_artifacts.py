@@ -5,8 +5,8 @@ import logging
 from pathlib import Path
 
 from tasks.cache.results import Trained
-from tasks.cache.stage import Lineage
 from tasks.cache.workspace import Workspace
+from tasks.tracking.lineage import Lineage
 from tasks.tracking.store import Tracker
 from tasks.tracking.store_calls import call
 from tasks.tracking.training_run import AUC_PLOT, CHECKPOINT, PCA, TrainingRun

@@ -8,7 +8,7 @@ import mlflow.store.db.utils
 from mlflow.store.db.utils import _initialize_tables, create_sqlalchemy_engine_with_retry
 
 from mmctr.common.files import partials_of, replacing
-from tasks.cache.workspace import LOCKLESS
+from tasks.cache.locks import LOCKLESS
 from tasks.tracking.store_address import sqlite_uri
 
 # It waits up to 51 s between ten attempts to open a database, whatever the reason that it cannot be opened.

@@ -18,7 +18,7 @@ from mmctr import __file__ as library
 from mmctr.embedding.pca import load_pca
 
 logging.getLogger("mlflow.sklearn").setLevel(logging.ERROR)  # it warns that a PCA model cannot predict
-SCORER = Path(__file__).with_name("din_scorer.py")
+SCORER = Path(__file__).with_name("scorer.py")
 SCORER_PACKAGES = ("numpy", "pandas", "polars", "pyarrow", "torch", "tqdm")
 
 

@@ -18,7 +18,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import ArtifactUpdate
 from prefect.context import FlowRunContext, TaskRunContext
 
-from mmctr.common.errors import first_line
+from mmctr.common.text import first_line
 from tasks.running.progress import INTERVAL_SECONDS
 from tasks.tracking.store import Tracker
 from tasks.tracking.training_run import AUC_PLOT

@@ -21,7 +21,8 @@ from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from urllib3.exceptions import MaxRetryError
 
-from mmctr.common.errors import InputError, as_input_error, first_line
+from mmctr.common.errors import InputError, as_input_error
+from mmctr.common.text import first_line
 from tasks.running.transient import chain, is_passing
 from tasks.tracking.store_address import shown
 

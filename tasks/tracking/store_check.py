@@ -8,7 +8,8 @@ import socket
 from importlib.metadata import entry_points
 from urllib.parse import urlsplit
 
-from mmctr.common.errors import InputError, first_line
+from mmctr.common.errors import InputError
+from mmctr.common.text import first_line
 from tasks.tracking.store_address import shown
 from tasks.tracking.store_database import check_database
 from tasks.tracking.store_folder import ANOTHER

@@ -7,7 +7,8 @@ from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
 
-from mmctr.common.errors import InputError, first_line
+from mmctr.common.errors import InputError
+from mmctr.common.text import first_line
 from tasks.tracking.store_address import local_database, shown
 from tasks.tracking.store_folder import ANOTHER, check_artifacts, local_folder
 from tasks.tracking.store_move import artifact_folder, moves

@@ -14,11 +14,11 @@ from mlflow.entities import Dataset, DatasetInput, Metric, Param, RunTag
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 from prefect.runtime import flow_run
 
-from mmctr.common.errors import first_line
 from mmctr.common.files import write_bytes
-from tasks.cache.stage import Lineage
+from mmctr.common.text import first_line
 from tasks.cache.workspace import Workspace
 from tasks.settings.sections import Section
+from tasks.tracking.lineage import Lineage
 from tasks.tracking.store import FLOW_RUN_TAG, Tracker
 from tasks.tracking.store_calls import call, hurried
 
@@ -199,17 +199,20 @@ def open_run(tracker: Tracker, training: str) -> str:
 
 
 def end_left_runs(tracker: Tracker, workspace: Workspace) -> None:
-    """Set runs that a killed process left RUNNING to KILLED; the training that a run belongs to still takes it up.
-
-    The caller holds the lock of the workspace, so nobody works on its unfinished trainings.
-    """
+    """Set runs that a killed process left RUNNING to KILLED; the training that a run belongs to still resumes it."""
     for memory in sorted(workspace.root.glob(f"work/train/*/{MEMORY}")):
-        with suppress(FileNotFoundError, ValueError):
-            name = str(uuid.UUID(memory.read_text()))
-            running = f"tags.`{TRAINING_TAG}` = '{name}' and attributes.status = 'RUNNING'"
-            for run in tracker.client.search_runs([tracker.experiment_id()], running):
-                tracker.client.set_terminated(run.info.run_id, "KILLED")
-                tracker.client.set_tag(run.info.run_id, MLFLOW_RUN_NOTE, "its process ended without a word")
+        with workspace.locks.stage_if_free("train", memory.parent.name) as is_free:
+            if is_free:  # else that training goes on in another process
+                _end_left_run(tracker, memory)
+
+
+def _end_left_run(tracker: Tracker, memory: Path) -> None:
+    with suppress(FileNotFoundError, ValueError):
+        name = str(uuid.UUID(memory.read_text()))
+        running = f"tags.`{TRAINING_TAG}` = '{name}' and attributes.status = 'RUNNING'"
+        for run in tracker.client.search_runs([tracker.experiment_id()], running):
+            tracker.client.set_terminated(run.info.run_id, "KILLED")
+            tracker.client.set_tag(run.info.run_id, MLFLOW_RUN_NOTE, "its process ended without a word")
 
 
 def _training_name(memory: Path) -> str:

@@ -1,7 +1,6 @@
 """A short run of `benchmarks/fuzz.py`: the long one, and what it found, stands in benchmarks/fuzz.md."""
 
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -62,11 +61,9 @@ def test_the_long_run_outlives_a_crash_and_a_hang(tmp_path: Path) -> None:
     """Each costs its own case only."""
     import fuzz
 
-    started = time.perf_counter()
     outcome = fuzz.fuzz("selftest", first=0, cases=4, seed=280, limit=1, memory_mib=512)
     assert outcome.cases == 4
     assert [number for number, _ in outcome.failed] == [1, 2]
     assert "the process ended with code -6" in outcome.failed[0][1]
     assert "no answer in 1 s" in outcome.failed[1][1]
     assert outcome.counts == {"read": 2}
-    assert time.perf_counter() - started < 25

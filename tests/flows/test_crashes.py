@@ -18,9 +18,9 @@ from mmctr_process import MmctrRun
 from mmctr.common.errors import REMEDIES, InputError, as_input_error
 from mmctr.common.files import partial_path, replacing, replacing_folder
 from tasks.cache.public_files import PUBLIC, publish
-from tasks.cache.stage import Lineage
 from tasks.cache.workspace import FileRef, Workspace
 from tasks.settings.sections import TrainConfig
+from tasks.tracking.lineage import Lineage
 from tasks.tracking.store import Tracker
 from tasks.tracking.training_run import MEMORY, TrainingRun, _training_name, end_left_runs, open_run, training_run
 
@@ -77,7 +77,7 @@ def test_a_run_that_is_stopped_in_every_way_ends_as_one_that_was_not(
 
         with start() as run:  # terminated in training
             run.wait_for_line("epoch 1:")
-            with pytest.raises(InputError, match=f"process {run.process.pid} does"), Workspace(demo).locked():
+            with pytest.raises(InputError, match=f"process {run.process.pid} does"), Workspace(demo).alone():
                 pass
             assert run.stop(signal.SIGTERM) == 128 + signal.SIGTERM
         assert shards(demo).items() > kept.items()
@@ -125,7 +125,7 @@ def test_a_run_that_is_stopped_in_every_way_ends_as_one_that_was_not(
 def test_the_lock_goes_with_its_process_even_where_a_child_lives_on(tmp_path):
     program = (
         "import subprocess, sys; from pathlib import Path; from tasks.cache.workspace import Workspace\n"
-        "with Workspace(Path(sys.argv[1])).locked():\n"
+        "with Workspace(Path(sys.argv[1])).running():\n"
         "    child = subprocess.Popen(['sleep', '60'], stdout=subprocess.DEVNULL)\n"
         "    print(child.pid, flush=True); child.wait()"
     )
@@ -133,12 +133,12 @@ def test_the_lock_goes_with_its_process_even_where_a_child_lives_on(tmp_path):
     with holder:
         child = int(holder.stdout.readline())
         try:
-            with pytest.raises(InputError, match=f"process {holder.pid} does"), Workspace(tmp_path).locked():
+            with pytest.raises(InputError, match=f"process {holder.pid} does"), Workspace(tmp_path).alone():
                 pass
             holder.kill()
             holder.wait(10)
             os.kill(child, 0)  # is there
-            with Workspace(tmp_path).locked():
+            with Workspace(tmp_path).alone():
                 assert (tmp_path / ".mmctr/lock").read_text() == f"{os.getpid()}\n"
         finally:
             os.kill(child, signal.SIGKILL)
@@ -154,7 +154,7 @@ def test_what_a_killed_run_left_half_written_goes_when_the_next_one_begins(tmp_p
     images = partial_path(root / "store/extract/k/images")
     images.mkdir(parents=True)
     (images / "1.jpg").touch()
-    with Workspace(tmp_path).locked():
+    with Workspace(tmp_path).running():
         assert unfinished(tmp_path) == [root / "work/train/k"]
         assert all(path.exists() for path in whole)
 

@@ -253,7 +253,7 @@ def test_looks_and_runs_in_one_folder_do_not_disturb_each_other(demo):
                 problems.append(problem)
 
     def run():
-        with Workspace(demo).locked():
+        with Workspace(demo).running():
             look_at_all()
 
     def look_at_all():
@@ -270,7 +270,7 @@ def test_looks_and_runs_in_one_folder_do_not_disturb_each_other(demo):
     for thread in threads:
         thread.join()
     assert problems == []
-    with Workspace(demo).locked():
+    with Workspace(demo).alone():
         assert not list((demo / ".mmctr").glob(".*.partial"))
 
 

@@ -53,6 +53,12 @@ class Finished:
         stage, rest = name.split("/", 1)
         return sorted((self.base / ".mmctr/store" / stage).glob(f"*/{rest}"))[-1]
 
+    def restore_mlflow_run(self) -> None:
+        """Put back the first run in MLflow, whatever became of it."""
+        if self.client.get_run(self.first.mlflow_run).info.lifecycle_stage == "deleted":
+            self.client.restore_run(self.first.mlflow_run)
+        self.client.set_terminated(self.first.mlflow_run, "FINISHED")
+
 
 def settings(base: Path, *overrides: str) -> PipelineConfig:
     return load_config(base, overrides=[*TINY, *overrides], device="cpu")

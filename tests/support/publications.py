@@ -5,12 +5,11 @@ from dataclasses import dataclass
 import polars as pl
 from trainings import World
 
-from flows.run.publish import Outputs, publish_run
+from flows.run.publish import Model, Outputs, publish_run
 from mmctr.submission.challenge import check_submission
 from tasks.cache.public_files import PUBLIC, published
-from tasks.cache.results import Reduced
 from tasks.predict import make_submission
-from tasks.settings.sections import PipelineConfig, PredictConfig
+from tasks.settings.sections import PredictConfig, PromoteConfig
 
 
 @dataclass
@@ -18,10 +17,6 @@ class Runner:
     """Calls `predict` without Prefect."""
 
     world: World
-
-    @property
-    def workspace(self):
-        return self.world.workspace
 
     def __call__(self, _, *, config, test, checkpoint):
         folder = self.world.folder / "made" / checkpoint.sha256[:8] / test.sha256[:8]
@@ -32,16 +27,19 @@ def end_of_run(world, trained, *, test, **promote) -> Outputs:
     """What a run publishes after its training."""
     decision = world.promote(trained)
     embeddings = world.workspace.file_ref(world.item_embeddings(trained.run_id))
-    runner = Runner(world)
+    runner, settings = Runner(world), PromoteConfig(**promote)
+
+    def submission_by(checkpoint):
+        return runner(None, config=PredictConfig(), test=test, checkpoint=checkpoint)
+
     return publish_run(
-        PipelineConfig(base_path=world.folder, promote=promote),
-        world.registry,
-        runner,
+        Model(f"mmctr-din version {decision.version}", trained.run_id, trained.checkpoint, embeddings),
+        submission_by(trained.checkpoint),
         version=decision.version,
-        reduced=Reduced(item_embeddings=embeddings, pca=embeddings, explained_variance=1.0),
-        trained=trained,
-        predicted=runner(None, config=PredictConfig(), test=test, checkpoint=trained.checkpoint),
-        test=test,
+        which=settings.publish,
+        registry=world.registry,
+        workspace=world.workspace,
+        submission_by=submission_by,
     )
 
 

@@ -1,4 +1,4 @@
-"""What the stage adds to the library: settings by their names, and images that the next run extracts again."""
+"""What the stage adds to the library: images that the next run extracts again, and a checkpoint that is looked at."""
 
 import hashlib
 import os
@@ -15,7 +15,7 @@ from flows.run.inputs import look_before
 from mmctr.common.errors import InputError
 from mmctr.images.manifest import MANIFEST_NAME, manifest_digest, write_manifest
 from tasks.embed import _manifest, _mark_for_extraction
-from tasks.settings.sections import PipelineConfig, named_as_settings
+from tasks.settings.sections import PipelineConfig
 
 
 def list_again(folder: Path) -> None:
@@ -58,22 +58,6 @@ def test_images_that_are_listed_otherwise_than_the_key_says_are_refused(tmp_path
     (tmp_path / MANIFEST_NAME).unlink()
     with pytest.raises(InputError, match=r"is missing .*; run again"):
         _manifest(tmp_path, digest=digest)
-
-
-@pytest.mark.parametrize(
-    ("said", "shown"),
-    [
-        ("or raise max_failure_share.", "or raise embed.max_failure_share."),
-        ("a lower max_pixels; workers=0 decodes", "a lower embed.max_pixels; embed.workers=0 decodes"),
-        ("allow it with allow_torchscript=True if", "allow it with embed.allow_torchscript=True if"),
-        ("use fewer workers of the model", "use fewer workers of the model"),
-        ("embed.max_pixels and /a/max_pixels/b.jpg", "embed.max_pixels and /a/max_pixels/b.jpg"),
-    ],
-)
-def test_the_librarys_parameters_are_named_as_settings(said: str, shown: str) -> None:
-    with pytest.raises(InputError) as error, named_as_settings("embed"):
-        raise InputError(said)
-    assert str(error.value) == shown
 
 
 @pytest.mark.parametrize(

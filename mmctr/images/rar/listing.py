@@ -2,13 +2,14 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import rarfile
 
-from mmctr.common.errors import InputError, raise_if_of_the_machine, shown
+from mmctr.common.errors import InputError, raise_if_of_the_machine
+from mmctr.common.text import shown
 from mmctr.images.rar.headers import UnboundedError, headers_of
 from mmctr.images.rar.member import Member
-from mmctr.images.rar.rar5_headers import ordinary_members
 
 DAMAGED_REMEDY = "Download or copy the archive again."
 PASSWORD_REMEDY = "Give the right `password`."  # noqa: S105
@@ -57,12 +58,15 @@ def list_members(archive: Path, *, password: str | None, progress: bool | None =
     """
     _check_is_rar(archive)
     _check_password(archive, password)
-    members = ordinary_members(archive)
-    return _members(archive, password=password, progress=progress) if members is None else members
+    headers, problem = _parsed(archive, password=password, progress=progress)
+    members: list[Member] = headers.members
+    if problem is not None:
+        raise _incomplete(archive, problem, members, is_encrypted=headers.needs_password())
+    return members
 
 
-def _members(archive: Path, *, password: str | None, progress: bool | None) -> list[Member]:
-    """The members as rarfile lists them, which alone says what an archive cannot be used for."""
+def _parsed(archive: Path, *, password: str | None, progress: bool | None) -> tuple[Any, str | None]:
+    """The headers as rarfile reads them, and what it did not find."""
     try:
         headers = headers_of(archive, password=password, progress=progress)
         headers.parse()
@@ -70,50 +74,54 @@ def _members(archive: Path, *, password: str | None, progress: bool | None) -> l
             raise InputError(
                 f"An encrypted archive needs a password: {archive} is encrypted and none was given. {PASSWORD_REMEDY}"
             )
-        members: list[Member] = headers.members
-        problem = headers.strerror()
+        return headers, headers.strerror()
     except InputError:
         raise
-    except rarfile.NeedFirstVolume as error:
-        raise InputError(
+    except Exception as error:  # a damaged header can raise nearly anything in rarfile
+        raise _refusal(archive, error) from error
+
+
+def _refusal(archive: Path, error: Exception) -> InputError:
+    """What is wrong with an archive that rarfile does not list; errors of the machine are raised."""
+    if isinstance(error, rarfile.NeedFirstVolume):
+        return InputError(
             f"An archive of several parts is read from its first part: {archive} is a later one. "
             "Give the first part (.part1.rar, .part01.rar or .rar)."
-        ) from error
-    except rarfile.BadRarName as error:
-        raise InputError(
+        )
+    if isinstance(error, rarfile.BadRarName):
+        return InputError(
             f"The first part of an archive must have a number in its name, or no other part is found: {archive} has "
             "none. Name the parts as they were called, or <name>.part1.rar, <name>.part2.rar and so on."
-        ) from error
-    except UnboundedError as error:
-        raise InputError(
+        )
+    if isinstance(error, UnboundedError):
+        return InputError(
             f"The listing of an archive must be bounded: {archive} {error}. Pack the images again, or download the "
             "archive again."
-        ) from error
-    except rarfile.RarWrongPassword as error:
-        raise wrong_password(archive, "its headers stay unreadable") from error
-    except Exception as error:  # a damaged header can raise nearly anything in rarfile
-        raise_if_of_the_machine(error, path=archive)
-        if "wrong password" in str(error):
-            raise wrong_password(archive, "its headers stay unreadable") from error
-        raise InputError(
-            f"The archive's listing must be whole: {archive}: {shown(str(error) or type(error).__name__)}. "
-            f"{DAMAGED_REMEDY}"
-        ) from error
-    if problem is not None:
-        if problem.startswith("Cannot open next volume"):
-            missing = Path(problem.partition(": ")[2])
-            _check_can_be_opened(missing)
-            raise InputError(
-                f"All parts of an archive must lie in one folder: {missing.name} is missing beside {archive}. "
-                "Put it there, under that name."
-            )
-        if headers.needs_password() and not members:
-            raise wrong_password(archive, "its headers stay unreadable")
-        last = f"after member '{shown(members[-1].name)}'" if members else "before the first member"
-        raise InputError(
-            f"An archive must be whole: {archive} is cut off or damaged {last} ({shown(problem)}). {DAMAGED_REMEDY}"
         )
-    return members
+    if not isinstance(error, rarfile.RarWrongPassword):
+        raise_if_of_the_machine(error, path=archive)
+    if isinstance(error, rarfile.RarWrongPassword) or "wrong password" in str(error):
+        return wrong_password(archive, "its headers stay unreadable")
+    return InputError(
+        f"The archive's listing must be whole: {archive}: {shown(str(error) or type(error).__name__)}. {DAMAGED_REMEDY}"
+    )
+
+
+def _incomplete(archive: Path, problem: str, members: list[Member], *, is_encrypted: bool) -> InputError:
+    """What is wrong with an archive whose listing ends too early: a part is missing, or it is cut off."""
+    if problem.startswith("Cannot open next volume"):
+        missing = Path(problem.partition(": ")[2])
+        _check_can_be_opened(missing)
+        return InputError(
+            f"All parts of an archive must lie in one folder: {missing.name} is missing beside {archive}. "
+            "Put it there, under that name."
+        )
+    if is_encrypted and not members:
+        return wrong_password(archive, "its headers stay unreadable")
+    last = f"after member '{shown(members[-1].name)}'" if members else "before the first member"
+    return InputError(
+        f"An archive must be whole: {archive} is cut off or damaged {last} ({shown(problem)}). {DAMAGED_REMEDY}"
+    )
 
 
 def _check_can_be_opened(part: Path) -> None:

@@ -14,7 +14,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from mmctr.common.errors import InputError, shown
+from mmctr.common.errors import InputError
+from mmctr.common.text import shown
 from mmctr.images.rar.hashes import Blake2SP
 from mmctr.images.rar.listing import DAMAGED_REMEDY, wrong_password
 from mmctr.images.rar.member import FILE, FOLDER, Member

@@ -114,7 +114,7 @@ def test_check_says_all_that_is_wrong_and_nothing_else(capsys, demo, flags):
     train = demo / "MicroLens_1M_x1/train.parquet"
     pl.read_parquet(train).with_columns(label=pl.lit(7), likes_level=pl.lit(-1)).write_parquet(train)
     err = refused(capsys, "check", demo, *flags)
-    assert err.startswith(f"mmctr: the inputs in {demo} cannot be used; mend these and run again:\n")
+    assert err.startswith(f"mmctr: the inputs in {demo} cannot be used; fix these and run again:\n")
     assert "likes_level must be in 0..19, 6000 rows are not" in err
     assert "label must be 0 or 1, 6000 rows are not" in err
 

@@ -174,11 +174,11 @@ def test_without_a_test_split_the_champion_moves_and_the_files_stay(world, promo
     assert (world.folder / "predictions_task1and2/prediction.zip").read_bytes() == before
 
 
-def test_while_a_run_works_there_nothing_moves(world, promote):
-    with Workspace(world.folder).locked():
-        code, _, err = promote("1")
-    assert (code, champion(world)) == (2, 3)
-    assert "one run at a time" in err
+def test_beside_a_run_the_champion_moves_and_its_files_are_published(world, promote):
+    with Workspace(world.folder).running():
+        code, _, _ = promote("1")
+    assert (code, champion(world)) == (0, 1)
+    assert owner(world) == world.registry.at("champion").run_id
 
 
 def test_what_lies_under_base_path_follows_only_where_the_settings_say_so(world, promote):

@@ -15,8 +15,8 @@ from tasks.tracking.store import ui_address
 
 PROGRAM = """
 import sys
-from flows.cli.main import interrupts
-from flows.cli.main import ui
+from flows.cli import interrupts
+from flows.cli import ui
 
 def page(name, port):
     return ui.Page(name, port, "PORT", ["http.server", str(port), "--bind", ui.UI_HOST], "/", {})

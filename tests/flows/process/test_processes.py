@@ -67,7 +67,7 @@ def test_a_temporary_server_ends_with_its_run_however_that_ends_and_is_replaced_
 
 STUCK = """
 import os, signal, subprocess, time
-from flows.cli.main import interrupts
+from flows.cli import interrupts
 interrupts.GRACE_SECONDS = 0.5
 child = subprocess.Popen(["sh", "-c", "sleep 300 & echo $!; wait"], stdout=subprocess.PIPE, start_new_session=True)
 grandchild = int(child.stdout.readline())
@@ -112,7 +112,7 @@ def test_nohup_is_respected():
 
 
 def test_a_command_can_stop_itself_for_a_reason(monkeypatch):
-    from flows.cli.main import interrupts
+    from flows.cli import interrupts
 
     monkeypatch.setattr(interrupts, "_reasons", [])
     monkeypatch.setattr(interrupts, "GRACE_SECONDS", 10**6)  # or else the tests would end with it

@@ -108,17 +108,6 @@ def test_the_commands_say_so_before_any_work(command, demo, tracking_uri, monkey
     assert ".mmctr must be a folder" in message
 
 
-@pytest.mark.parametrize("command", ["run", "predict"])
-def test_that_another_run_works_there_is_said_before_prefect_starts(command, demo, tracking_uri, monkeypatch, capsys):
-    for flow in ("pipeline", "submission"):
-        monkeypatch.setitem(sys.modules, f"flows.{flow}", None)
-    with Workspace(demo).locked():
-        assert main([command, str(demo), "--set", f"embed.model={demo / 'tiny_clip.pt'}"]) == 2
-    error = capsys.readouterr().err
-    assert "one run at a time may work in" in error
-    assert "Prefect" not in error
-
-
 NAMES = ["feature%2Fx", "a?b#c d", 'it\'s "q" 100%', "a:b;c@d [x]{*}", "né中\n\\", "$HOME"]
 
 

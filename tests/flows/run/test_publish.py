@@ -11,7 +11,7 @@ from publications import Runner, end_of_run, owner
 from trainings import DIGESTS, World
 
 from flows.predict import find_model
-from flows.run.publish import publish_model
+from flows.run.publish import Choice, publish_model
 from mmctr.common.errors import InputError
 from mmctr.models.checkpoint import load_checkpoint, save_checkpoint
 from tasks.cache.public_files import PUBLIC, publish, published
@@ -85,7 +85,7 @@ def predict_with(world, name):
     test = world.workspace.file_ref(world.folder / "MicroLens_1M_x1/test.parquet")
     model = find_model(str(name), world.registry, world.workspace)
     made = Runner(world)(None, config=PredictConfig(), test=test, checkpoint=model.checkpoint)
-    return publish_model(model, made, workspace=world.workspace)
+    return publish_model(Choice(model, made), workspace=world.workspace)
 
 
 def test_a_prediction_publishes_all_files_of_the_model_that_is_named(world):

@@ -1,5 +1,3 @@
-import resource
-
 import numpy as np
 import pytest
 import torch
@@ -7,7 +5,6 @@ from generated import click_split, din, item_table
 
 from mmctr.clicks.placement import StreamedSplit, placed, placed_together, size_bytes
 from mmctr.clicks.split import Batch, ClickSplit
-from mmctr.compute.memory import kept_memory
 from mmctr.evaluation.prediction import predict_logits
 from mmctr.training.loop import fit
 from mmctr.training.recipe import Recipe
@@ -93,23 +90,3 @@ def test_training_and_prediction_are_the_same_from_a_streamed_split(monkeypatch)
     assert all(torch.equal(resident.best_weights[name], streamed.best_weights[name]) for name in resident.best_weights)
     expected = predict_logits(resident_model, split, batch_size=32)
     assert np.array_equal(predict_logits(streamed_model, placed(split, CPU, free_bytes=0), batch_size=32), expected)
-
-
-def faults(work) -> int:
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    work()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-
-
-def test_freed_memory_is_kept_within_and_given_back_afterwards():
-    pages = (128 << 20) // resource.getpagesize()
-
-    def work():
-        torch.ones(32 << 20, dtype=torch.float32)
-
-    with kept_memory():
-        for _ in range(20):  # glibc 2.36 finds no place for an aligned block in a freed one of the same size at first
-            work()
-        kept = faults(work)
-    assert kept < pages / 20
-    assert faults(work) > pages / 20

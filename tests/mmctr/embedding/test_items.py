@@ -461,12 +461,6 @@ def test_any_title_gives_a_unit_vector_and_a_blank_one_is_missing(world: World) 
     assert (report.missing_titles, report.title_only, report.unusable_titles) == (4, len(HOSTILE_TITLES), 0)
 
 
-def test_lone_surrogates_never_reach_the_embedding(world: World) -> None:
-    """A table of items cannot hold them: Polars refuses the text, and parquet text that is no UTF-8 is refused too."""
-    with pytest.raises((UnicodeEncodeError, pl.exceptions.PolarsError, TypeError)):
-        pl.DataFrame({"item_id": [1], "item_title": ["a\ud800"]})
-
-
 @settings(max_examples=40)
 @given(titles=st.lists(st.text(max_size=60), min_size=1, max_size=4))
 def test_titles_of_any_text(encoder: ClipEncoder, titles: list[str]) -> None:

@@ -53,6 +53,20 @@ def test_names_are_running_numbers_and_go_on(folder: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == [f"00000{n}.npz" for n in range(4)]
 
 
+def test_two_processes_that_write_at_once_take_different_numbers(folder: Path, monkeypatch) -> None:
+    one, other, savez = VectorShards(folder, dim=DIM), VectorShards(folder, dim=DIM), np.savez
+
+    def write_beside(*arrays, **named):
+        monkeypatch.undo()
+        other.append([key(6)], rows(6))
+        savez(*arrays, **named)
+
+    monkeypatch.setattr(np, "savez", write_beside)
+    one.append([key(5)], rows(5))
+    assert VectorShards(folder, dim=DIM).lookup([key(5), key(6)]).vectors[:, 0].tolist() == [5, 6]
+    assert sorted(path.name for path in folder.iterdir()) == [f"00000{n}.npz" for n in range(5)]
+
+
 def test_a_new_store_is_empty_and_makes_no_folder(tmp_path: Path) -> None:
     store = VectorShards(tmp_path / "none", dim=DIM)
     assert len(store) == 0

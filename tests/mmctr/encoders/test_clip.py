@@ -92,17 +92,28 @@ def test_rows_without_a_direction_are_nan() -> None:
     assert np.isnan(broken.encode_images(torch.zeros(2, 3, 32, 32, dtype=torch.uint8))).all()
 
 
-def test_half_precision_weights_give_nearly_the_same_vectors(encoder: ClipEncoder) -> None:
-    """What `clip.load` gives on a GPU, tried on the CPU."""
+def test_half_precision_weights_give_nearly_the_same_vectors(
+    encoder: ClipEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What `clip.load` gives on a GPU, tried on the CPU; titles are trimmed to the longest of each step."""
     half = replace(encoder, network=clip.model.build_model(tiny_network().state_dict()))
     assert half.network.dtype == torch.float16
+    encode_text, widths = half.network.encode_text, []
+
+    def noted(tokens: torch.Tensor) -> torch.Tensor:
+        widths.append(tokens.shape[1])
+        return encode_text(tokens)
+
+    monkeypatch.setattr(half.network, "encode_text", noted)
     pixels = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, 3, 32, 32), dtype=np.uint8))
     for found, expected in (
-        (half.encode_titles(TITLES), encoder.encode_titles(TITLES)),
+        (half.encode_titles(TITLES, token_batch=1), encoder.encode_titles(TITLES)),
         (half.encode_images(pixels), encoder.encode_images(pixels)),
     ):
         assert found.dtype == np.float32
         assert ((found * expected).sum(axis=1) > 0.9999).all()
+    assert widths == sorted(clip.tokenize(TITLES, truncate=True).argmax(dim=1) + 1)
+    assert len(set(widths)) > 4
 
 
 def test_a_residual_network_is_a_clip_too(tmp_path: Path) -> None:

@@ -22,8 +22,9 @@ from PIL import Image
 import mmctr.images.manifest
 import mmctr.images.rar.stream
 import mmctr.images.rar.tool
-from mmctr.common.errors import InputError, shown
+from mmctr.common.errors import InputError
 from mmctr.common.files import file_sha256
+from mmctr.common.text import shown
 from mmctr.images.extract import extract_images, image_name
 from mmctr.images.manifest import MANIFEST_NAME, manifest_digest
 

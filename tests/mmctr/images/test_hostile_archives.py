@@ -212,7 +212,6 @@ def test_a_stopped_tool_ends_with_this_process(tmp_path: Path) -> None:
 
 def test_headers_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mmctr.images.rar.headers, "MAX_HEADERS", 10)
-    monkeypatch.setattr("mmctr.images.rar.rar5_headers.MAX_HEADERS", 10)
     for name in ("rar5_store", "rar4_store"):
         fails(FIXTURES / f"{name}.rar", tmp_path / name, "has more than 10 headers", "Pack the images again")
 
@@ -229,16 +228,16 @@ def encryption_header(log2: int) -> bytes:
 
 
 @pytest.mark.timeout(60)
-def test_keys_that_take_long(tmp_path: Path) -> None:
+def test_keys_that_take_long_are_not_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """24 is the most that the format allows: ten seconds and more for each of two keys, and for 7-Zip's again."""
+    for maker in ("hashlib.pbkdf2_hmac", "rarfile.pbkdf2_hmac", "mmctr.images.rar.tool.subprocess.Popen"):
+        monkeypatch.setattr(maker, lambda *_, **__: pytest.fail("a key is made"))
     end = rar5_block(vint(5) + vint(0) + vint(0))
     (tmp_path / "headers.rar").write_bytes(RAR5 + encryption_header(24) + bytes(64) + end)
     keyed = bytes([1]) + vint(0) + vint(0) + bytes([24]) + b"s" * 16 + b"i" * 16
     rar5(tmp_path, member(b"1.jpg", b"x" * 16, extra=(1, keyed[1:])))
-    started = time.monotonic()
     for name in ("headers", "made"):
         fails(tmp_path / f"{name}.rar", tmp_path / f"{name}.out", "asks for keys of 2^24 rounds", password="secret")
-    assert time.monotonic() - started < 10
 
 
 @pytest.mark.parametrize("size", [0, 1, 63, 64, 65, 511, 512, 513, 70_001])
@@ -275,8 +274,8 @@ def no_prefect(**_: object) -> None:
         ("rar5_names", "", "such as изображения/товар 1.jpg, 图片/封面 (1).jpg, images/[a]*?.jpg"),
         ("rar5_store", "extract.max_total_gib=1", ""),
         ("rar5_truncated", "", "cut off or damaged after member 'images/20.jpg'"),
-        ("rar5_enc", "", "`password` comes from the environment variable that the setting extract.password_env names"),
-        ("bomb", "extract.max_member_mib=1", "`max_member_bytes` is the setting extract.max_member_mib"),
+        ("rar5_enc", "", "Give the right password in the environment variable that extract.password_env names."),
+        ("bomb", "extract.max_member_mib=1", "Raise extract.max_member_mib if you trust the archive."),
     ],
 )
 def test_check_and_run_refuse_the_same_before_prefect_starts(

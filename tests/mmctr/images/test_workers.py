@@ -151,7 +151,7 @@ def test_a_worker_that_works_slowly_is_let_alone(paths: list[Path], monkeypatch:
     """What counts is one image, and not all of a request."""
     slow = decoder_process.PROGRAM.replace(
         "from mmctr.images.decoder_process import serve",
-        "import time\nfrom mmctr import decoder_process as at\nread, serve = at.read_image, at.serve\n"
+        "import time\nfrom mmctr.images import decoder_process as at\nread, serve = at.read_image, at.serve\n"
         "at.read_image = lambda *of: (time.sleep(0.12), read(*of))[1]",
     )
     monkeypatch.setattr(decoder_process, "PROGRAM", slow)

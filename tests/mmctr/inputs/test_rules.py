@@ -152,7 +152,7 @@ def test_all_problems_stand_in_one_message(base):
     text = problems(base, min_items=128)
     for part in ("item_images_2.rar", "both classes", "likes_level", "column item_id", "at least 128 items"):
         assert part in text
-    assert "mend these and run again" in text
+    assert "fix these and run again" in text
 
 
 def test_a_base_path_that_is_no_folder_is_refused(tmp_path):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,8 @@ from hypothesis import strategies as st
 from mmctr.clicks.split import Batch
 from mmctr.models.dice import Dice
 from mmctr.models.din import LEVEL_DIM
+from mmctr.training.loop import fit
+from mmctr.training.recipe import Recipe
 
 SEEDS = st.integers(0, 2**31 - 1)
 
@@ -120,26 +124,45 @@ def test_a_batch_without_any_history_trains():
     assert all(weight.grad is None or torch.isfinite(weight.grad.to_dense()).all() for weight in model.parameters())
 
 
-def test_padding_row_is_zero_and_gets_no_gradient():
-    model, _, batch = a_batch(0)
-    unknown = Batch(**{**vars(batch), "target": torch.zeros_like(batch.target)})
-    model(unknown).sum().backward()
-    assert not model.items.weight[0].any()
-    assert not model.items.weight.grad.to_dense()[0].any()
-    assert not model.likes_emb.weight[0].any()
+TABLES = ("items.weight", "likes_emb.weight", "views_emb.weight")
 
 
-def test_weights_are_not_normalised():
-    model, _, batch = a_batch(0)
-    weights = model.attention.weights(model.items(batch.target), model.items(batch.history), batch.row)
-    sums = torch.zeros(12).index_add(0, batch.row, weights.squeeze(1))
-    assert not torch.allclose(sums[sums != 0], torch.ones(1), atol=0.1)
-
-
-def test_frozen_items_stay_as_they_are_given():
+def trained(*, freeze):
+    """The weights before and after a short training on clicks of which every third is of an unknown item and level."""
     rng = np.random.default_rng(0)
-    model = din(item_table(rng), freeze=True)
-    assert not model.items.weight.requires_grad
+    table = item_table(rng)
+    split = click_split(rng, table, rows=96)
+    unknown = torch.arange(len(split)) % 3 == 0
+    of_none = {name: getattr(split, name).masked_fill(unknown, 0) for name in ("target", "likes", "views")}
+    split = replace(split, **of_none)
+    model = din(table, freeze=freeze)
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    fit(model, split, split, recipe=Recipe(epochs=3, batch_size=16, learning_rate=0.01), progress=False)
+    return before, model.state_dict()
+
+
+def test_padding_rows_are_still_zero_after_training_on_unknown_items():
+    before, after = trained(freeze=False)
+    for name in TABLES:
+        assert not torch.equal(after[name][1:], before[name][1:]), f"{name} learns"
+        assert not after[name][0].any(), name
+
+
+def test_frozen_items_are_still_those_given_after_training():
+    before, after = trained(freeze=True)
+    assert torch.equal(after["items.weight"], before["items.weight"])
+    assert not torch.equal(after["logit.weight"], before["logit.weight"]), "the rest learns"
+
+
+def test_a_history_seen_twice_doubles_the_interest():
+    """The weights are not normalised over the history."""
+    model, _, batch = a_batch(0)
+    model.eval()
+    query, keys = model.items(batch.target), model.items(batch.history)
+    once = model.attention(query, keys, batch.row)
+    twice = model.attention(query, keys.repeat_interleave(2, dim=0), batch.row.repeat_interleave(2))
+    assert once.abs().max() > 1e-3
+    assert torch.allclose(twice, 2 * once, atol=1e-5)
 
 
 def test_dice_with_alpha_one_is_the_identity_and_uses_the_batchs_statistics():

@@ -191,7 +191,7 @@ def bfloat16_products(monkeypatch):
     def autocast(device, *, enabled=True):
         return torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled)
 
-    for module in ("din", "training", "prediction"):
+    for module in ("models.din", "training.loop", "evaluation.prediction"):
         monkeypatch.setattr(f"mmctr.{module}.autocast", autocast)
 
 
@@ -245,7 +245,7 @@ def spoiled_after(monkeypatch, steps, *, what=lambda model: model.logit.bias):
 def test_a_training_that_diverges_says_the_epoch_and_what_to_lower_each_time(tmp_path):
     messages = []
     for _ in range(2):
-        with pytest.raises(InputError, match=r"diverged in epoch 1: .*; lower learning_rate \(1e\+30\)") as error:
+        with pytest.raises(InputError, match=r"diverged in epoch 1: .*; lower `learning_rate` \(1e\+30\)") as error:
             run(DIVERGING, state=tmp_path / "state.pt")
         messages.append(str(error.value))
     assert messages[0] == messages[1]

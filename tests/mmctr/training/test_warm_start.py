@@ -72,7 +72,7 @@ def test_a_frozen_table_stays_as_it_is(earlier):
 def test_a_model_of_other_widths_is_refused(earlier):
     table, checkpoint = earlier
     narrow = item_table(np.random.default_rng(0), dim=4)
-    with pytest.raises(InputError, match=r"a warm start needs a model of the champion's widths.*train\.warm_start"):
+    with pytest.raises(InputError, match=r"needs a model of the earlier one's widths.*`dim`.*`earlier=None`"):
         start_from(din(narrow), narrow, checkpoint)
     other = {name: weight for name, weight in checkpoint.weights.items() if not name.startswith("tower")}
     with pytest.raises(InputError, match="has others"):

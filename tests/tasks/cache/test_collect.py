@@ -538,7 +538,7 @@ def test_the_command_removes_nothing_unless_told_to(old_runs, capsys):
     assert "nothing was removed; --delete does it" in dry
     assert f"store/train/{first.stages['train']}" in dry
     assert f"newest     MLflow run {read_manifests(old_runs)[0].mlflow_run}" in dry
-    assert files(old_runs) - {"lock"} == before
+    assert files(old_runs) - {"lock", "locks/begin"} == before
     code, out, _ = said(capsys, "gc", old_runs.base_path, "--keep", 1, "--json")
     report = json.loads(out)
     assert (code, report["deleted"]) == (0, False)
@@ -560,11 +560,11 @@ def test_the_command_removes_nothing_unless_told_to(old_runs, capsys):
 def test_by_default_three_runs_are_kept(old_runs, capsys):
     before = files(old_runs)
     assert said(capsys, "gc", old_runs.base_path, "--delete")[0] == 0
-    assert files(old_runs) - {"lock"} == before
+    assert files(old_runs) - {"lock", "locks/begin"} == before
 
 
 def test_it_never_runs_beside_a_run(old_runs, capsys):
-    with Workspace(old_runs.base_path).locked():
+    with Workspace(old_runs.base_path).running():
         code, out, err = said(capsys, "gc", old_runs.base_path, "--delete", "--keep", 1)
     assert (code, out) == (2, "")
     assert f"process {os.getpid()} does" in err
@@ -596,7 +596,7 @@ def test_after_a_collection_the_kept_settings_are_cached_and_the_others_compute_
     assert {piece.kind for piece in inventory(workspace)} == {"runs", "records", "store", "vectors", "models"}
 
     assert runs_with_alias(tracking_uri, [first.mlflow_run, second.mlflow_run]) == {first.mlflow_run, second.mlflow_run}
-    with workspace.locked():
+    with workspace.alone():
         assert plan_collection(workspace, keep=1).goes == ()  # all of it is young
         found = plan_collection(workspace, keep=1, now=time.time() + 2 * GRACE_SECONDS)
         remove(workspace, found)

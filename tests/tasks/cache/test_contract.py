@@ -1,4 +1,4 @@
-"""docs/cache-contract.md, row by row: planned on one finished run, and for its last table run for real."""
+"""docs/cache-contract.md, row by row, planned on one finished run; test_contract_runs.py runs its last table."""
 
 import ast
 import io
@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -17,56 +16,22 @@ from typing import Any
 import polars as pl
 import pytest
 from cache_contract import STAGES, plan, stages_that_run, table
-from finished_run import CHANGES, INPUTS, WITHOUT_EFFECT, Finished, flipped, input_path, outputs, ran, run, settings
-from mlflow import MlflowClient
+from finished_run import INPUTS, Finished, flipped, input_path, settings
 from project import PROJECT
 from pydantic import BaseModel
 
 import flows.pipeline
 import tasks.cache.code_digest
-from tasks.cache.stage import Lineage
 from tasks.cache.workspace import FileRef
 from tasks.settings.sections import PipelineConfig
 from tasks.tracking.ancestor import Ancestor
-from tasks.tracking.registry import Registry, Version
+from tasks.tracking.lineage import Lineage
 from tasks.tracking.store import Tracker
-from tasks.tracking.training_run import TrainingRun, training_run
+from tasks.tracking.training_run import training_run
 
-SETTLED_SECONDS = 2.1  # after which digests are remembered
-
-pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("prefect_server")]
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("quiet_mlflow")]
 
 KEYED_PACKAGES = [name for names in tasks.cache.code_digest.DISTRIBUTIONS.values() for name in names]
-
-
-@pytest.fixture(scope="module")
-def original(demo_original, mlflow_original, prefect_server, tmp_path_factory) -> Iterator[Finished]:
-    """A finished run of the demo. MLflow is told of the run, not of plots and models, which takes seconds."""
-    folder = tmp_path_factory.mktemp("contract")
-    base = Path(shutil.copytree(demo_original, folder / "demo"))
-    (folder / "mlruns").mkdir()
-    shutil.copy(mlflow_original, folder / "mlruns/mlflow.db")
-    uri = f"sqlite:///{folder / 'mlruns' / 'mlflow.db'}"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", uri)
-        for name in ("log_outcome", "log_files", "log_models"):
-            patch.setattr(TrainingRun, name, lambda *args, **kwargs: None)
-        patch.setattr(Registry, "register", lambda self, run_id, **_: Version("1", run_id, (), {}))
-        for name in ("tag", "give", "crown"):
-            patch.setattr(Registry, name, lambda *args: None)
-        for name in ("show_on_page", "log_lost_artifacts"):
-            patch.setattr(f"flows.pipeline.{name}", lambda *args, **kwargs: None)
-        first = run(base)
-        time.sleep(SETTLED_SECONDS)
-        assert ran(run(base)) == []  # and digests are remembered now
-        yield Finished(base, first, outputs(first), MlflowClient(uri))
-
-
-@pytest.fixture
-def finished(original, tmp_path) -> Finished:
-    """A copy of the finished run for a test to change."""
-    base = Path(shutil.copytree(original.base, tmp_path / "demo"))
-    return Finished(base, original.first, original.outputs, original.client)
 
 
 @pytest.fixture
@@ -398,9 +363,7 @@ def mlflow_run(original: Finished, what: str, *, empty: Path, folder: Path) -> I
         try:
             yield
         finally:
-            if what == "deleted":
-                client.restore_run(run_id)
-            client.set_terminated(run_id, "FINISHED")
+            original.restore_mlflow_run()
 
 
 @rows("MLflow")
@@ -422,32 +385,3 @@ def test_a_training_that_is_taken_up_keeps_its_parameters(original, tmp_path):
             runs.append(taken_up.run_id)
     assert runs[0] == runs[1]
     assert original.client.get_run(runs[0]).data.params["embed.image_batch"] == "256"
-
-
-# Whole runs
-
-
-def test_every_whole_run_has_a_row():
-    assert {*CHANGES, *WITHOUT_EFFECT} == set(table("Whole runs"))
-
-
-@pytest.mark.parametrize(("name", "words"), table("Whole runs").items())
-def test_whole_run(name, words, finished):
-    prepared = {**CHANGES, **WITHOUT_EFFECT}[name](finished)
-    base = prepared if isinstance(prepared, Path) else finished.base
-    try:
-        summary = run(base, *(prepared if isinstance(prepared, list) else []))
-    finally:
-        restore_mlflow_run(finished)
-    assert ran(summary) == stages_that_run(words, handed_on=False)
-    changed = {key for key, content in outputs(summary).items() if content != finished.outputs[key]}
-    assert bool(changed) == (name in CHANGES), changed
-    assert (summary.mlflow_run != finished.first.mlflow_run) == ("train" in ran(summary))
-    assert summary.valid_auc == finished.first.valid_auc or name in CHANGES
-
-
-def restore_mlflow_run(world: Finished) -> None:
-    """All tests look at one MLflow store."""
-    if world.client.get_run(world.first.mlflow_run).info.lifecycle_stage == "deleted":
-        world.client.restore_run(world.first.mlflow_run)
-    world.client.set_terminated(world.first.mlflow_run, "FINISHED")

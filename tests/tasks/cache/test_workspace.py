@@ -1,4 +1,4 @@
-"""What was read is what is named; digests are remembered when that is safe; one run at a time, on any file system."""
+"""What was read is what is named; digests are remembered when that is safe; the locks are there on any file system."""
 
 import errno
 import fcntl
@@ -174,16 +174,16 @@ def without(monkeypatch, *kinds):
 
 def test_a_file_system_without_one_kind_of_lock_has_the_other(workspace, monkeypatch):
     without(monkeypatch, "flock")
-    with workspace.locked():
+    with workspace.running():
         child = os.fork()
         if child == 0:
             try:
-                with Workspace(workspace.base_path).locked():
+                with Workspace(workspace.base_path).alone():
                     os._exit(1)
             except InputError as refused:
                 os._exit(0 if f"process {os.getppid()} does" in str(refused) else 2)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    with workspace.locked():
+    with workspace.alone():
         pass
 
 
@@ -191,7 +191,7 @@ def test_a_file_system_without_any_lock_is_named_with_a_remedy(workspace, monkey
     without(monkeypatch, "flock", "lockf")
     with (
         pytest.raises(InputError, match=r"knows no locks; mount it with locks, or make \.mmctr a link"),
-        workspace.locked(),
+        workspace.running(),
     ):
         pass
 
@@ -201,10 +201,10 @@ def test_a_digest_that_is_being_remembered_may_be_cleared_away(workspace, monkey
     sync_file = mmctr.common.files.sync_file
 
     def begins(partial):
-        with workspace.locked():
+        with workspace.running():
             assert not partial.exists()
         sync_file(partial)
 
     monkeypatch.setattr(mmctr.common.files, "sync_file", begins)
     remember_json(workspace.root / "digests.json", {})
-    assert {path.name for path in workspace.root.iterdir()} == {"lock"}
+    assert {path.name for path in workspace.root.iterdir()} == {"lock", "locks"}

@@ -88,11 +88,12 @@ def test_a_training_shows_itself_from_its_start_cached_or_not_and_a_diverged_one
     monkeypatch.setattr(mmctr.training.loop, "train_step", spoiled)
     state = pipeline(config, return_state=True)
     assert state.is_failed()
-    assert "diverged in epoch 1: the loss of the step after 256 rows is nan; lower learning_rate" in state.message
-    assert "settings train.learning_rate" in state.message
+    assert (
+        "diverged in epoch 1: the loss of the step after 256 rows is nan; lower train.learning_rate (" in state.message
+    )
     (run,) = MlflowClient(tracking_uri).search_runs(["1"])
     assert run.info.status == "FAILED"
-    assert "diverged in epoch 1" in run.data.tags["mlflow.note.content"]
+    assert "lower train.learning_rate (" in run.data.tags["mlflow.note.content"]
     assert made == ["link"]
 
     def noted(*splits, **settings):

@@ -16,10 +16,10 @@ from mlflow import MlflowClient
 from mmctr.common.errors import InputError
 from mmctr.models.checkpoint import Checkpoint, save_checkpoint
 from tasks.cache.results import Trained
-from tasks.cache.stage import Lineage
 from tasks.cache.workspace import Workspace
 from tasks.settings.sections import PredictConfig
 from tasks.tracking.fetching import fetch
+from tasks.tracking.lineage import Lineage
 from tasks.tracking.lost_artifacts import log_lost_artifacts
 from tasks.tracking.registry import Registry
 from tasks.tracking.store import Tracker

@@ -1,0 +1,18 @@
+"""What MLflow is told about the data and the stages before training."""
+
+from typing import Any
+
+from tasks.cache.unkeyed import Unkeyed
+from tasks.cache.workspace import FileRef
+
+
+class Lineage(Unkeyed):
+    """Settings, digests, counts and files of what came before a training, and why it was started."""
+
+    params: dict[str, Any]
+    digests: dict[str, str]
+    counts: dict[str, float]
+    pca: FileRef
+    reports: dict[str, FileRef]
+    reason: str = "by hand"
+    ancestor: str = ""  # MLflow run of the model that this one starts from
