@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmctr.common.errors import InputError
-from tasks.cache.code_digest import vectors_folder
+from tasks.cache.code_digest import components_code, vectors_folder
 from tasks.cache.results import Embedded
 from tasks.cache.stage import RunContext, current_key, logger, stage
 from tasks.cache.workspace import FileRef, FolderRef
@@ -55,6 +55,7 @@ def embed(
                 model=str(model),
                 device=device,
                 shards=workspace.vectors / vectors_folder(),
+                image_code=f"-{components_code(config)}",
                 shard_size=config.shard_size,
                 batch_size=config.image_batch,
                 token_batch=config.token_batch,

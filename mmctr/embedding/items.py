@@ -60,6 +60,7 @@ def embed_items(
     model: str,
     device: str,
     shards: Path,
+    image_code: str = "",
     shard_size: int = 1024,
     batch_size: int = 256,
     token_batch: int = 4096,
@@ -77,6 +78,7 @@ def embed_items(
     `items`: item_id i64 (unique), item_title str (null or blank: no title). `images`: item_id i64 (unique), file_name
     str in `images_folder`, sha256 str of the file; images of other items are counted and not read. Returns item_id i64
     and embedding array[f32, E], sorted by item_id, and the report. The rows do not depend on the order of the inputs.
+    `image_code` names the code that makes image vectors where it is chosen; vectors of two are never mixed.
     `progress` None shows bars on a terminal only; `on_progress` is given how many titles and images are done and how
     many there are to do. A checkpoint that is TorchScript and none of OpenAI's needs `allow_torchscript`. Raises
     InputError where the model or an image file cannot be opened or changes meanwhile, or where more than
@@ -95,7 +97,7 @@ def embed_items(
 
     weights = file_sha256(Path(model)) if is_file(Path(model)) else None
     hide = None if progress is None else not progress
-    view = f"{max_pixels}-{'draft' if jpeg_draft else 'exact'}-{image_precision}"
+    view = f"{max_pixels}-{'draft' if jpeg_draft else 'exact'}-{image_precision}{image_code}"
     texts, pictures = _open_stores(shards, _vector_space(weights or model, device), encoder, view=view)
     to_do = len(texts.missing(contents.titles)) + len(pictures.missing(contents.image_paths))
     steps: list[int] = []
