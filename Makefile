@@ -6,6 +6,8 @@ PYTHON ?= python3
 UV_VERSION := 0.13.9
 MLFLOW_PORT ?= 5000
 PREFECT_PORT ?= 4200
+WORKERS ?= auto
+TESTS ?= tests
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -20,8 +22,9 @@ ifeq ($(BASE_PATH),data/demo)
 endif
 	$(BIN)/mmctr run "$(BASE_PATH)" $(ARGS)
 
+# A worker for each core, up to four; `make test WORKERS=0 TESTS=tests/mmctr` is some tests in one process.
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n "$(WORKERS)" --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(TESTS)
 
 check: lint
 	$(MAKE) --no-print-directory test

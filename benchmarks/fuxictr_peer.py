@@ -32,7 +32,7 @@ from organisers_din import (
 from side_by_side import MissingPeer
 from torch import Tensor, nn
 
-from mmctr.clicks.split import Batch
+from mmctr.clicks.batch import Batch
 
 LENGTH = 64
 

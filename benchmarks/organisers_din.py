@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmctr.clicks.split import Batch
+from mmctr.clicks.batch import Batch
 from mmctr.models.sequence.target_attention import first_layer, pool
 
 ID_DIM, CONTENT_DIM, TAGS, TAG_VOCABULARY, LEVEL_VOCABULARY = 64, 128, 5, 11_740, 11

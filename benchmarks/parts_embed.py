@@ -16,6 +16,7 @@ from side_by_side import Row, in_turn
 from threadpoolctl import threadpool_limits
 
 from mmctr.embedding.fill import embed_images
+from mmctr.embedding.options import EmbedOptions
 from mmctr.embedding.store import VectorShards
 from mmctr.encoders.clip import ClipEncoder, clip
 from mmctr.encoders.clip_cpu.token_tree import TokenTree
@@ -177,12 +178,8 @@ def embed(folder: Path) -> list[Row]:
             store,
             paths,
             vit_b_32,
-            shard_size=1024,
-            batch_size=256,
-            workers=1,
-            max_pixels=10**8,
-            jpeg_draft=False,
-            hide=True,
+            options=EmbedOptions(workers=1),
+            show=False,
             advance=lambda _: None,
         )
 

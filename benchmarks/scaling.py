@@ -62,7 +62,7 @@ result = {"train": len(few) / (trained - started), "predict": len(few) / (time.p
 """
 FIRST = """
 def first(split, rows):
-    from mmctr.clicks.split import ClickSplit
+    from mmctr.clicks.batch import ClickSplit
     short = {name: getattr(split, name)[:rows] for name in ("target", "likes", "views", "label")}
     offsets = split.offsets[: rows + 1]
     return ClickSplit(history=split.history[: int(offsets[-1])], offsets=offsets, **short)

@@ -56,13 +56,14 @@ def predict_with(config: PipelineConfig, model: str = "champion") -> Any:
         model: a version of the registered model, an alias such as champion, an MLflow run's id, or a checkpoint's path.
     """
     config = whole_settings(config)
-    workspace = Workspace(config.base_path)
+    context = run_context(config)
+    workspace = context.workspace
     check_store(tracking_uri(), config.experiment)
     check_places(config.base_path)
     with workspace.running():
         test = workspace.file_ref(check_split(config.base_path, "test"))
         found = find_model(model, registry_of(config), workspace)
-        run = StageRunner(run_context(config), config=config.run)
+        run = StageRunner(context)
         predicted = run(predict, config=config.predict, test=test, checkpoint=found.checkpoint)
         outputs = publish_model(Choice(found, predicted), workspace=workspace)
         return Submission(outputs.owner, predicted.rows, cached=run.reports[0].cached, outputs=outputs.places)

@@ -68,7 +68,7 @@ def retrain(
     unsettled = _wait_or_say(paths, before, seconds=settle_seconds)
     if unsettled is not None:
         return _ended("Unsettled", unsettled, odd)
-    digests = name_inputs(whole, workspace).digests()
+    digests = name_inputs(workspace, clip_model=whole.embed.model).digests()
     if _stamps(paths) != before:
         return _ended("Unsettled", "the data changed while it was read; looked at later", odd)
 
@@ -132,7 +132,7 @@ def _wait_or_say(paths: dict[str, Path], before: Stamps, *, seconds: float) -> s
 
 def _champions_digests(config: PipelineConfig) -> dict[str, str]:
     """Digests of the inputs that the champion was trained on; none where there is no champion."""
-    champion = registry_of(config).at(CHAMPION)
+    champion = registry_of(config).version_at(CHAMPION)
     tags = {} if champion is None else champion.tags
     return {name.removeprefix("digest."): value for name, value in tags.items() if name.startswith("digest.")}
 

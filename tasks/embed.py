@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING
 from mmctr.common.errors import InputError
 from tasks.cache.code_digest import components_code, vectors_folder
 from tasks.cache.results import Embedded
-from tasks.cache.stage import RunContext, current_key, logger, stage
+from tasks.cache.stage import RunContext, logger, own_folder, stage
 from tasks.cache.workspace import FileRef, FolderRef
 from tasks.running.progress import ProgressArtifact
 from tasks.settings.sections import EmbedConfig
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from mmctr.embedding.options import EmbedOptions
 
 ITEM_COUNTS = (
     *("items", "with_both", "title_only", "image_only", "neither"),
@@ -30,16 +32,15 @@ WORK_COUNTS = ("embedded_titles", "reused_titles", "embedded_images", "reused_im
 def embed(
     context: RunContext, *, config: EmbedConfig, clip_model: FileRef | str, items: FileRef, images: FolderRef
 ) -> Embedded:
-    """Write `embeddings.parquet`; vectors that were computed before for the same content are taken up again."""
+    """Write `embeddings.parquet`; vectors that were computed before for the same content are reused."""
     from mmctr.common.files import replacing, write_bytes
-    from mmctr.compute.cores import usable_cores
     from mmctr.compute.device import resolve_device
     from mmctr.embedding.fill import ChangedImagesError
     from mmctr.embedding.items import embed_items
     from mmctr.inputs.columns import read_items
 
     workspace = context.workspace
-    folder = workspace.store("embed", current_key())
+    folder = own_folder(workspace)
     device = resolve_device(context.device)
     images_folder = workspace.path(images)
     with workspace.reading(items) as items_file:
@@ -55,16 +56,8 @@ def embed(
                 model=str(model),
                 device=device,
                 shards=workspace.vectors / vectors_folder(),
-                image_code=f"-{components_code(config)}",
-                shard_size=config.shard_size,
-                batch_size=config.image_batch,
-                token_batch=config.token_batch,
-                workers=config.workers if config.workers is not None else max(1, usable_cores() - 1),
-                max_pixels=config.max_pixels,
-                jpeg_draft=config.jpeg_draft,
-                image_precision=config.image_precision,
-                allow_torchscript=config.allow_torchscript,
-                max_failure_share=config.max_failure_share,
+                image_code=components_code(config),
+                options=_options(config),
                 on_progress=ProgressArtifact("embedding, titles and images of those that are new"),
             )
         except ChangedImagesError as error:
@@ -84,6 +77,22 @@ def embed(
         embeddings=workspace.file_ref(folder / "embeddings.parquet"),
         report=workspace.file_ref(folder / "embed.json"),
         counts={**{name: figures[name] for name in ITEM_COUNTS}, "unreadable_images": report.unreadable_image_count},
+    )
+
+
+def _options(config: EmbedConfig) -> "EmbedOptions":
+    from mmctr.embedding.options import EmbedOptions
+
+    return EmbedOptions(
+        shard_size=config.shard_size,
+        batch_size=config.image_batch,
+        token_batch=config.token_batch,
+        workers=config.workers,
+        max_pixels=config.max_pixels,
+        jpeg_draft=config.jpeg_draft,
+        image_precision=config.image_precision,
+        allow_torchscript=config.allow_torchscript,
+        max_failure_share=config.max_failure_share,
     )
 
 

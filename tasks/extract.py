@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict
 
 from tasks.cache.results import Extracted
-from tasks.cache.stage import RunContext, current_key, logger, stage
+from tasks.cache.stage import RunContext, logger, own_folder, stage
 from tasks.cache.workspace import FolderRef, PartsRef
 from tasks.settings.archive import archive_limits
 from tasks.settings.sections import ExtractConfig
@@ -18,7 +18,7 @@ def extract(context: RunContext, *, config: ExtractConfig, archive: PartsRef) ->
     from mmctr.images.manifest import MANIFEST_NAME, manifest_digest
 
     workspace = context.workspace
-    folder = workspace.store("extract", current_key())
+    folder = own_folder(workspace)
     with workspace.reading(archive) as archive_file:
         report = extract_images(archive_file, folder / "images", **archive_limits(config))
     logger().info("%d images extracted, %.0f MB", report.images, report.total_bytes / 1e6)

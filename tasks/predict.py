@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tasks.cache.results import Predicted
-from tasks.cache.stage import RunContext, current_key, stage
+from tasks.cache.stage import RunContext, own_folder, stage
 from tasks.cache.workspace import FileRef
 from tasks.settings.sections import PredictConfig
 
@@ -11,8 +11,7 @@ from tasks.settings.sections import PredictConfig
 @stage
 def predict(context: RunContext, *, config: PredictConfig, test: FileRef, checkpoint: FileRef) -> Predicted:
     """Write `prediction.csv` and `prediction.zip`."""
-    folder = context.workspace.store("predict", current_key())
-    return make_submission(context, folder, config=config, test=test, checkpoint=checkpoint)
+    return make_submission(context, own_folder(context.workspace), config=config, test=test, checkpoint=checkpoint)
 
 
 def make_submission(
@@ -25,6 +24,7 @@ def make_submission(
     from mmctr.compute.device import resolve_device
     from mmctr.evaluation.prediction import predict_probabilities
     from mmctr.inputs.columns import read_ids
+    from mmctr.inputs.layout import CSV_FILE, ZIP_FILE
     from mmctr.inputs.rules import check_targets_known
     from mmctr.models.checkpoint import load_checkpoint, restore_model
     from mmctr.submission.challenge import check_submission, write_prediction, zip_prediction
@@ -39,11 +39,11 @@ def make_submission(
         ids = read_ids(clicks)
     check_targets_known(split.target.numpy() != PADDING_IDX, min_known_targets=config.min_known_targets)
     probabilities = predict_probabilities(model, placed(split, model.device), batch_size=config.batch_size)
-    write_prediction(ids, probabilities, folder / "prediction.csv")
-    zip_prediction(folder / "prediction.csv", folder / "prediction.zip")
-    rows = check_submission(folder / "prediction.zip", test_ids=ids)
+    write_prediction(ids, probabilities, folder / CSV_FILE)
+    zip_prediction(folder / CSV_FILE, folder / ZIP_FILE)
+    rows = check_submission(folder / ZIP_FILE, test_ids=ids)
     return Predicted(
-        csv=workspace.file_ref(folder / "prediction.csv"),
-        archive=workspace.file_ref(folder / "prediction.zip"),
+        csv=workspace.file_ref(folder / CSV_FILE),
+        archive=workspace.file_ref(folder / ZIP_FILE),
         rows=rows,
     )

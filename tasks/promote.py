@@ -19,7 +19,6 @@ from tasks.running.refusal import refusing
 from tasks.settings.sections import PromoteConfig
 from tasks.tracking.fetching import LostFileError, keep_files, usable_checkpoint
 from tasks.tracking.registry import CHALLENGER, CHAMPION, Registry, Version
-from tasks.tracking.store import Tracker
 
 if TYPE_CHECKING:  # PyTorch is loaded when there is something to score
     from mmctr.evaluation.scoring import Score
@@ -46,6 +45,7 @@ def promote(
     context: RunContext,
     *,
     config: PromoteConfig,
+    registry: Registry,
     trained: Trained,
     item_embeddings: FileRef,
     valid: FileRef,
@@ -53,33 +53,41 @@ def promote(
 ) -> Decision:
     """Register the training's model and, where that was not decided before, make it champion or challenger."""
     with context.workspace.locks.of_champion():
-        return _promote(context, config, trained=trained, item_embeddings=item_embeddings, valid=valid, digests=digests)
+        return _promote(
+            context,
+            config,
+            registry,
+            trained=trained,
+            item_embeddings=item_embeddings,
+            valid=valid,
+            digests=digests,
+        )
 
 
 def _promote(
     context: RunContext,
     config: PromoteConfig,
+    registry: Registry,
     *,
     trained: Trained,
     item_embeddings: FileRef,
     valid: FileRef,
     digests: dict[str, str],
 ) -> Decision:
-    tracker = Tracker(context.tracking_uri, context.experiment, pauses=context.pauses)
-    registry = Registry(tracker, config.registered_model)
+    tracker, workspace = registry.tracker, context.workspace
     keep_files(
         tracker,
         trained.run_id,
         checkpoint=trained.checkpoint,
         item_embeddings=item_embeddings,
-        workspace=context.workspace,
+        workspace=workspace,
     )
-    decided_tag = DECIDED_TAG + config.registered_model
+    decided_tag = DECIDED_TAG + registry.name
     decided_before = decided_tag in tracker.client.get_run(trained.run_id).data.tags and bool(registry.versions())
     tags = {f"digest.{name}": digest for name, digest in digests.items()}
     tags |= {"valid_auc": repr(trained.valid_auc), "valid_logloss": repr(trained.valid_logloss)}
-    version = registry.register(trained.run_id, tags={**tags, "base_path": str(context.base_path)})
-    champion = registry.at(CHAMPION)
+    version = registry.register(trained.run_id, tags={**tags, "base_path": str(workspace.base_path)})
+    champion = registry.version_at(CHAMPION)
     if decided_before or "decision" in version.tags:
         return _remembered(version, champion)
     if champion is not None and champion.number == version.number:  # moved by a run that was killed, or by hand
@@ -89,9 +97,9 @@ def _promote(
         registry.tag(version, _as_tags(decision, valid=valid, config=config))
         logger().info("version %s of %s: %s", version.number, registry.name, decision.reason)
         if decision.alias == CHAMPION:
-            registry.crown(version)
+            registry.make_champion(version)
         else:
-            registry.give(decision.alias, version)
+            registry.set_alias(decision.alias, version)
     registry.tag(version, {"decision": decision.alias})  # last: what was killed before this is decided anew
     tracker.client.set_tag(trained.run_id, decided_tag, decision.alias)
     return decision

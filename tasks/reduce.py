@@ -1,7 +1,7 @@
 """Stage 3: PCA of the CLIP embeddings."""
 
 from tasks.cache.results import Reduced
-from tasks.cache.stage import RunContext, current_key, logger, stage
+from tasks.cache.stage import RunContext, logger, own_folder, stage
 from tasks.cache.workspace import FileRef
 from tasks.settings.sections import ReduceConfig
 
@@ -10,10 +10,11 @@ from tasks.settings.sections import ReduceConfig
 def reduce(context: RunContext, *, config: ReduceConfig, embeddings: FileRef, pca: FileRef | None) -> Reduced:
     """Write `item_emb_task1_clip.parquet` and `pca.npz`: fitted here, or `pca` of an earlier run as it is."""
     from mmctr.embedding.pca import load_pca, reduce_embeddings, save_pca, write_item_embeddings
+    from mmctr.inputs.layout import ITEM_EMBEDDINGS_FILE
     from mmctr.inputs.parquet import read_table
 
     workspace = context.workspace
-    folder = workspace.store("reduce", current_key())
+    folder = own_folder(workspace)
     with workspace.reading(embeddings) as embeddings_file:
         items = read_table(embeddings_file)
     earlier = None
@@ -28,10 +29,10 @@ def reduce(context: RunContext, *, config: ReduceConfig, embeddings: FileRef, pc
     logger().info(
         "PCA to %d dimensions keeps %.1f %% of the variance", config.n_components, 100 * reduction.explained_variance
     )
-    write_item_embeddings(items["item_id"], reduction.vectors, folder / "item_emb_task1_clip.parquet")
+    write_item_embeddings(items["item_id"], reduction.vectors, folder / ITEM_EMBEDDINGS_FILE)
     save_pca(reduction.pca, folder / "pca.npz")
     return Reduced(
-        item_embeddings=workspace.file_ref(folder / "item_emb_task1_clip.parquet"),
+        item_embeddings=workspace.file_ref(folder / ITEM_EMBEDDINGS_FILE),
         pca=workspace.file_ref(folder / "pca.npz"),
         explained_variance=reduction.explained_variance,
     )

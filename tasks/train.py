@@ -2,22 +2,28 @@
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mmctr.inputs.layout import CHECKPOINT_FILE
 from tasks.cache.results import Trained
-from tasks.cache.stage import RunContext, current_key, logger, stage
-from tasks.cache.workspace import FileRef
+from tasks.cache.stage import RunContext, logger, own_folder, own_work, stage
+from tasks.cache.workspace import FileRef, Workspace
 from tasks.running.progress import ProgressArtifact
 from tasks.settings.named import settings_named
 from tasks.settings.sections import TrainConfig
 from tasks.tracking.lineage import Lineage
 from tasks.tracking.page import EpochTable, show_auc_plot, show_link
 from tasks.tracking.store import Tracker
-from tasks.tracking.training_run import MEMORY, training_run
+from tasks.tracking.training_run import MEMORY, TrainingRun, training_run
 
 if TYPE_CHECKING:  # PyTorch is loaded when there is something to train
+    from mmctr.clicks.batch import ClickSplit
+    from mmctr.clicks.item_table import ItemTable
+    from mmctr.models.checkpoint import Architecture, Checkpoint
     from mmctr.training.state import Epoch
 
+EPOCHS = "epochs.json"
 REPRODUCIBLE = ("epoch", "train_loss", "valid_auc", "valid_logloss", "learning_rate")  # of an epoch; speed is not
 
 
@@ -30,35 +36,74 @@ def train(
     valid: FileRef,
     table: FileRef,
     earlier: FileRef | None,
+    tracker: Tracker,
     lineage: Lineage,
 ) -> Trained:
-    """Write the best checkpoint and the epochs, told to MLflow as they come; goes on where a killed run stopped.
+    """Write the best checkpoint and the epochs, logged to MLflow as they come; resumes where a killed run stopped.
 
     With a checkpoint of an `earlier` model, training starts from its weights.
     """
-    from mmctr.clicks.item_table import load_item_table
-    from mmctr.clicks.split import load_split
-    from mmctr.common.files import write_bytes
     from mmctr.compute.device import resolve_device
-    from mmctr.models.checkpoint import Architecture, load_checkpoint, save_checkpoint
     from mmctr.training.loop import train_din
     from mmctr.training.recipe import Recipe
 
-    workspace, key = context.workspace, current_key()
-    folder, work = workspace.store("train", key), workspace.work("train", key)
-    device = resolve_device(context.device)
-    with workspace.reading(table) as table_file:
-        items = load_item_table(table_file)
+    workspace, work, device = context.workspace, own_work(context.workspace), resolve_device(context.device)
+    items, clicks, held_out = _open(workspace, config, table=table, train=train, valid=valid)
+    recipe = Recipe(**{name: getattr(config, name) for name in Recipe.__dataclass_fields__})
+    start = _load(workspace, earlier)
+    recorded = training_run(tracker, work / MEMORY, config=config, lineage=lineage, rows=len(clicks))
+    with recorded as run, settings_named("train"):  # within: what MLflow keeps of a failure names settings too
+        run.log_device(device)
+        logger().info("training on %s, %d rows, MLflow run %s", device, len(clicks), run.run_id)
+        shown = ShownTraining(run)
+        checkpoint, history = train_din(
+            items,
+            clicks,
+            held_out,
+            architecture=_architecture(config, items),
+            recipe=recipe,
+            max_len=config.max_len,
+            device=device,
+            earlier=start,
+            state=work / "training.pt",
+            on_epoch=shown.add_epoch,
+            on_rows=shown.show_progress,
+        )
+        shown.end()
+        made = _write(workspace, own_folder(workspace), checkpoint, history, run_id=run.run_id)
+        _log(run, made, history, best=checkpoint.metrics, lineage=lineage, workspace=workspace)
+    return made
+
+
+def _open(
+    workspace: Workspace, config: TrainConfig, *, table: FileRef, train: FileRef, valid: FileRef
+) -> tuple["ItemTable", "ClickSplit", "ClickSplit"]:
+    """The item table, and the clicks of both splits by position in it."""
+    from mmctr.clicks.item_table import load_item_table
+    from mmctr.clicks.split import load_split
+
+    with workspace.reading(table) as file:
+        items = load_item_table(file)
     splits = []
     for ref in (train, valid):
-        with workspace.reading(ref) as log:
-            splits.append(load_split(log, table=items, max_len=config.max_len, with_label=True))
-    clicks, held_out = splits
-    start = None
-    if earlier is not None:
-        with workspace.reading(earlier) as checkpoint_file:
-            start = load_checkpoint(checkpoint_file)
-    architecture = Architecture(
+        with workspace.reading(ref) as file:
+            splits.append(load_split(file, table=items, max_len=config.max_len, with_label=True))
+    return items, splits[0], splits[1]
+
+
+def _load(workspace: Workspace, checkpoint: FileRef | None) -> "Checkpoint | None":
+    from mmctr.models.checkpoint import load_checkpoint
+
+    if checkpoint is None:
+        return None
+    with workspace.reading(checkpoint) as file:
+        return load_checkpoint(file)
+
+
+def _architecture(config: TrainConfig, items: "ItemTable") -> "Architecture":
+    from mmctr.models.checkpoint import Architecture
+
+    return Architecture(
         num_items=len(items.item_ids),
         dim=items.weights.shape[1],
         attention_hidden=list(config.attention_hidden),
@@ -66,58 +111,70 @@ def train(
         dropout=config.dropout,
         freeze=config.freeze,
     )
-    recipe = Recipe(**{name: getattr(config, name) for name in Recipe.__dataclass_fields__})
 
-    tracker = Tracker(context.tracking_uri, context.experiment, pauses=context.pauses)
-    recorded = training_run(tracker, work / MEMORY, config=config, lineage=lineage, rows=len(clicks))
-    with recorded as run, settings_named("train"):  # within: what MLflow keeps of a failure names settings too
-        run.log_device(device)
-        logger().info("training on %s, %d rows, MLflow run %s", device, len(clicks), run.run_id)
 
-        show_link(tracker, run.run_id)
-        show_progress = ProgressArtifact("training, rows of all epochs that are allowed")
-        show_epochs, told = EpochTable(), []
+class ShownTraining:
+    """A training that goes on, in MLflow, on its page in Prefect, and in the log."""
 
-        def tell(epoch: "Epoch") -> None:
-            run.log_epoch(epoch)
-            told.append(figures(epoch))
-            show_epochs(told)
-            logger().info(
-                "epoch %d: train loss %.4f, valid AUC %.4f, valid logloss %.4f, learning rate %.2g, %.0f rows/s",
-                *(epoch.epoch, epoch.train_loss, epoch.valid_auc, epoch.valid_logloss),
-                *(epoch.learning_rate, epoch.rows_per_second),
-            )
+    def __init__(self, run: TrainingRun) -> None:
+        self.run = run
+        self.epochs: list[dict[str, float]] = []
+        self.table = EpochTable()
+        self.show_progress = ProgressArtifact("training, rows of all epochs that are allowed")
+        show_link(run.tracker, run.run_id)
 
-        checkpoint, history = train_din(
-            items,
-            clicks,
-            held_out,
-            architecture=architecture,
-            recipe=recipe,
-            max_len=config.max_len,
-            device=device,
-            earlier=start,
-            state=work / "training.pt",
-            on_epoch=tell,
-            on_rows=show_progress,
+    def add_epoch(self, epoch: "Epoch") -> None:
+        """Log an epoch that has ended."""
+        self.run.log_epoch(epoch)
+        self.epochs.append(figures(epoch))
+        self.table(self.epochs)
+        logger().info(
+            "epoch %d: train loss %.4f, valid AUC %.4f, valid logloss %.4f, learning rate %.2g, %.0f rows/s",
+            *(epoch.epoch, epoch.train_loss, epoch.valid_auc, epoch.valid_logloss),
+            *(epoch.learning_rate, epoch.rows_per_second),
         )
-        show_progress(1, 1)  # it may have stopped early
-        show_epochs(told, last=True)
-        best, best_file = checkpoint.metrics, folder / "task1and2_best.pt"
-        save_checkpoint(checkpoint, best_file)
-        write_bytes(folder / "epochs.json", json.dumps([figures(epoch) for epoch in history], indent=1).encode())
-        run.log_outcome(history, best=best)
-        show_auc_plot(tracker, run.run_id)
-        run.log_files(workspace, lineage=lineage, checkpoint=best_file, epochs=folder / "epochs.json")
-        run.log_models(checkpoint=best_file, pca=workspace.path(lineage.pca))
+
+    def end(self) -> None:
+        """Show all of it; the training may have stopped early."""
+        self.show_progress(1, 1)
+        self.table(self.epochs, last=True)
+
+
+def _write(
+    workspace: Workspace, folder: Path, checkpoint: "Checkpoint", history: "list[Epoch]", *, run_id: str
+) -> Trained:
+    """Write the stage's files; returns its result."""
+    from mmctr.common.files import write_bytes
+    from mmctr.models.checkpoint import save_checkpoint
+
+    best = checkpoint.metrics
+    save_checkpoint(checkpoint, folder / CHECKPOINT_FILE)
+    write_bytes(folder / EPOCHS, json.dumps([figures(epoch) for epoch in history], indent=1).encode())
     return Trained(
-        checkpoint=workspace.file_ref(best_file),
-        history=workspace.file_ref(folder / "epochs.json"),
+        checkpoint=workspace.file_ref(folder / CHECKPOINT_FILE),
+        history=workspace.file_ref(folder / EPOCHS),
         best_epoch=int(best["epoch"]),
         valid_auc=best["valid_auc"],
         valid_logloss=best["valid_logloss"],
-        run_id=run.run_id,
+        run_id=run_id,
     )
+
+
+def _log(
+    run: TrainingRun,
+    made: Trained,
+    history: "list[Epoch]",
+    *,
+    best: dict[str, float],
+    lineage: Lineage,
+    workspace: Workspace,
+) -> None:
+    """Log the outcome, the files and the models to MLflow."""
+    checkpoint, epochs = workspace.path(made.checkpoint), workspace.path(made.history)
+    run.log_outcome(history, best=best)
+    show_auc_plot(run.tracker, run.run_id)
+    run.log_files(workspace, lineage=lineage, checkpoint=checkpoint, epochs=epochs)
+    run.log_models(checkpoint=checkpoint, pca=workspace.path(lineage.pca))
 
 
 def figures(epoch: "Epoch") -> dict[str, float]:

@@ -7,14 +7,25 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from demo_size import DEMO_ITEMS, DEMO_SEED, DEMO_USERS
 from hypothesis import settings
+from shared import WORKER, made_once, prefect_api, session_folder
 
 settings.register_profile("project", deadline=None, max_examples=50)  # two shared cores: no deadline on a single case
 settings.load_profile("project")
+
+if WORKER is not None:  # each worker has a core, and so a thread; PyTorch and Polars read this when they are imported
+    os.environ.update(OMP_NUM_THREADS="1", POLARS_MAX_THREADS="1")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with whole runs go first, so that no worker has one left when the others are done."""
+    slow = {item.path for item in items if item.get_closest_marker("integration")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(scope="session")
@@ -22,9 +33,10 @@ def demo_original(tmp_path_factory) -> Path:
     """A small demo data set that no test may change; `demo` gives a copy."""
     from mmctr.demo.write import write_demo
 
-    folder = tmp_path_factory.mktemp("original") / "demo"
-    write_demo(folder, items=DEMO_ITEMS, users=DEMO_USERS, seed=DEMO_SEED, progress=False)
-    return folder
+    size = {"items": DEMO_ITEMS, "users": DEMO_USERS, "seed": DEMO_SEED}
+    return made_once(
+        session_folder(tmp_path_factory) / "demo", lambda folder: write_demo(folder, **size, progress=False)
+    )
 
 
 @pytest.fixture
@@ -36,13 +48,16 @@ def demo(demo_original, tmp_path) -> Path:
 @pytest.fixture(scope="session")
 def mlflow_original(tmp_path_factory) -> Path:
     """An empty MLflow database; making one takes seconds, so that each test gets a copy."""
-    from mlflow import MlflowClient
 
-    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    MlflowClient(f"sqlite:///{path}").search_experiments()
-    with sqlite3.connect(path) as database:
-        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    return path
+    def make(folder: Path) -> None:
+        from mlflow import MlflowClient
+
+        folder.mkdir()
+        MlflowClient(f"sqlite:///{folder / 'mlflow.db'}").search_experiments()
+        with closing(sqlite3.connect(folder / "mlflow.db")) as database:
+            database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    return made_once(session_folder(tmp_path_factory) / "mlflow", make) / "mlflow.db"
 
 
 @pytest.fixture
@@ -60,9 +75,9 @@ def tracking_uri(mlflow_original, tmp_path, monkeypatch) -> str:
 def prefect_server(tmp_path_factory) -> Iterator[None]:
     """A Prefect server with a database of its own for as long as the tests run."""
     os.environ["PREFECT_HOME"] = str(tmp_path_factory.mktemp("prefect"))
-    from prefect.testing.utilities import prefect_test_harness
+    from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    with prefect_test_harness(server_startup_timeout=120):
+    with prefect_api(session_folder(tmp_path_factory) / "prefect") as api, temporary_settings({PREFECT_API_URL: api}):
         yield
 
 

@@ -24,8 +24,8 @@ FLOORS = [
     {"mmctr.training"},
     {"mmctr.evaluation"},
     {"mmctr.models", "mmctr.embedding", "mmctr.report", "mmctr.submission"},
-    {"mmctr.clicks", "mmctr.images"},
-    {"mmctr.inputs", "mmctr.encoders", "mmctr.compute", "mmctr.demo"},
+    {"mmctr.clicks", "mmctr.images", "mmctr.demo"},
+    {"mmctr.inputs", "mmctr.encoders", "mmctr.compute"},
     {"mmctr.common"},
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

@@ -80,7 +80,7 @@ def parser() -> argparse.ArgumentParser:
     settings = commands.add_parser(
         "settings",
         help="list all settings",
-        description="Every setting with its default, its range and a sentence. They are given with --set, in "
+        description="Every setting with its default, its range and a sentence. They are set with --set, in "
         "BASE_PATH/mmctr.toml, or in the file of --config.",
     )
     form = settings.add_mutually_exclusive_group()
@@ -128,7 +128,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _port(text: str) -> int:
-    """A port's number; argparse says what it was given instead."""
+    """A port's number; argparse shows what it found instead."""
     if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 65535):
         raise argparse.ArgumentTypeError(f"a port is a whole number from 1 to 65535, found {text[:20]!r}")
     return int(text)

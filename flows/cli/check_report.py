@@ -4,7 +4,8 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict
 
-from mmctr.report.dataset import LEVEL_COLUMNS, DatasetReport, SplitReport
+from mmctr.inputs.layout import LEVEL_COLUMNS
+from mmctr.report.dataset import DatasetReport, SplitReport
 
 LABEL, CELL = 28, 14  # widths of the columns
 EARLIER = ("train", "valid")  # the splits that another may share rows with

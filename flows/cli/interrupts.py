@@ -32,13 +32,13 @@ def signal_number(stop: KeyboardInterrupt) -> signal.Signals:
 
 
 def stop_because(reason: str) -> None:
-    """Stop the command, from any thread, as SIGTERM does; `reason` is what the user is told."""
+    """Stop the command, from any thread, as SIGTERM does; `reason` is the message for the user."""
     _reasons.append(reason)
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 def stopped(number: signal.Signals) -> tuple[str, int]:
-    """What a user is told of a command that was stopped, and its exit code."""
+    """The message for the user of a command that was stopped, and its exit code."""
     if _reasons:
         return f"{_reasons[0]}; what was done is kept, and {NEXT}", 2
     return f"stopped by {number.name}; {NEXT}", 128 + number
@@ -48,11 +48,11 @@ def stopped(number: signal.Signals) -> tuple[str, int]:
 def stoppable() -> Iterator[None]:
     """Let SIGTERM and SIGHUP stop the command, and end it `GRACE_SECONDS` after them or Ctrl-C, if it has not ended.
 
-    Prefect puts its own handler of SIGTERM in the place of this one while a flow runs, tells its server, and hands the
-    signal on. A signal that is ignored from the start, as nohup does with SIGHUP, stays ignored.
+    While a flow runs, Prefect has its own handler of SIGTERM instead of this one: it reports to its server and passes
+    the signal on. A signal that is ignored from the start, as nohup does with SIGHUP, stays ignored.
     """
 
-    def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 the interpreter gives both
+    def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 the interpreter passes both
         raise {signal.SIGTERM: Terminated, signal.SIGHUP: HungUp}[signal.Signals(number)]
 
     reader, writer = os.pipe()

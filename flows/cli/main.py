@@ -112,7 +112,7 @@ def run_pipeline(options: argparse.Namespace) -> int:
     from flows.run.inputs import look_at_archive, look_before
 
     look_before(config)  # at once, where starting Prefect takes ten seconds and more
-    look_at_archive(config)
+    look_at_archive(config.base_path, config.extract)
 
     def load() -> Callable[[], Any]:
         from flows.pipeline import pipeline

@@ -13,6 +13,7 @@ from mmctr.common.errors import InputError, as_input_error
 from mmctr.common.files import PARTIAL
 from mmctr.common.text import first_line, shown_value
 from mmctr.inputs.rules import check_split
+from tasks.cache.stage import RunContext
 from tasks.cache.workspace import Workspace
 from tasks.predict import make_submission
 from tasks.settings.named import settings_named
@@ -37,17 +38,18 @@ def change_champion(config: PipelineConfig, *, version: str | None, rollback: bo
         raise InputError("the champion is pinned or not; give --pin or --unpin")
     check_store(tracking_uri(), config.experiment)
     check_places(config.base_path)
-    workspace = Workspace(config.base_path)
+    context = run_context(config)
+    workspace = context.workspace
     # Before anything is read: a run that ends now may make another model the champion.
     with workspace.running(), workspace.locks.of_champion():
-        return _change(config, workspace, version=version, rollback=rollback, pin=pin, unpin=unpin)
+        return _change(config, context, version=version, rollback=rollback, pin=pin, unpin=unpin)
 
 
 def _change(
-    config: PipelineConfig, workspace: Workspace, *, version: str | None, rollback: bool, pin: bool, unpin: bool
+    config: PipelineConfig, context: RunContext, *, version: str | None, rollback: bool, pin: bool, unpin: bool
 ) -> str:
     registry = registry_of(config)
-    champion, champions = registry.at(CHAMPION), registry.champions()
+    champion, champions = registry.version_at(CHAMPION), registry.champions()
     target = champion
     if version is not None:
         target = _version(registry, version)
@@ -67,7 +69,7 @@ def _change(
             f"the champion of {registry.name}, version {champion.number}, is pinned ({pinned}) and stays; give --unpin "
             f"as well, or --pin to pin version {target.number} instead"
         )
-    model = _usable(registry, target, workspace)
+    model = _usable(registry, target, context.workspace)
     done = _done_by()
     if moves:
         _move(registry, target, champion, champions, rollback=rollback, done=done)
@@ -75,7 +77,7 @@ def _change(
         registry.set_pin(done if pin else None)
     before = f", {f'version {champion.number}' if champion else 'none'} until now" if moves else " as before"
     said = [f"champion      {registry.name} version {target.number}{before}", _pin_line(registry.pin())]
-    return "\n".join([*said, *_publish(config, model, workspace)])
+    return "\n".join([*said, *_publish(config, context, model)])
 
 
 def champions_text(config: PipelineConfig) -> str:
@@ -83,7 +85,7 @@ def champions_text(config: PipelineConfig) -> str:
     check_store(tracking_uri(), config.experiment)
     registry = registry_of(config)
     versions, champions = registry.versions(), registry.champions()
-    champion = registry.at(CHAMPION)
+    champion = registry.version_at(CHAMPION)
     if not versions:
         raise InputError(
             f"the MLflow store at {registry.tracker.uri} has no model {registry.name} yet; run the pipeline first, set "
@@ -96,10 +98,10 @@ def champions_text(config: PipelineConfig) -> str:
         "versions",
     ]
     for version in versions[:VERSIONS_SHOWN]:
-        told = version.tags.get("decision.reason", "not decided")
-        if told.startswith(CHAMPION) and CHAMPION not in version.aliases:
-            told = f"was {told}"
-        lines.append(f"  {version.number:>4}  {', '.join(version.aliases) or '-':<12}{told}")
+        reason = version.tags.get("decision.reason", "not decided")
+        if reason.startswith(CHAMPION) and CHAMPION not in version.aliases:
+            reason = f"was {reason}"
+        lines.append(f"  {version.number:>4}  {', '.join(version.aliases) or '-':<12}{reason}")
     if len(versions) > VERSIONS_SHOWN:
         lines.append(f"  and {len(versions) - VERSIONS_SHOWN} older ones")
     return "\n".join(lines)
@@ -149,20 +151,21 @@ def _move(
     if rollback:
         registry.roll_back(champions, target)
     else:
-        registry.crown(target)
+        registry.make_champion(target)
     registry.tag(target, {"decision": CHAMPION})
 
 
-def _publish(config: PipelineConfig, model: Model, workspace: Workspace) -> list[str]:
+def _publish(config: PipelineConfig, context: RunContext, model: Model) -> list[str]:
     """Publish the champion's files with a submission for the test split as it is now; what that did, in lines."""
     if config.promote.publish == "latest":
         return ["outputs       stay as they are (promote.publish = latest)"]
+    workspace = context.workspace
     try:
         test = workspace.file_ref(check_split(config.base_path, "test"))
         made_in = TemporaryDirectory(dir=workspace.root, prefix=".promote.", suffix=PARTIAL)
         with made_in as folder, settings_named("predict"):
             predicted = make_submission(
-                run_context(config),
+                context,
                 workspace.base_path / folder,
                 config=config.predict,
                 test=test,

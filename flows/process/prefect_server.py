@@ -26,7 +26,7 @@ def connect(*, on_loss: Callable[[str], None]) -> Callable[[], None]:
     """Make sure that there is a server, before any work.
 
     Args:
-        on_loss: told, in a thread, that the server is gone for good while the command still runs, and why.
+        on_loss: called, in a thread, with the reason, when the server is gone for good while the command still runs.
 
     Returns:
         A function that waits until the server answers. Other modules can be imported until then.
@@ -112,7 +112,7 @@ def check_result_block(name: str | None) -> None:
     except Exception as error:
         raise InputError(
             f"PREFECT_RESULTS_DEFAULT_STORAGE_BLOCK must name a block of Prefect's server, and {shown_value(name)} "
-            f"cannot be loaded ({first_line(error)}); unset it: results of a run lie in BASE_PATH/.mmctr"
+            f"cannot be loaded ({first_line(error)}); unset it: results of a run are in BASE_PATH/.mmctr"
         ) from error
 
 
@@ -140,7 +140,7 @@ def server_that_stays() -> Iterator[None]:
     """Say in one line that Prefect's server went away while a flow ran, where Prefect's client gave it up.
 
     Raises:
-        InputError: in the place of the client's error.
+        InputError: instead of the client's error.
     """
     from httpx import TransportError
 

@@ -45,7 +45,7 @@ class TemporaryServer:
         Args:
             timeout: seconds in which it must answer.
             temporary_home: Prefect's home where it is a folder of the server's own; it is removed at the end.
-            on_loss: told once, in a thread, that the server is gone for good, and why.
+            on_loss: called once, in a thread, with the reason, when the server is gone for good.
         """
         self.timeout, self.temporary_home, self.on_loss = timeout, temporary_home, on_loss
         try:
@@ -141,7 +141,7 @@ class TemporaryServer:
         return False
 
     def _watch(self) -> None:
-        """Replace a server that ended or hangs; give up after `REPLACEMENTS` of them."""
+        """Replace a server that ended or hangs; stop after `REPLACEMENTS` of them."""
         answered = time.monotonic()
         while not self.stopping.wait(LOOK_SECONDS):
             if self.process.poll() is None:

@@ -1,4 +1,4 @@
-"""What a command tells its user: results on stdout; on stderr what it does and, after `mmctr:`, why it ended."""
+"""What a command prints: results on stdout; on stderr what it does and, after `mmctr:`, why it ended."""
 
 import contextlib
 import io

@@ -1,6 +1,7 @@
-"""Where a configuration's runs work: the folder, the device, the MLflow store and its registry."""
+"""What a run needs around its stages, of its settings: one workspace, the device, the MLflow store and its registry."""
 
 from tasks.cache.stage import RunContext
+from tasks.cache.workspace import Workspace
 from tasks.running.transient import pauses
 from tasks.settings.sections import PipelineConfig
 from tasks.tracking.registry import Registry
@@ -9,14 +10,8 @@ from tasks.tracking.store_address import tracking_uri
 
 
 def run_context(config: PipelineConfig) -> RunContext:
-    """What stages are told of where they work."""
-    return RunContext(
-        base_path=config.base_path,
-        device=config.device,
-        tracking_uri=tracking_uri(),
-        experiment=config.experiment,
-        pauses=pauses(config.run),
-    )
+    """A run's surroundings; made once for a run, with its one workspace."""
+    return RunContext(workspace=Workspace(config.base_path), device=config.device, run=config.run)
 
 
 def registry_of(config: PipelineConfig) -> Registry:

@@ -19,7 +19,7 @@ from tasks.cache.code_digest import code_digest
 from tasks.cache.workspace import FileRef, PartsRef, Workspace
 from tasks.settings.archive import archive_limits
 from tasks.settings.named import settings_named
-from tasks.settings.sections import ExtractConfig, PipelineConfig, home_expanded
+from tasks.settings.sections import EmbedConfig, ExtractConfig, PipelineConfig, home_expanded
 from tasks.tracking.store_address import tracking_uri
 from tasks.tracking.store_check import check_store
 
@@ -52,28 +52,27 @@ def look_before(config: PipelineConfig) -> None:
     _, problems = find_inputs(config.base_path)
     if problems:
         check_inputs(config.base_path, min_items=config.reduce.n_components)
-    model = config.embed.model
-    if model != _remembered(config.base_path).get("clip_model"):
-        if is_file(home_expanded(Path(model))):
-            _check_width(config)
-        else:
-            _check_model_name(model)
+    if config.embed.model != _remembered(config.base_path).get("clip_model"):
+        _check_clip_model(config.embed, n_components=config.reduce.n_components)
     if config.device not in ("auto", "cpu"):
         resolve_device(config.device)
     check_places(config.base_path)
     check_store(tracking_uri(), config.experiment)
 
 
-def look_at_archive(config: PipelineConfig) -> None:
+def look_at_archive(base_path: Path, config: ExtractConfig) -> str:
     """Refuse what the extraction would refuse by the archive's listing, which is read unless it was found good before.
+
+    Returns a stamp of the archive as it is, by which it is known to be good.
 
     Raises:
         InputError: as `mmctr.images.extract.check_archive` has it.
     """
-    archive = find_inputs(config.base_path)[0]["archive"]
-    stamp = _archive_stamp(config, archive)
-    if _remembered(config.base_path).get("archive") != stamp:
-        _check_archive(stamp, config.extract, archive)
+    archive = find_inputs(base_path)[0]["archive"]
+    stamp = _archive_stamp(archive, config)
+    if _remembered(base_path).get("archive") != stamp:
+        _check_archive(stamp, config, archive)
+    return stamp
 
 
 @settings_named("inputs")
@@ -83,32 +82,29 @@ def open_inputs(config: PipelineConfig, workspace: Workspace) -> Inputs:
     Raises:
         InputError: everything that is wrong with them.
     """
-    base_path, min_items = config.base_path, config.reduce.n_components
+    base_path, min_items, known = config.base_path, config.reduce.n_components, config.predict.min_known_targets
     look_before(config)
-    look_at_archive(config)
-    inputs = name_inputs(config, workspace)
-    known = config.predict.min_known_targets
-    fingerprint = hashlib.sha256(
-        json.dumps([inputs.digests(), min_items, known, code_digest("mmctr.inputs.rules")], sort_keys=True).encode()
-    ).hexdigest()
+    archive = look_at_archive(base_path, config.extract)
+    inputs = name_inputs(workspace, clip_model=config.embed.model)
+    content = [inputs.digests(), min_items, known, code_digest("mmctr.inputs.rules")]
+    fingerprint = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
     if _remembered(base_path).get("inputs") != fingerprint:
         check_inputs(base_path, min_items=min_items, min_known_targets=known)
-        _check_width(config)
-    archive = _archive_stamp(config, workspace.path(inputs.archive))
+        _check_width(config.embed, n_components=min_items)
     good = {"inputs": fingerprint, "clip_model": config.embed.model, "archive": archive}
     if _remembered(base_path) != good:
         remember_json(_memory(base_path), good)
     return inputs
 
 
-def name_inputs(config: PipelineConfig, workspace: Workspace) -> Inputs:
+def name_inputs(workspace: Workspace, *, clip_model: str) -> Inputs:
     """References to the inputs as they are now, which must be there; files that have not changed are not read."""
-    paths, _ = find_inputs(config.base_path)
-    archive = workspace.parts_ref(archive_parts(paths.pop("archive")))
+    paths, _ = find_inputs(workspace.base_path)
+    model = home_expanded(Path(clip_model))
     return Inputs(
-        archive=archive,
+        archive=workspace.parts_ref(archive_parts(paths.pop("archive"))),
         **{role: workspace.file_ref(path) for role, path in paths.items()},
-        clip_model=_clip_model(config.embed.model, workspace),
+        clip_model=workspace.file_ref(model) if is_file(model) else clip_model,
     )
 
 
@@ -122,11 +118,11 @@ def _remembered(base_path: Path) -> dict[str, str]:
     return found if isinstance(found, dict) else {}
 
 
-def _archive_stamp(config: PipelineConfig, archive: Path) -> str:
+def _archive_stamp(archive: Path, config: ExtractConfig) -> str:
     """What the answer of `_check_archive` depends on, without reading the archive's listing."""
     states = [(part.name, part.stat()) for part in archive_parts(archive)]
     stamps = [(name, s.st_size, s.st_ino, s.st_mtime_ns, s.st_ctime_ns) for name, s in states]
-    settings = config.extract.model_dump(mode="json")
+    settings = config.model_dump(mode="json")
     unsettled = time.time_ns() - max(state.st_ctime_ns for _, state in states) < SETTLED_NS
     content = [stamps, settings, code_digest("mmctr.images.extract"), time.time_ns() if unsettled else 0]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
@@ -141,20 +137,29 @@ def _check_archive(_: str, config: ExtractConfig, archive: Path) -> None:
         check_archive(archive, **archive_limits(config))
 
 
-def _clip_model(model: str, workspace: Workspace) -> FileRef | str:
-    path = home_expanded(Path(model))
-    return workspace.file_ref(path) if is_file(path) else model
+def _check_clip_model(config: EmbedConfig, *, n_components: int) -> None:
+    """Refuse a CLIP model that is neither a file of one nor an official one's name."""
+    if is_file(home_expanded(Path(config.model))):
+        _check_width(config, n_components=n_components)
+        return
+    from mmctr.encoders.clip import official_models
+
+    if config.model not in official_models():
+        raise InputError(
+            f"embed.model must be the path of a checkpoint or one of {', '.join(official_models())}; "
+            f"found {shown_value(config.model)}, and no such file"
+        )
 
 
-def _check_width(config: PipelineConfig) -> None:
+def _check_width(config: EmbedConfig, *, n_components: int) -> None:
     """Refuse a CLIP model that is unusable, or too narrow for the reduction, before anything is done."""
-    model, needed = str(home_expanded(Path(config.embed.model))), config.reduce.n_components
+    model = str(home_expanded(Path(config.model)))
     status = Path(model).stat() if is_file(Path(model)) else None
     stamp = status and (status.st_size, status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
-    width = _width(model, stamp, config.embed.allow_torchscript)
-    if width is not None and width < needed:
+    width = _width(model, stamp, config.allow_torchscript)
+    if width is not None and width < n_components:
         raise InputError(
-            f"PCA to {needed} components needs embeddings at least that wide, {model} gives {width}; "
+            f"PCA to {n_components} components needs embeddings at least that wide, {model} gives {width}; "
             "use a wider model (embed.model) or lower reduce.n_components"
         )
 
@@ -166,13 +171,3 @@ def _width(model: str, stamp: tuple[int, ...] | None, allow_torchscript: bool) -
 
     with settings_named("embed"):
         return clip_width(model, allow_torchscript=allow_torchscript)
-
-
-def _check_model_name(model: str) -> None:
-    from mmctr.encoders.clip import official_models
-
-    if model not in official_models():
-        raise InputError(
-            f"embed.model must be the path of a checkpoint or one of {', '.join(official_models())}; "
-            f"found {shown_value(model)}, and no such file"
-        )

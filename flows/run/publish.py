@@ -100,7 +100,7 @@ def publish_run(
         submission_by: makes the submission of the model in a checkpoint.
     """
     while True:
-        champion = registry.at(CHAMPION)
+        champion = registry.version_at(CHAMPION)
         if champion is None or champion.run_id == own.run_id:
             choice = Choice(own, predicted, f", {'the champion' if champion else 'there is no champion'}")
         elif which == "latest":
@@ -117,7 +117,7 @@ def publish_run(
             except LostFileError as error:
                 choice = Choice(own, predicted, f", this run's, NOT {_missing(champion, error)}")
         with workspace.locks.publishing():
-            now = registry.at(CHAMPION)
+            now = registry.version_at(CHAMPION)
             if (now and now.number) == (champion and champion.number):
                 return _publish(choice, workspace=workspace)
 

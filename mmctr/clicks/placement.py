@@ -1,14 +1,13 @@
-"""Where a split lies while a model reads it: on the device if it fits there, otherwise on the host."""
+"""Where a split is while a model reads it: on the device if it fits there, otherwise on the host."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from mmctr.clicks.split import Batch, ClickSplit
+from mmctr.clicks.batch import Batch, ClickSplit, mapped, size_bytes
 
-BATCH_TENSORS = ("history", "row", "target", "likes", "views")  # the label may be missing
 RESIDENT_SHARE = 0.5  # of the device's free memory; the rest is for the model and its activations
 
 
@@ -33,9 +32,11 @@ class StreamedSplit:
     def batches(self, batch_size: int, *, order: Tensor | None = None) -> Iterator[Batch]:
         """The batches of `ClickSplit.batches`, on the device."""
         for batch in self.split.batches(batch_size, order=order):
-            label = None if batch.label is None else _moved(batch.label, self.device)
-            others = {name: _moved(getattr(batch, name), self.device) for name in BATCH_TENSORS}
-            yield Batch(**others, label=label)
+            yield mapped(batch, self._moved)
+
+    def _moved(self, tensor: Tensor) -> Tensor:
+        on_cuda = self.device.type == "cuda"
+        return tensor.pin_memory().to(self.device, non_blocking=True) if on_cuda else tensor
 
 
 def placed(split: ClickSplit, device: torch.device, *, free_bytes: int | None = None) -> ClickSplit | StreamedSplit:
@@ -62,12 +63,3 @@ def placed_together(
         left -= size_bytes(split) if fits else 0
         found.append(split.to(device) if fits else StreamedSplit(split, device))
     return found
-
-
-def size_bytes(split: ClickSplit) -> int:
-    """Bytes of a split's tensors."""
-    return sum(value.nbytes for value in (getattr(split, field.name) for field in fields(split)) if value is not None)
-
-
-def _moved(value: Tensor, device: torch.device) -> Tensor:
-    return value.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else value

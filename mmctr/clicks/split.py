@@ -1,110 +1,27 @@
-"""A split of the click log as packed tensors, and the batches that the model reads.
+"""Packed splits out of files and out of rows in memory.
 
-Legend: R rows of the split, B rows of a batch, N history items in all of them together, L the length of `item_seq`.
-Only real history items are kept, one after the other, with the offset at which each row begins: padding is dropped
-while the file is read and never exists afterwards.
+Legend: R rows of the split, N real history items in all of them together. Padding is dropped while a file is read.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from mmctr.clicks.batch import ClickSplit
 from mmctr.clicks.item_table import PADDING_IDX, ItemTable
 from mmctr.common.errors import InputError
 from mmctr.common.text import shown_value
 from mmctr.inputs.columns import flat_lists, plain_numbers, read_chunks
-from mmctr.inputs.features import LEVELS
+from mmctr.inputs.features import LEVELS, MAX_LEN
+from mmctr.inputs.layout import HISTORY, ITEM_ID, LABEL, LIKES_LEVEL, VIEWS_LEVEL
 
-
-@dataclass(frozen=True)
-class Batch:
-    """Rows that go through the model together.
-
-    Attributes:
-        history: (N,) int32, rows of the item table, oldest first within a row of the batch.
-        row: (N,) int64, ascending: to which row of the batch each history item belongs.
-        target: (B,) int32, row of the target item in the item table.
-        likes, views: (B,) int32, levels of the target item.
-        label: (B,) float32 of 0 and 1, or None.
-    """
-
-    history: Tensor
-    row: Tensor
-    target: Tensor
-    likes: Tensor
-    views: Tensor
-    label: Tensor | None
-
-
-@dataclass(frozen=True)
-class ClickSplit:
-    """A whole split, packed.
-
-    Attributes:
-        history: (N,) int32, rows of the item table; row r owns `history[offsets[r]:offsets[r + 1]]`, oldest first.
-        offsets: (R + 1,) int64.
-        target: (R,) int32, row of the target item in the item table.
-        likes, views: (R,) int32, levels of the target item.
-        label: (R,) float32 of 0 and 1, or None for the test split.
-    """
-
-    history: Tensor
-    offsets: Tensor
-    target: Tensor
-    likes: Tensor
-    views: Tensor
-    label: Tensor | None
-
-    def __len__(self) -> int:
-        return len(self.target)
-
-    def to(self, device: str | torch.device) -> "ClickSplit":
-        """The same split with every tensor on `device`."""
-        label = None if self.label is None else self.label.to(device)
-        moved = {name: getattr(self, name).to(device) for name in ("history", "offsets", "target", "likes", "views")}
-        return ClickSplit(**moved, label=label)
-
-    def slice(self, start: int, stop: int) -> Batch:
-        """Consecutive rows `start..stop - 1`."""
-        offsets = self.offsets[start : stop + 1]
-        lengths = offsets.diff()
-        return Batch(
-            history=self.history[int(offsets[0]) : int(offsets[-1])],
-            row=torch.repeat_interleave(lengths),
-            target=self.target[start:stop],
-            likes=self.likes[start:stop],
-            views=self.views[start:stop],
-            label=None if self.label is None else self.label[start:stop],
-        )
-
-    def take(self, rows: Tensor) -> Batch:
-        """Any rows in any order; `rows` is (B,) int64."""
-        begin = self.offsets[rows]
-        lengths = self.offsets[rows + 1] - begin
-        row = torch.repeat_interleave(lengths)  # (N,)
-        before = lengths.cumsum(0) - lengths  # (B,) history items of the batch that stand before each row
-        position = torch.arange(len(row), device=row.device) + (begin - before)[row]
-        return Batch(
-            history=self.history[position],
-            row=row,
-            target=self.target[rows],
-            likes=self.likes[rows],
-            views=self.views[rows],
-            label=None if self.label is None else self.label[rows],
-        )
-
-    def batches(self, batch_size: int, *, order: Tensor | None = None) -> Iterator[Batch]:
-        """All rows in batches of at most `batch_size`, in file order, or those of `order`, int64 row numbers."""
-        rows = len(self) if order is None else len(order)
-        order = None if order is None else order.to(self.target.device)
-        for start in range(0, rows, batch_size):
-            stop = min(start + batch_size, rows)
-            yield self.slice(start, stop) if order is None else self.take(order[start:stop])
+# Columns of a click log beside the history, by the fields of a split that they become.
+COLUMNS = {"target": ITEM_ID, "likes": LIKES_LEVEL, "views": VIEWS_LEVEL, "label": LABEL}
 
 
 def pack_histories(
@@ -156,7 +73,7 @@ class _Growing:
         return torch.from_numpy(self._array)
 
 
-def load_split(path: Path, *, table: ItemTable, max_len: int = 64, with_label: bool) -> ClickSplit:
+def load_split(path: Path, *, table: ItemTable, max_len: int = MAX_LEN, with_label: bool) -> ClickSplit:
     """Read a split file into packed tensors, a few rows at a time.
 
     The file must have been validated (`mmctr.inputs.rules`). `item_seq` may be a list or a fixed-size array of any
@@ -171,26 +88,20 @@ def load_split(path: Path, *, table: ItemTable, max_len: int = 64, with_label: b
     Raises:
         InputError: the file cannot be read to its end.
     """
-    columns = ["item_id", "likes_level", "views_level", *(["label"] if with_label else [])]
-    packed = {name: _Growing(np.float32 if name == "label" else np.int32) for name in ("item_seq", *columns)}
+    columns = {field: name for field, name in COLUMNS.items() if with_label or field != "label"}
+    packed = {field: _Growing(np.float32 if field == "label" else np.int32) for field in ("history", *columns)}
     offsets = _Growing(np.int64)
     offsets.append(np.zeros(1, dtype=np.int64))
-    for chunk in read_chunks(path, columns=["item_seq", *columns]):
-        values, lengths = flat_lists(chunk.column("item_seq"))
+    for chunk in read_chunks(path, columns=[HISTORY, *columns.values()]):
+        values, lengths = flat_lists(chunk.column(HISTORY))
         history, kept = pack_histories(values, lengths, table=table, max_len=max_len)
-        offsets.append(len(packed["item_seq"]) + np.cumsum(kept))
-        packed["item_seq"].append(history)
-        packed["item_id"].append(table.lookup(plain_numbers(chunk.column("item_id"))))
-        for name in columns[1:]:
-            packed[name].append(plain_numbers(chunk.column(name)))
-    return ClickSplit(
-        history=packed["item_seq"].tensor(),
-        offsets=offsets.tensor(),
-        target=packed["item_id"].tensor(),
-        likes=packed["likes_level"].tensor(),
-        views=packed["views_level"].tensor(),
-        label=packed["label"].tensor() if with_label else None,
-    )
+        offsets.append(len(packed["history"]) + np.cumsum(kept))
+        packed["history"].append(history)
+        for field, name in columns.items():
+            numbers = plain_numbers(chunk.column(name))
+            packed[field].append(table.lookup(numbers) if field == "target" else numbers)
+    tensors: dict[str, Any] = {field: growing.tensor() for field, growing in packed.items()}
+    return ClickSplit(offsets=offsets.tensor(), **({"label": None} | tensors))
 
 
 def split_from_lists(
@@ -207,12 +118,12 @@ def split_from_lists(
     Raises:
         InputError: a level is outside 0..19, where the model has no row for it.
     """
-    for name, levels in (("likes_level", likes), ("views_level", views)):
+    for name, levels in ((LIKES_LEVEL, likes), (VIEWS_LEVEL, views)):
         outside = np.flatnonzero(~((levels >= 0) & (levels < LEVELS)))
         if len(outside):
             found = shown_value(levels[outside[0]].item())
             raise InputError(
-                f"{name} must be in 0..{LEVELS - 1}, row {outside[0] + 1} has {found}; leave out or mend such rows"
+                f"{name} must be in 0..{LEVELS - 1}, row {outside[0] + 1} has {found}; leave out or fix such rows"
             )
     lengths = np.array([len(history) for history in histories], dtype=np.int64)
     values = np.concatenate([np.zeros(0, np.int64), *(np.asarray(history, np.int64) for history in histories)])

@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from tqdm import tqdm
+
+from mmctr.common.progress import progress_bar
 
 with warnings.catch_warnings():
     # clip-anytorch imports pkg_resources, which warns of its own end; pyproject.toml pins a setuptools that has it.
@@ -86,9 +87,8 @@ def _fit(model: CLIP, *, tokens: torch.Tensor, images: np.ndarray, seed: int, pr
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=steps, pct_start=0.1)
     model.train()
-    hidden = None if progress is None else not progress
     order = torch.empty(0, dtype=torch.long)
-    for _ in tqdm(range(steps), desc="tiny CLIP", unit="step", disable=hidden):
+    for _ in progress_bar("tiny CLIP", over=range(steps), unit="step", show=progress):
         if len(order) < min(BATCH, len(tokens)):
             order = torch.randperm(len(tokens), generator=generator)
         batch, order = order[:BATCH], order[BATCH:]

@@ -5,15 +5,16 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import rars
-from tqdm import tqdm
 
 from mmctr.common.errors import InputError
 from mmctr.common.files import replacing_folder
+from mmctr.common.progress import progress_bar
 from mmctr.demo.clicks import Rows, draw_rows
 from mmctr.demo.covers import centre_square, draw_cover, encode_jpeg
 from mmctr.demo.tiny_clip import IMAGE_SIDE, train_tiny_clip
 from mmctr.demo.topics import TOPICS
 from mmctr.demo.world import World, make_title, make_world
+from mmctr.inputs.layout import HISTORY, ITEM_ID, LABEL, LIKES_LEVEL, ROW_ID, TITLE, USER_ID, VIEWS_LEVEL
 
 MIN_ITEMS = 150
 MIN_USERS = 50
@@ -101,9 +102,8 @@ def _write_covers(path: Path, *, world: World, rng: np.random.Generator, progres
     """Write the archive of covers; returns their centre squares, uint8 (I, S, S, 3), broken and missing ones whole."""
     archive = rars.RarBuilder(store=True)  # JPEG does not compress further
     squares = np.empty((world.items, IMAGE_SIDE, IMAGE_SIDE, 3), dtype=np.uint8)
-    hidden = None if progress is None else not progress
     broken = 0
-    for row in tqdm(range(world.items), desc="covers", unit="image", disable=hidden):
+    for row in progress_bar("covers", over=range(world.items), unit="image", show=progress):
         cover = draw_cover(TOPICS[int(world.topic[row])].scene, rng=rng)
         squares[row] = centre_square(cover, side=IMAGE_SIDE)
         content = encode_jpeg(cover, quality=int(rng.integers(75, 93)))
@@ -136,11 +136,11 @@ def _write_items(folder: Path, *, world: World, rng: np.random.Generator) -> Non
 
     pl.DataFrame(
         {
-            "item_id": item_id,
-            "item_title": pl.Series(world.titles, dtype=pl.String),
+            ITEM_ID: item_id,
+            TITLE: pl.Series(world.titles, dtype=pl.String),
             "item_tags": pl.Series(world.tags, dtype=pl.List(pl.Int64)),
-            "likes_level": world.likes_level,
-            "views_level": world.views_level,
+            LIKES_LEVEL: world.likes_level,
+            VIEWS_LEVEL: world.views_level,
             "txt_emb_BERT": noise(768),
             "img_emb_CLIPRN50": noise(1024),
         }
@@ -155,10 +155,10 @@ def _write_clicks(folder: Path, *, world: World, train: Rows, valid: Rows, test:
     clicks.mkdir()
     _frame(train, world=world).write_parquet(clicks / "train.parquet", compression="zstd")
     _frame(valid, world=world).write_parquet(clicks / "valid.parquet", compression="zstd")
-    labelled = _frame(test, world=world).with_row_index("ID").with_columns(pl.col("ID").cast(pl.Int64))
-    labelled.drop("label").write_parquet(clicks / "test.parquet", compression="zstd")
+    labelled = _frame(test, world=world).with_row_index(ROW_ID).with_columns(pl.col(ROW_ID).cast(pl.Int64))
+    labelled.drop(LABEL).write_parquet(clicks / "test.parquet", compression="zstd")
     cold = ~pl.Series(np.isin(test.item_id, train.item_id))
-    truth = labelled.select("ID", "label", cold.alias("cold"))
+    truth = labelled.select(ROW_ID, LABEL, cold.alias("cold"))
     truth.write_parquet(folder / "demo_truth.parquet", compression="zstd")
 
 
@@ -166,11 +166,11 @@ def _frame(rows: Rows, *, world: World) -> pl.DataFrame:
     """The challenge's columns; the levels are those of the target item."""
     return pl.DataFrame(
         {
-            "user_id": rows.user_id,
-            "item_seq": pl.Series(rows.item_seq, dtype=pl.Array(pl.Int64, rows.item_seq.shape[1])),
-            "item_id": rows.item_id,
-            "likes_level": world.likes_level[rows.item_id - 1],
-            "views_level": world.views_level[rows.item_id - 1],
-            "label": rows.label,
+            USER_ID: rows.user_id,
+            HISTORY: pl.Series(rows.item_seq, dtype=pl.Array(pl.Int64, rows.item_seq.shape[1])),
+            ITEM_ID: rows.item_id,
+            LIKES_LEVEL: world.likes_level[rows.item_id - 1],
+            VIEWS_LEVEL: world.views_level[rows.item_id - 1],
+            LABEL: rows.label,
         }
     )

@@ -1,8 +1,8 @@
 """Fill a store of vectors with the titles and images that it lacks, shard by shard.
 
-What is missing is taken in the order given and cut into shards of a fixed size, so a run that was interrupted after
-a shard goes on with the same batches as one that was not, and every bit of the vectors is the same. What is kept under
-a digest was made of bytes that have it: an image is hashed by the process that decodes it.
+What is missing is embedded in the order in which it comes and cut into shards of a fixed size. So a run that was
+interrupted after a shard goes on with the same batches as one that was not, and every bit of the vectors is the same.
+What is kept under a digest was made of bytes that have it: an image is hashed by the process that decodes it.
 
 Shapes: b images of a batch, E the length of CLIP's embedding, R the model's resolution.
 """
@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from tqdm import tqdm
 
 from mmctr.common.errors import InputError
+from mmctr.common.progress import progress_bar
+from mmctr.compute.cores import usable_cores
+from mmctr.embedding.options import EmbedOptions
 from mmctr.embedding.store import VectorShards
 from mmctr.images.preprocess import View
 from mmctr.images.workers import Batch, read_images
@@ -27,7 +29,7 @@ NOT_FINITE = "the encoder gave no finite vector"
 MANY = 8  # where so many vectors and no finite one among them are made at a time, it is not what they are made of
 
 LoadEncoder = Callable[[], "ClipEncoder"]
-Advance = Callable[[int], None]  # is told of each number of titles or images that are done
+Advance = Callable[[int], None]  # is called with each number of titles or images that are done
 
 
 class ChangedImagesError(InputError):
@@ -48,18 +50,21 @@ def embed_titles(
     titles: dict[str, str],
     encoder: LoadEncoder,
     *,
-    shard_size: int,
-    token_batch: int,
-    hide: bool | None,
+    options: EmbedOptions,
+    show: bool | None,
     advance: Advance,
 ) -> int:
     """Embed the titles that `store` lacks, a shard at a time; returns how many that were."""
     new = store.missing(titles)
-    with tqdm(total=len(new), desc="titles", unit="title", disable=hide) as bar:
-        for start in range(0, len(new), shard_size):
-            keys = new[start : start + shard_size]
-            vectors = encoder().encode_titles([titles[key] for key in keys], token_batch=token_batch)
-            _check_some_finite(vectors, "titles", lambda: encoder().encode_titles(["a photo"], token_batch=token_batch))
+
+    def encode(texts: list[str]) -> np.ndarray:
+        return encoder().encode_titles(texts, token_batch=options.token_batch)
+
+    with progress_bar("titles", total=len(new), unit="title", show=show) as bar:
+        for start in range(0, len(new), options.shard_size):
+            keys = new[start : start + options.shard_size]
+            vectors = encode([titles[key] for key in keys])
+            _check_some_finite(vectors, "titles", lambda: encode(["a photo"]))
             store.append(keys, vectors, reasons=_reasons(vectors))
             bar.update(len(keys))
             advance(len(keys))
@@ -71,34 +76,30 @@ def embed_images(
     paths: dict[str, Path],
     encoder: LoadEncoder,
     *,
-    shard_size: int,
-    batch_size: int,
-    workers: int,
-    max_pixels: int,
-    jpeg_draft: bool,
-    hide: bool | None,
+    options: EmbedOptions,
+    show: bool | None,
     advance: Advance,
 ) -> int:
     """Embed the images that `store` lacks, whose keys are their SHA-256; returns how many that were.
 
-    A shard holds the whole batches that fit in `shard_size`. So the batches are the same whether a run was interrupted
-    or not, and with them every bit of the vectors. Raises ChangedImagesError where a file has other bytes than its key
-    says, at the end of the first such batch; nothing is stored for that key, and what was right is stored.
+    A shard holds the whole batches that fit in `options.shard_size`. So the batches are the same whether a run was
+    interrupted or not, and with them every bit of the vectors. Raises ChangedImagesError where a file has other bytes
+    than its key says, at the end of the first such batch; nothing is stored for that key, and what was right is stored.
     """
     new = store.missing(paths)
     if not new:
         return 0
     batches = read_images(
         [paths[key] for key in new],
-        view=View(encoder().resolution, max_pixels, jpeg_draft),
-        batch_size=batch_size,
-        workers=workers,
+        view=View(encoder().resolution, options.max_pixels, options.jpeg_draft),
+        batch_size=options.batch_size,
+        workers=max(1, usable_cores() - 1) if options.workers is None else options.workers,
     )
-    shard_rows = max(1, shard_size // batch_size) * batch_size
+    shard_rows = max(1, options.shard_size // options.batch_size) * options.batch_size
     vectors = np.empty((len(new), store.dim), np.float32)
     reasons: list[str] = []
     stored = 0
-    with closing(batches), tqdm(total=len(new), desc="images", unit="image", disable=hide) as bar:
+    with closing(batches), progress_bar("images", total=len(new), unit="image", show=show) as bar:
         for batch in batches:
             begin = len(reasons)
             reasons += _encode_batch(encoder(), batch, vectors, begin)
@@ -136,7 +137,7 @@ def _check_some_finite(vectors: np.ndarray, kind: str, encode_ordinary: Callable
         return
     if len(vectors) >= MANY or not np.isfinite(encode_ordinary()).all():
         raise InputError(
-            f"A CLIP model must give finite vectors, and this one gave none for all of {len(vectors)} {kind}.\n"
+            f"A CLIP model must return finite vectors, and this one returned none for all of {len(vectors)} {kind}.\n"
             f"The {kind} are not at fault: the checkpoint is another one or damaged, or the device computes wrongly. "
             "Fetch the checkpoint again, or use another model or device. What was computed before is kept."
         )

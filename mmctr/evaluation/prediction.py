@@ -5,8 +5,8 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from mmctr.clicks.batch import ClickSplit
 from mmctr.clicks.placement import StreamedSplit
-from mmctr.clicks.split import ClickSplit
 from mmctr.compute.memory import kept_memory
 from mmctr.compute.numerics import autocast, deterministic
 

@@ -11,21 +11,20 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from tqdm import tqdm
-
 from mmctr.common.errors import InputError
 from mmctr.common.files import replacing_folder
+from mmctr.common.progress import progress_bar
 from mmctr.common.text import shown
 from mmctr.images.manifest import ImageRow, write_manifest
 from mmctr.images.rar.listing import list_members
 from mmctr.images.rar.member import FILE, FOLDER, Member
+from mmctr.images.rar.sizes import MAX_MEMBER_BYTES, MAX_TOTAL_BYTES
 from mmctr.images.rar.stream import REPACK_REMEDY, unpacking
 from mmctr.images.rar.tool import STALLED_SECONDS
 
 LISTED_AT_MOST = 100
 NAMES_IN_A_MESSAGE = 3
 MAX_ITEM_ID = 2**63 - 1
-MAX_MEMBER_BYTES, MAX_TOTAL_BYTES = 64 << 20, 256 << 30
 # RAR5 keeps a backslash in a name, so both separators end a folder's name.
 _IMAGE_NAME = re.compile(
     r"(?:.*[/\\])?0*([1-9][0-9]{0,18})(\.(?:jpg|jpeg|png|webp|gif|bmp))", re.DOTALL | re.IGNORECASE | re.ASCII
@@ -188,10 +187,9 @@ def _unpack(
 ) -> list[ImageRow]:
     """Write the images of the plan to the empty `folder`; gives their rows of the manifest."""
     rows = []
-    disable = None if progress is None else not progress
     total = sum(member.size for member in members)
     with (
-        tqdm(total=total, desc="extract", unit="B", unit_scale=True, disable=disable) as bar,
+        progress_bar("extract", total=total, unit="B", show=progress) as bar,
         unpacking(archive, members=members, password=password, stalled_seconds=stalled_seconds) as stream,
     ):
         for member, image in zip(members, plan.images, strict=True):

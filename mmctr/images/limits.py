@@ -9,6 +9,7 @@ import re
 import struct
 from collections.abc import Sequence
 
+MAX_PIXELS = 100_000_000  # of an image, unless the caller says otherwise
 PASSES = 20  # over `max_pixels` pixels, in all; progressive JPEGs have about ten scans
 SCAN_COST = 256  # of a JPEG's scan beside its pixels
 RUN_LENGTH_COSTS = 20, 300  # of a pixel and of a byte of a BMP with runs, which Pillow decodes in Python

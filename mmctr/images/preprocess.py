@@ -10,6 +10,7 @@ is scaled to 8 bits, where CLIP's conversion would turn nearly all of it white.
 """
 
 import io
+import math
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,16 +18,19 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from mmctr.images.limits import UnreadableImage, bounded, check_tiff_strips
-from mmctr.images.shrinking import shrink
+from mmctr.images.limits import MAX_PIXELS, UnreadableImage, bounded, check_tiff_strips
 
 # No format whose reader starts another program (EPS does) or that only a camera or a game writes.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
-MAX_PIXELS = 100_000_000
-MUCH = 3  # where an image shrinks so many times, `shrink` is quicker than Pillow
-TALL = 2  # Pillow begins with the rows of taller images, `shrink` always with the columns
+TALL = 2  # times as high as wide: images beyond that lose rows before columns
+CUBIC_REACH = 2  # pixels of the result on each side that a bicubic pixel depends on
+BICUBIC = Image.Resampling.BICUBIC
+PREMULTIPLIED = {"RGBA": "RGBa", "LA": "La"}
 DECODER_BYTES = 8  # a pixel, about the most that a decoder needs beside the image itself
 DRAFT_MARGIN = 2  # a draft is at least this many times as large as the size it is resized to
+
+
+Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,7 @@ def _middle(image: Image.Image, view: View) -> np.ndarray:
         min(width, (left + resolution) * width / columns),
         min(height, (top + resolution) * height / rows),
     )
+    rows_first = height > TALL * width and rows < height  # as Pillow resizes the whole image
     if view.jpeg_draft:  # only Pillow's JPEG reader heeds it; the last row or column of a draft may be a part of one
         draft = image.draft(None, (DRAFT_MARGIN * columns, DRAFT_MARGIN * rows))
         scale = draft[1][2] / width if draft else 1.0
@@ -96,11 +101,28 @@ def _middle(image: Image.Image, view: View) -> np.ndarray:
     _load(image)
     if image.mode.startswith("I;16"):
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    much = min(box[2] - box[0], box[3] - box[1]) >= MUCH * resolution
-    if image.mode == "RGB" and much and image.height <= TALL * image.width:
-        return shrink(image, box, resolution)
-    square = image.resize((resolution, resolution), Image.Resampling.BICUBIC, box=box)
+    square = _resized(image, box, resolution, rows_first=rows_first)
     return np.asarray(square.convert("RGB")).transpose(2, 0, 1)
+
+
+def _resized(image: Image.Image, box: Box, side: int, *, rows_first: bool) -> Image.Image:
+    """The part `box` (left, top, right, bottom) as a square: columns and rows in the order that is asked for.
+
+    Pillow rounds and clips between the two, and chooses their order by the size of image and result. So a resize of the
+    part alone may take the other order than a resize of the whole, which differs by many levels at sharp edges.
+    """
+    left, top, right, bottom = box
+    if (right - left, bottom - top) == (side, side):
+        return image.crop((round(left), round(top), round(right), round(bottom)))
+    if image.mode in PREMULTIPLIED:  # as Pillow does it around both
+        return _resized(image.convert(PREMULTIPLIED[image.mode]), box, side, rows_first=rows_first).convert(image.mode)
+    if rows_first:
+        part = image.resize((image.width, side), BICUBIC, box=(0, top, image.width, bottom))
+        return part.resize((side, side), BICUBIC, box=(left, 0, right, side))
+    reach = CUBIC_REACH * max(1.0, (bottom - top) / side) + 1
+    first, last = max(0, math.floor(top - reach)), min(image.height, math.ceil(bottom + reach))
+    part = image.resize((side, last - first), BICUBIC, box=(left, first, right, last))
+    return part.resize((side, side), BICUBIC, box=(0, top - first, side, bottom - first))
 
 
 def _load(image: Image.Image) -> None:

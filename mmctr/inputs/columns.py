@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from mmctr.common.errors import InputError, raise_if_of_the_machine
 from mmctr.common.text import first_line, shown, shown_names, shown_value
-from mmctr.inputs.layout import TITLE
+from mmctr.inputs.layout import ITEM_ID, ROW_ID, TITLE
 from mmctr.inputs.parquet_footer import Footer, FooterError
 
 READ_VALUES = 262_144  # values that are unpacked at a time, padding included: 2 MB of int64
@@ -214,12 +214,12 @@ def read_items(path: Path) -> pl.DataFrame:
     """
     ids, titles = [], []
     with readable(path):
-        for chunk in read_chunks(path, columns=["item_id", TITLE]):
-            ids.append(pl.Series(plain_numbers(chunk.column("item_id")).astype(np.int64)))
+        for chunk in read_chunks(path, columns=[ITEM_ID, TITLE]):
+            ids.append(pl.Series(plain_numbers(chunk.column(ITEM_ID)).astype(np.int64)))
             titles.append(text_of(chunk.column(TITLE)))
     if not ids:
-        return pl.DataFrame(schema={"item_id": pl.Int64, TITLE: pl.String})
-    return pl.DataFrame({"item_id": pl.concat(ids), TITLE: pl.concat(titles)})
+        return pl.DataFrame(schema={ITEM_ID: pl.Int64, TITLE: pl.String})
+    return pl.DataFrame({ITEM_ID: pl.concat(ids), TITLE: pl.concat(titles)})
 
 
 def read_ids(path: Path) -> pl.Series:
@@ -228,9 +228,9 @@ def read_ids(path: Path) -> pl.Series:
     Raises:
         InputError: there are no such numbers, or the file cannot be read to its end.
     """
-    with open_columns(path, columns=["ID"]) as file:
-        kind = file.schema_arrow.field("ID").type
+    with open_columns(path, columns=[ROW_ID]) as file:
+        kind = file.schema_arrow.field(ROW_ID).type
         if not is_number(kind):
-            raise InputError(f"{path}: ID must be an integer, found {shown(str(kind))}")
-        parts = [plain_numbers(chunk.column("ID")) for chunk in chunks_of(file)]
-    return pl.Series("ID", np.concatenate(parts) if parts else np.zeros(0, np.int64))
+            raise InputError(f"{path}: {ROW_ID} must be an integer, found {shown(str(kind))}")
+        parts = [plain_numbers(chunk.column(ROW_ID)) for chunk in chunks_of(file)]
+    return pl.Series(ROW_ID, np.concatenate(parts) if parts else np.zeros(0, np.int64))

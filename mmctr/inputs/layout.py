@@ -1,6 +1,7 @@
-"""Where the files of a data set lie and how their columns are called: those of the challenge.
+"""Where the files of a data set are and how their columns are called: those of the challenge, MicroLens-1M.
 
-Every name of MicroLens that the project knows stands here.
+Every name of the challenge that the project knows is written here alone: files and columns that are read, and the files
+that a run publishes.
 """
 
 import re
@@ -12,17 +13,25 @@ ITEMS = "item_feature.parquet"
 ARCHIVES = ("item_images_2", "item_images")  # the first that is there; each may come in parts
 CLICKS = "MicroLens_1M_x1"
 SPLITS = ("train", "valid", "test")
-TITLE = "item_title"
+ITEM_ID, TITLE = "item_id", "item_title"
+HISTORY, LABEL, ROW_ID, USER_ID = "item_seq", "label", "ID", "user_id"
+LIKES_LEVEL, VIEWS_LEVEL = LEVEL_COLUMNS = ("likes_level", "views_level")
+READ_OF_CLICKS = (HISTORY, ITEM_ID, *LEVEL_COLUMNS)
 KNOWN_COLUMNS = {
-    "items": ("item_id", TITLE),
-    "train": ("item_seq", "item_id", "likes_level", "views_level", "label"),
-    "valid": ("item_seq", "item_id", "likes_level", "views_level", "label"),
-    "test": ("ID", "item_seq", "item_id", "likes_level", "views_level"),
+    "items": (ITEM_ID, TITLE),
+    "train": (*READ_OF_CLICKS, LABEL),
+    "valid": (*READ_OF_CLICKS, LABEL),
+    "test": (ROW_ID, *READ_OF_CLICKS),
 }
+
+ITEM_EMBEDDINGS_FILE = "item_emb_task1_clip.parquet"
+MODELS_FOLDER, CHECKPOINT_FILE = "models_task1and2", "task1and2_best.pt"
+PREDICTIONS_FOLDER, CSV_FILE, ZIP_FILE = "predictions_task1and2", "prediction.csv", "prediction.zip"
+SUBMISSION_COLUMNS = (ROW_ID, "Task1", "Task2", "Task1&2")  # of the CSV; the last is what this project predicts
 
 
 def split_path(base_path: Path, name: str) -> Path:
-    """Where the click log `name` lies: `train`, `valid` or `test`."""
+    """Where the click log `name` is: `train`, `valid` or `test`."""
     return base_path / CLICKS / f"{name}.parquet"
 
 

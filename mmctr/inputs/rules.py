@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from mmctr.common.errors import InputError
 from mmctr.inputs.columns import plain_numbers, read_chunks
-from mmctr.inputs.layout import ITEMS, KNOWN_COLUMNS, find_inputs, split_path
+from mmctr.inputs.layout import ITEM_ID, ITEMS, KNOWN_COLUMNS, find_inputs, split_path
 from mmctr.inputs.table_rules import check_table
 
 SHOWN_PROBLEMS = 20
@@ -62,7 +62,7 @@ def check_inputs(base_path: Path, *, min_items: int = 1, min_known_targets: floa
 def _known_targets(items: Path, clicks: Path) -> npt.NDArray[np.bool_]:
     """Whether the target of each row of a click log is among the items."""
     ids, targets = (
-        np.concatenate([plain_numbers(chunk.column("item_id")) for chunk in read_chunks(path, columns=["item_id"])])
+        np.concatenate([plain_numbers(chunk.column(ITEM_ID)) for chunk in read_chunks(path, columns=[ITEM_ID])])
         for path in (items, clicks)
     )
     return np.isin(targets, ids)
@@ -87,7 +87,7 @@ def check_targets_known(known: npt.NDArray[np.bool_], *, min_known_targets: floa
 
 
 def check_split(base_path: Path, name: str) -> Path:
-    """Validate one split alone (`train`, `valid` or `test`) and give its path.
+    """Validate one split alone (`train`, `valid` or `test`) and return its path.
 
     Raises:
         InputError: with a line for each thing that is wrong.

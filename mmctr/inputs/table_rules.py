@@ -25,7 +25,7 @@ from mmctr.inputs.columns import (
     stored_numbers,
 )
 from mmctr.inputs.features import LEVELS
-from mmctr.inputs.layout import KNOWN_COLUMNS, TITLE
+from mmctr.inputs.layout import HISTORY, ITEM_ID, KNOWN_COLUMNS, LABEL, ROW_ID, TITLE
 
 LONGEST_TITLE = 100_000  # bytes; CLIP reads the first 77 tokens
 Broken = npt.NDArray[np.bool_]
@@ -71,10 +71,10 @@ def _type_problem(name: str, kind: pa.DataType) -> str | None:
     if name == TITLE:
         usable = pa.types.is_dictionary(kind) or pa.types.is_null(kind) or is_text(kind)
         return None if usable else f"{name} must be a string{found}"
-    if name == "item_seq":
+    if name == HISTORY:
         is_list = pa.types.is_list(kind) and is_number(kind.value_type)
         return None if is_list else f"{name} must be a list or an array of integers{found}"
-    if is_number(kind) or (name == "label" and pa.types.is_boolean(kind)):
+    if is_number(kind) or (name == LABEL and pa.types.is_boolean(kind)):
         return None
     return f"{name} must be an integer{found}"
 
@@ -117,7 +117,7 @@ class _Check:
             missing = column.is_null().to_numpy(zero_copy_only=False)
             self._note(f"{self.name} must not be null, {{count}} rows are", missing, rows)
             column, rows = column.drop_null(), rows[~missing]
-        if self.name == "item_seq":
+        if self.name == HISTORY:
             return self._look_at_histories(column, rows)
         numbers = stored_numbers(column)
         wrong = not_whole(numbers)
@@ -134,16 +134,16 @@ class _Check:
         def note(rule: str, broken: Broken) -> None:
             self._note(f"{self.name} {rule}", broken, rows, lambda at: numbers[at].item())
 
-        if self.name == "item_id":
+        if self.name == ITEM_ID:
             note("must be 1 or more (0 is padding), {count} rows are not", numbers < 1)
             if numbers.dtype == np.uint64:
                 note("must be below 2^63, {count} rows are not", numbers > 2**63 - 1)
-        elif self.name == "label":
+        elif self.name == LABEL:
             note("must be 0 or 1, {count} rows are not", (numbers != 0) & (numbers != 1))
             self.classes.update(np.unique(numbers)[:3].tolist())
-        elif self.name != "ID":
+        elif self.name != ROW_ID:
             note(f"must be in 0..{LEVELS - 1}, {{count}} rows are not", (numbers < 0) | (numbers >= LEVELS))
-        if self.name == "ID" or (self.name == "item_id" and self.role == "items"):
+        if self.name == ROW_ID or (self.name == ITEM_ID and self.role == "items"):
             self.distinct.append((numbers, rows))
 
     def _look_at_histories(self, column: pa.Array, rows: Rows) -> None:
@@ -152,7 +152,7 @@ class _Check:
         if entries.null_count:
             owners = _owners(column, rows)
             missing = entries.is_null().to_numpy(zero_copy_only=False)
-            self._note("item_seq must not hold nulls, {count} entries are", missing, owners)
+            self._note(f"{HISTORY} must not hold nulls, {{count}} entries are", missing, owners)
             entries, owners = entries.drop_null(), owners[~missing]
         numbers = stored_numbers(entries)
         wrong = not_whole(numbers)
@@ -162,7 +162,7 @@ class _Check:
         ):
             if broken is not None and broken.any():
                 owners = _owners(column, rows) if owners is None else owners
-                self._note(f"item_seq {rule}", broken, owners, lambda at: numbers[at].item())
+                self._note(f"{HISTORY} {rule}", broken, owners, lambda at: numbers[at].item())
 
     def _look_at_titles(self, column: pa.Array, rows: Rows) -> None:
         if not pa.types.is_dictionary(column.type):  # nothing but nulls
@@ -172,8 +172,8 @@ class _Check:
         lengths = pc.binary_length(texts).fill_null(0).to_numpy(zero_copy_only=False)
         bad = np.array([not _is_text(text.as_py()) for text in texts]) if not _are_text(texts) else None
         for rule, wrong in (
-            (f"item_title must have at most {LONGEST_TITLE:,} bytes, {{count}} rows do not", lengths > LONGEST_TITLE),
-            ("item_title must be text in UTF-8, {count} rows are not", bad),
+            (f"{TITLE} must have at most {LONGEST_TITLE:,} bytes, {{count}} rows do not", lengths > LONGEST_TITLE),
+            (f"{TITLE} must be text in UTF-8, {{count}} rows are not", bad),
         ):
             if wrong is not None and wrong.any():
                 self._note(rule, np.append(wrong, False)[index], rows, lambda at: texts[int(index[at])].as_py()[:80])
@@ -181,8 +181,8 @@ class _Check:
     def problems(self) -> list[str]:
         """A sentence for each broken rule."""
         found = [problem for tally in self.tallies.values() for problem in tally.problems()]
-        if self.name == "label" and len(self.classes) == 1 and self.classes <= {0, 1}:
-            found.append(f"label must have both classes, 1 class is there: all rows have {self.classes.pop():d}")
+        if self.name == LABEL and len(self.classes) == 1 and self.classes <= {0, 1}:
+            found.append(f"{LABEL} must have both classes, 1 class is there: all rows have {self.classes.pop():d}")
         return [*found, *self._repetitions()]
 
     def _repetitions(self) -> list[str]:

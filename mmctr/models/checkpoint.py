@@ -15,6 +15,7 @@ from mmctr.clicks.item_table import ItemTable
 from mmctr.common.errors import InputError
 from mmctr.common.text import shown_value
 from mmctr.compute.numerics import is_finite
+from mmctr.inputs.layout import CHECKPOINT_FILE, MODELS_FOLDER
 from mmctr.models.din import DIN
 from mmctr.models.tensor_files import load_tensors, save_tensors
 
@@ -90,7 +91,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     Raises:
         InputError: the file is missing, damaged, of another kind, or holds anything but tensors and plain values.
     """
-    remedy = "give a checkpoint that this program wrote (models_task1and2/task1and2_best.pt), or train again"
+    remedy = f"use a checkpoint that this program wrote ({MODELS_FOLDER}/{CHECKPOINT_FILE}), or train again"
     try:
         content = load_tensors(path)
         if type(content.get("format")) is not int or content["format"] != FORMAT:

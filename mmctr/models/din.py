@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from mmctr.clicks.batch import Batch
 from mmctr.clicks.item_table import PADDING_IDX
-from mmctr.clicks.split import Batch
 from mmctr.compute.numerics import autocast
 from mmctr.inputs.features import LEVELS
 from mmctr.models.sequence.target_attention import TargetAttention, mlp

@@ -15,16 +15,16 @@ import pyarrow as pa
 
 from mmctr.clicks.item_table import PADDING_IDX, ItemTable
 from mmctr.common.errors import InputError
-from mmctr.images.extract import MAX_MEMBER_BYTES, MAX_TOTAL_BYTES, check_archive, image_name
+from mmctr.images.extract import check_archive, image_name
 from mmctr.images.rar.member import FILE
+from mmctr.images.rar.sizes import MAX_MEMBER_BYTES, MAX_TOTAL_BYTES
 from mmctr.images.rar.volumes import archive_parts
 from mmctr.inputs.columns import flat_lists, is_number, plain_numbers, read_chunks, read_items
-from mmctr.inputs.layout import SPLITS
+from mmctr.inputs.layout import HISTORY, ITEM_ID, LABEL, LEVEL_COLUMNS, SPLITS, TITLE, USER_ID
 from mmctr.inputs.rules import check_inputs
 from mmctr.report.row_hash import count_distinct, hash_column, hash_lists, is_among, mixed
 
 USUAL_LEVELS = (1, 10)  # what this release uses; 0..19 can be used, but is worth a look
-LEVEL_COLUMNS = ("likes_level", "views_level")
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def report_dataset(
     files = {"items": inputs.items, "archive": inputs.archive, **{name: getattr(inputs, name) for name in SPLITS}}
     rows = {**inputs.rows, "archive": len(members)}
     items = read_items(inputs.items)
-    item_ids = items["item_id"].to_numpy()
+    item_ids = items[ITEM_ID].to_numpy()
     table = ItemTable(item_ids=item_ids, weights=np.zeros((len(items) + 1, 0), dtype=np.float32))
     named = [image_name(member.name) for member in members if member.kind == FILE]
     users = {name: _users(files[name]) for name in SPLITS}
@@ -140,15 +140,15 @@ def _size(role: str, path: Path) -> int:
 def _coverage(items: pl.DataFrame, image_ids: Collection[int], *, others: int) -> Coverage:
     """`others` members are no images of an item."""
     images = set(image_ids)
-    title = items["item_title"].fill_null("").str.strip_chars() != ""
-    image = pl.Series([item_id in images for item_id in items["item_id"]], dtype=pl.Boolean)
+    title = items[TITLE].fill_null("").str.strip_chars() != ""
+    image = pl.Series([item_id in images for item_id in items[ITEM_ID]], dtype=pl.Boolean)
     return Coverage(
         items=len(items),
         with_image=int(image.sum()),
         with_title=int(title.sum()),
         with_both=int((image & title).sum()),
         with_neither=int((~image & ~title).sum()),
-        images_of_unknown_items=len(images.difference(items["item_id"])),
+        images_of_unknown_items=len(images.difference(items[ITEM_ID])),
         members_that_are_no_image=others,
     )
 
@@ -168,14 +168,14 @@ class _Columns:
 
 
 def _read_split(path: Path, *, role: str, table: ItemTable, with_user: bool) -> _Columns:
-    read = ["item_seq", "item_id", *LEVEL_COLUMNS, *([] if role == "test" else ["label"])]
-    read += ["user_id"] if with_user else []
+    read = [HISTORY, ITEM_ID, *LEVEL_COLUMNS, *([] if role == "test" else [LABEL])]
+    read += [USER_ID] if with_user else []
     parts: dict[str, list[np.ndarray]] = {name: [] for name in ("length", "target", "impression", "whole")}
     unknown_history = unknown_targets = positives = 0
     unusual = dict.fromkeys(LEVEL_COLUMNS, 0)
     for chunk in read_chunks(path, columns=read):
-        values, length = _without_padding(*flat_lists(chunk.column("item_seq")))
-        target = plain_numbers(chunk.column("item_id")).astype(np.int64)
+        values, length = _without_padding(*flat_lists(chunk.column(HISTORY)))
+        target = plain_numbers(chunk.column(ITEM_ID)).astype(np.int64)
         unknown_history += int(np.count_nonzero(table.lookup(values) == PADDING_IDX))
         unknown_targets += int(np.count_nonzero(table.lookup(target) == PADDING_IDX))
         impression = mixed(hash_lists(values, length) + target.view(np.uint64))
@@ -186,7 +186,7 @@ def _read_split(path: Path, *, role: str, table: ItemTable, with_user: bool) -> 
             level = plain_numbers(chunk.column(name))
             unusual[name] += int(np.count_nonzero((level < USUAL_LEVELS[0]) | (level > USUAL_LEVELS[1])))
         if role != "test":
-            positives += int(plain_numbers(chunk.column("label")).sum())
+            positives += int(plain_numbers(chunk.column(LABEL)).sum())
         for name, part in (("length", length), ("target", target), ("impression", impression), ("whole", whole)):
             parts[name].append(part)
     joined = {name: np.sort(np.concatenate(arrays)) for name, arrays in parts.items()}
@@ -217,8 +217,8 @@ def _users(path: Path) -> pl.Series | None:
     """The distinct users of a split; None where there is no `user_id` that can be read and compared."""
     found = []
     try:
-        for chunk in read_chunks(path, columns=["user_id"]):
-            column = chunk.column("user_id")
+        for chunk in read_chunks(path, columns=[USER_ID]):
+            column = chunk.column(USER_ID)
             kind = pl.Int64 if is_number(column.type) else pl.String if pa.types.is_string(column.type) else None
             if kind is None:
                 return None

@@ -11,9 +11,8 @@ import polars as pl
 from mmctr.common.errors import InputError
 from mmctr.common.files import replacing, write_bytes
 from mmctr.common.text import first_line, shown_value
+from mmctr.inputs.layout import CSV_FILE, PREDICTIONS_FOLDER, ROW_ID, SUBMISSION_COLUMNS, ZIP_FILE
 
-MEMBER = "prediction.csv"
-COLUMNS = ("ID", "Task1", "Task2", "Task1&2")
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip can hold: the same rows give the same bytes
 READABLE = 0o644 << 16
 ROW_BYTES = 1024  # no sensible row is longer; what is read of a zip stops there, whatever it would unpack to
@@ -35,14 +34,14 @@ def write_prediction(ids: pl.Series, probabilities: npt.NDArray[np.float32], pat
     if not bool(((probabilities >= 0) & (probabilities <= 1)).all()):
         raise ValueError("probabilities must lie in [0, 1], without NaN")
     zeros = pl.zeros(len(ids), dtype=pl.Int8, eager=True)
-    table = pl.DataFrame({"ID": ids, "Task1": zeros, "Task2": zeros, "Task1&2": probabilities})
+    table = pl.DataFrame(dict(zip(SUBMISSION_COLUMNS, (ids, zeros, zeros, probabilities), strict=True)))
     with replacing(path) as partial:
         table.write_csv(partial, line_terminator="\n")
 
 
 def zip_prediction(csv: Path, path: Path) -> None:
     """Pack `prediction.csv` alone at the root of a zip; the same CSV gives the same bytes."""
-    member = zipfile.ZipInfo(MEMBER, date_time=EPOCH)
+    member = zipfile.ZipInfo(CSV_FILE, date_time=EPOCH)
     member.compress_type, member.external_attr = zipfile.ZIP_DEFLATED, READABLE
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
@@ -66,14 +65,14 @@ def check_submission(path: Path, *, test_ids: pl.Series) -> int:
     rows = _read_rows(path, max_bytes=ROW_BYTES * (len(test_ids) + 1))
     if len(rows) != len(test_ids):
         raise InputError(f"{path.name}: one row for each of the {len(test_ids)} test IDs is needed, found {len(rows)}")
-    differs = rows["ID"].ne_missing(test_ids.cast(pl.String)).arg_true()  # an empty ID is null
+    differs = rows[ROW_ID].ne_missing(test_ids.cast(pl.String)).arg_true()  # an empty ID is null
     if len(differs):
         at = differs[0]
         raise InputError(
             f"{path.name}: IDs must stand in the order of test.parquet; row {at + 1} has ID "
-            f"{shown_value(rows['ID'][at])}, the test split has {test_ids[at]}"
+            f"{shown_value(rows[ROW_ID][at])}, the test split has {test_ids[at]}"
         )
-    for name in COLUMNS[1:]:
+    for name in SUBMISSION_COLUMNS[1:]:
         number = rows[name].cast(pl.Float64, strict=False)
         wrong = (~number.is_between(0, 1) | number.is_nan()).fill_null(True).arg_true()
         if len(wrong):
@@ -87,26 +86,27 @@ def _read_rows(path: Path, *, max_bytes: int) -> pl.DataFrame:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-            if names != [MEMBER]:
+            if names != [CSV_FILE]:
                 raise InputError(
-                    f"{path.name}: the zip must hold exactly {MEMBER} at its root, found {shown_value(names)}"
+                    f"{path.name}: the zip must hold exactly {CSV_FILE} at its root, found {shown_value(names)}"
                 )
-            with archive.open(MEMBER) as member:
+            with archive.open(CSV_FILE) as member:
                 content = member.read(max_bytes + 1)  # the listed size may be a lie
     except FileNotFoundError:
-        raise InputError(f"no submission at {path}; `mmctr run` writes predictions_task1and2/prediction.zip") from None
+        raise InputError(f"no submission at {path}; `mmctr run` writes {PREDICTIONS_FOLDER}/{ZIP_FILE}") from None
     except InputError:
         raise
     except Exception as error:  # a damaged zip can raise nearly anything in zipfile and its decompressors
         raise InputError(f"{path.name} is not a readable zip: {first_line(error)}; pack it again") from error
     if len(content) > max_bytes:
-        raise InputError(f"{path.name}: {MEMBER} must be at most {max_bytes} bytes for this test split, it is larger")
+        raise InputError(f"{path.name}: {CSV_FILE} must be at most {max_bytes} bytes for this test split, it is larger")
     if b"\r" in content:
-        raise InputError(f"{path.name}: lines of {MEMBER} must end with LF, found CR")
+        raise InputError(f"{path.name}: lines of {CSV_FILE} must end with LF, found CR")
     header = content.split(b"\n", 1)[0].decode("utf-8", errors="replace")
-    if header != ",".join(COLUMNS):
-        raise InputError(f"{path.name}: the header must be {','.join(COLUMNS)!r}, found {shown_value(header)}")
+    expected = ",".join(SUBMISSION_COLUMNS)
+    if header != expected:
+        raise InputError(f"{path.name}: the header must be {expected!r}, found {shown_value(header)}")
     try:
         return pl.read_csv(content, infer_schema=False)
     except pl.exceptions.PolarsError as error:
-        raise InputError(f"{path.name}: {MEMBER} is not a readable CSV: {first_line(error)}") from error
+        raise InputError(f"{path.name}: {CSV_FILE} is not a readable CSV: {first_line(error)}") from error

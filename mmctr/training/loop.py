@@ -16,9 +16,9 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from mmctr.clicks.batch import Batch, ClickSplit
 from mmctr.clicks.item_table import ItemTable
 from mmctr.clicks.placement import StreamedSplit, placed_together
-from mmctr.clicks.split import Batch, ClickSplit
 from mmctr.common.errors import InputError
 from mmctr.compute.memory import kept_memory
 from mmctr.compute.numerics import autocast, deterministic

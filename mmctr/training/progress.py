@@ -4,14 +4,14 @@ import logging
 import time
 from collections.abc import Callable
 
-from tqdm import tqdm
+from mmctr.common.progress import progress_bar
 
 LINE_SECONDS = 60.0
 logger = logging.getLogger(__name__)
 
 
 class TrainingProgress:
-    """Counts the rows of all epochs and says so: a bar on a terminal, lines in a log, and whoever else is told.
+    """Counts the rows of all epochs and says so: a bar on a terminal, lines in a log, and a call for any other page.
 
     Args:
         rows: of an epoch.
@@ -25,8 +25,7 @@ class TrainingProgress:
         self, *, rows: int, epochs: int, done: int, show: bool | None, on_rows: Callable[[int, int], None]
     ) -> None:
         self.rows, self.epochs, self.done, self.total = rows, epochs, done, rows * epochs
-        hide = None if show is None else not show
-        self.bar = tqdm(total=self.total, initial=done, desc="training", unit="row", unit_scale=True, disable=hide)
+        self.bar = progress_bar("training", total=self.total, done=done, unit="row", show=show)
         self.lines = show is None and self.bar.disable
         self.on_rows = on_rows
         self.said_at, self.said_rows = time.monotonic(), done

@@ -45,6 +45,7 @@ NEUTRAL = {
     "mmctr.common.components": "loads a component by the name that a setting has, which counts",
     "mmctr.common.errors": "words for what went wrong",
     "mmctr.common.files": "moves bytes that others made to their place, whole or not at all",
+    "mmctr.common.progress": "shows how far the work is",
     "mmctr.common.text": "words for people",
     "mmctr.compute.cores": "counts cores; a result of any number of threads stays good",
     "mmctr.compute.memory": "when the allocator returns memory to the system",

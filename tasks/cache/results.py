@@ -1,11 +1,12 @@
 """What the stages return: references to the files they made, and a few figures. Small, and free of any pickle."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from prefect.serializers import Serializer
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from tasks.cache.workspace import FileRef, FolderRef
+from tasks.settings.sections import StageName
 
 Counts = dict[str, int]
 
@@ -78,7 +79,7 @@ class Predicted(Result):
     rows: int
 
 
-STAGES = tuple(model.model_fields["stage"].default for model in Result.__subclasses__())
+STAGES = get_args(StageName)
 AnyResult = Annotated[Extracted | Embedded | Reduced | BuiltWeights | Trained | Predicted, Field(discriminator="stage")]
 _ADAPTER: TypeAdapter[Any] = TypeAdapter(AnyResult)
 

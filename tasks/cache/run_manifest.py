@@ -73,7 +73,7 @@ class ManifestWriter:
         with self.workspace.locks.of_run(self.manifest.file_name):
             yield
 
-    def begin_stage(self, stage: str, key: str, *, runs: bool) -> None:
+    def begin_stage(self, stage: str, key: str, runs: bool) -> None:
         """Note the cache key of a stage; where the stage runs, before it leaves any work."""
         self.manifest = self.manifest.model_copy(update={"stages": {**self.manifest.stages, stage: key}})
         if runs:

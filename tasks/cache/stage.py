@@ -10,7 +10,7 @@ import json
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -32,22 +32,17 @@ from tasks.settings.sections import RunConfig, Section
 
 P = ParamSpec("P")
 R = TypeVar("R", bound=Result)
+T = TypeVar("T")
 KEY_DIGITS = 24
 
 
+@dataclass(frozen=True)
 class RunContext(Unkeyed):
-    """Where a run works."""
+    """A run's surroundings: the one workspace that all of it uses, the device, and how its stages are run."""
 
-    base_path: Path
+    workspace: Workspace
     device: str
-    tracking_uri: str
-    experiment: str
-    pauses: tuple[float, ...] = ()  # seconds before each further try of a call to MLflow
-
-    @property
-    def workspace(self) -> Workspace:
-        """The files of the run's BASE_PATH."""
-        return Workspace(self.base_path)
+    run: RunConfig = field(default_factory=RunConfig)
 
 
 def stage_key(stage: Task[Any, Any], inputs: dict[str, Any]) -> str:
@@ -90,7 +85,6 @@ def stage(function: Callable[Concatenate[RunContext, P], R]) -> Task[Concatenate
 
     What the library refuses in it is said in the names of the settings of its section.
     """
-
     return task(
         name=function.__name__, cache_policy=ContentPolicy(), persist_result=True, result_serializer=ResultSerializer()
     )(refusing(settings_named(function.__name__)(function)))
@@ -101,11 +95,21 @@ def logger() -> logging.LoggerAdapter[logging.Logger] | logging.Logger:
     return get_run_logger()
 
 
-def current_key() -> str:
-    """Cache key of the stage that is running."""
+def own_folder(workspace: Workspace) -> Path:
+    """The folder for the results of the stage that is running."""
+    return workspace.store(*_current())
+
+
+def own_work(workspace: Workspace) -> Path:
+    """The folder for the unfinished work of the stage that is running; created where it is missing."""
+    return workspace.work(*_current())
+
+
+def _current() -> tuple[str, str]:
+    """Name and cache key of the stage that is running."""
     context = TaskRunContext.get()
     assert context is not None
-    return stage_key(context.task, context.parameters)
+    return context.task.name, stage_key(context.task, context.parameters)
 
 
 @dataclass(frozen=True)
@@ -124,7 +128,6 @@ class StageRunner:
         self,
         context: RunContext,
         *,
-        config: RunConfig | None = None,
         intact: Callable[[Result], bool] = lambda _: True,
         begin: Callable[[str, str, bool], None] = lambda *_: None,
     ) -> None:
@@ -132,8 +135,7 @@ class StageRunner:
 
         `begin` is called before each stage with its name, its cache key, and whether it runs.
         """
-        self.context, self.config = context, config or RunConfig()
-        self.workspace = context.workspace
+        self.context, self.workspace = context, context.workspace
         self.intact, self.begin = intact, begin
         self.reports: list[StageReport] = []
 
@@ -152,17 +154,29 @@ class StageRunner:
         self.reports.append(StageReport(stage.name, cached, time.perf_counter() - started))
         return result
 
+    def without_record(self, task: Task[Concatenate[RunContext, P], T], *args: P.args, **inputs: P.kwargs) -> T:
+        """What a task returns that is no stage: it runs each time."""
+        assert not args
+        configured = task.with_options(**retries(self.context.run))
+        made: T = outcome(configured(self.context, **inputs, return_state=True), of=task.name)
+        return made
+
+    def is_cached(self, stage: Task[Any, Any]) -> bool:
+        """Whether the stage has been called and its result was that of a record."""
+        return any(report.name == stage.name and report.cached for report in self.reports)
+
     def _call(
         self, stage: Task[Concatenate[RunContext, P], R], key: str, inputs: dict[str, Any], *, trusted: bool
     ) -> tuple[R, bool]:
         """The result of `stage`, and whether it is that of its record; a new record is on the disk then."""
         self.begin(stage.name, key, not trusted)
+        limits = self.context.run.timeout
         configured = stage.with_options(
             result_storage=self.workspace.records,
             refresh_cache=not trusted,
             task_run_name=stage.name,
-            timeout_seconds=next((limit for name, limit in self.config.timeout.items() if name == stage.name), None),
-            **retries(self.config),
+            timeout_seconds=next((limit for name, limit in limits.items() if name == stage.name), None),
+            **retries(self.context.run),
         )
         state: Any = configured(self.context, **inputs, return_state=True)
         result: R = outcome(state, of=stage.name)
@@ -173,7 +187,7 @@ class StageRunner:
         return result, cached
 
     def _trusted(self, key: str) -> bool:
-        """Whether there is a record for `key` and all that it stands for is there unaltered."""
+        """Whether there is a record for `key` and all that it refers to is there unaltered."""
         result = self._record(key)
         return result is not None and all(self._holds(ref) for ref in result.references()) and self.intact(result)
 

@@ -1,9 +1,5 @@
 """What a stage is given besides its inputs."""
 
-from pydantic import BaseModel, ConfigDict
 
-
-class Unkeyed(BaseModel):
-    """Base of what a stage is given and what changes no result; it takes no part in cache keys."""
-
-    model_config = ConfigDict(frozen=True)
+class Unkeyed:
+    """Base of what changes no result: a stage may be given it, and it takes no part in the stage's key."""

@@ -1,7 +1,7 @@
-"""What Prefect is told of a mistake of the user's: a failed state with the message and no stack trace, said once.
+"""The state of a task or flow that ends by a mistake of the user's: failed, with the message and no stack trace, once.
 
 The state is Prefect's own `Failed`, which its pages and alerts know; the message begins with `Refused: `, and by this
-a refusal is told from a fault, in this process and in what the server keeps.
+a refusal is known from a fault, in this process and in what the server keeps.
 """
 
 import logging
@@ -41,7 +41,7 @@ def refusal(state: State[Any] | None) -> str | None:
 
 
 def refusing(function: Callable[P, R]) -> Callable[P, Any]:
-    """Let a task's or flow's function end in the state `refused` where the user can mend what went wrong."""
+    """Let a task's or flow's function end in the state `refused` where the user can fix what went wrong."""
 
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> Any:
@@ -60,7 +60,7 @@ def outcome(state: State[Any], *, of: str) -> Any:
     """The result of a task that has ended.
 
     Raises:
-        InputError: the user can mend what went wrong; a limit on time that the user has set is such a thing.
+        InputError: the user can fix what went wrong; a limit on time that the user has set is such a thing.
     """
     refused_with = refusal(state)
     if refused_with is not None:
@@ -82,7 +82,7 @@ def is_no_trace_of_refusal(record: logging.LogRecord) -> bool:
 
 
 def without_trace(record: logging.LogRecord) -> bool:
-    """Let every line pass, without the stack trace of an error that the user can mend."""
+    """Let every line pass, without the stack trace of an error that the user can fix."""
     error = record.exc_info[1] if record.exc_info else None
     if error is not None and as_input_error(error) is not None:
         record.msg, record.args = f"{record.getMessage()}: {first_line(error)}", None

@@ -1,4 +1,4 @@
-"""Which tasks a second try can mend: those that a disk, a network or a store failed, never the user's input."""
+"""Which tasks are retried: those that a disk, a network or a store failed, never those that the input failed."""
 
 from typing import Any, TypedDict
 
@@ -7,7 +7,7 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import exponential_backoff
 
 from tasks.running.refusal import TIMED_OUT, refusal
-from tasks.running.transient import is_passing
+from tasks.running.transient import is_transient
 from tasks.settings.sections import RunConfig
 
 
@@ -20,7 +20,7 @@ class Retries(TypedDict):
 
 
 def retries(config: RunConfig) -> Retries:
-    """How a task is tried again: with a pause that doubles, and only where that can help."""
+    """How a task is retried: with a pause that doubles, and only where that can help."""
     return {
         "retries": config.retries,
         "retry_delay_seconds": exponential_backoff(config.retry_delay) if config.retry_delay else 0,
@@ -28,9 +28,9 @@ def retries(config: RunConfig) -> Retries:
     }
 
 
-def can_help(task: Task[Any, Any], run: TaskRun, state: State[Any]) -> bool:  # noqa: ARG001 Prefect gives all three
-    """Whether the task that ended in `state` may end otherwise in a second try."""
+def can_help(task: Task[Any, Any], run: TaskRun, state: State[Any]) -> bool:  # noqa: ARG001 Prefect passes all three
+    """Whether a retry of the task that ended in `state` may end otherwise."""
     if state.name == TIMED_OUT or refusal(state) is not None:
         return False
     error = state.result(raise_on_failure=False)
-    return isinstance(error, BaseException) and is_passing(error)
+    return isinstance(error, BaseException) and is_transient(error)

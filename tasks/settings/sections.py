@@ -129,10 +129,6 @@ class ReduceConfig(Section):
     )
 
 
-class BuildWeightsConfig(Section):
-    """Stage 4: the embedding table. It has no settings of its own."""
-
-
 class TrainConfig(Section):
     """Stage 5: the deep interest network."""
 
@@ -215,7 +211,6 @@ class PipelineConfig(Section):
     extract: ExtractConfig = Field(default_factory=ExtractConfig)
     embed: EmbedConfig = Field(default_factory=EmbedConfig)
     reduce: ReduceConfig = Field(default_factory=ReduceConfig)
-    build_weights: BuildWeightsConfig = Field(default_factory=BuildWeightsConfig)
     train: TrainConfig = Field(default_factory=TrainConfig)
     predict: PredictConfig = Field(default_factory=PredictConfig)
     promote: PromoteConfig = Field(default_factory=PromoteConfig)

@@ -1,7 +1,7 @@
 """What a run starts from where its settings say so: the champion's PCA, and its weights.
 
 The champion changes when a run's own model becomes it. The same data must not train twice for that, so a champion that
-was trained on this very data stands for what it started from itself.
+was trained on this very data is replaced by what it started from itself.
 """
 
 from dataclasses import dataclass
@@ -10,10 +10,9 @@ from mlflow.exceptions import MlflowException
 
 from mmctr.common.errors import InputError
 from tasks.cache.workspace import FileRef, Workspace
-from tasks.settings.sections import PipelineConfig
 from tasks.tracking.fetching import LostFileError, fetch
 from tasks.tracking.registry import CHAMPION, Registry, Version
-from tasks.tracking.store import UNKNOWN_RUN
+from tasks.tracking.store import NOT_FOUND
 from tasks.tracking.training_run import ANCESTOR_TAG, CHECKPOINT, PCA
 
 TRAINED_ON = ("items", "archive", "train", "valid", "clip_model")  # inputs that decide a model; test does not
@@ -29,16 +28,16 @@ class Ancestor:
 
 
 def find_ancestor(
-    config: PipelineConfig, registry: Registry, *, digests: dict[str, str], workspace: Workspace
+    registry: Registry, *, reuse_pca: bool, warm_start: bool, digests: dict[str, str], workspace: Workspace
 ) -> Ancestor:
-    """The earlier training that a run starts from; an empty one where it starts from nothing.
+    """The earlier training whose PCA, and with `warm_start` whose weights, a run starts from; an empty one for none.
 
     Raises:
         InputError: there should be one, and its files are gone, or its CLIP model is not this run's.
     """
-    if config.reduce.pca == "refit":
+    if not reuse_pca:
         return Ancestor()
-    champion = registry.at(CHAMPION)
+    champion = registry.version_at(CHAMPION)
     if champion is None:
         return Ancestor()
     try:
@@ -50,7 +49,7 @@ def find_ancestor(
             return Ancestor()
         _check_space(tags.get("digest.clip_model"), digests["clip_model"], run_id=run_id, champion=champion)
         pca = fetch(registry.tracker, run_id, PCA, workspace=workspace)
-        weights = fetch(registry.tracker, run_id, CHECKPOINT, workspace=workspace) if config.train.warm_start else None
+        weights = fetch(registry.tracker, run_id, CHECKPOINT, workspace=workspace) if warm_start else None
     except LostFileError as error:
         raise InputError(
             f'reduce.pca = "reuse" needs the files of the champion, version {champion.number} of {registry.name}, '
@@ -64,7 +63,7 @@ def _tags(registry: Registry, run_id: str) -> dict[str, str]:
     try:
         return dict(registry.client.get_run(run_id).data.tags)
     except MlflowException as error:
-        if error.error_code in UNKNOWN_RUN:
+        if error.error_code in NOT_FOUND:
             raise LostFileError(f"there is no MLflow run {run_id}") from error
         raise
 
@@ -79,14 +78,14 @@ def _check_space(theirs: str | None, ours: str, *, run_id: str, champion: Versio
         return
     raise InputError(
         'reduce.pca = "reuse" and a warm start need the CLIP model whose vectors the earlier PCA was fitted on, as two '
-        f"models' vectors lie in different spaces; MLflow run {run_id}, from which this run would start (the champion "
+        f"models' vectors are in different spaces; MLflow run {run_id}, from which this run would start (the champion "
         f"is version {champion.number}), had {_shown(theirs)}, and embed.model is {_shown(ours)}; set reduce.pca = "
         '"refit" and train.warm_start = false, or embed.model to the earlier one'
     )
 
 
 def _weights(clip_model: str) -> str:
-    """SHA-256 of the weights that an official name or a file's digest stands for."""
+    """SHA-256 of the weights that an official name, or a file's digest, means."""
     if _is_digest(clip_model):
         return clip_model
     from mmctr.encoders.clip import official_sha256

@@ -1,7 +1,7 @@
 """Files of earlier trainings: fetched from their MLflow runs into `.mmctr/models`, and anew where a copy is damaged.
 
 That a file is gone or damaged in MLflow itself is another matter than a store that does not answer: the first is
-`LostFileError`, the second whatever the store's client raises, since it may be well in a moment.
+`LostFileError`, the second whatever the store's client raises, since it may answer again in a moment.
 """
 
 import shutil
@@ -17,7 +17,7 @@ from mmctr.common.files import PARTIAL, file_sha256, replacing
 from mmctr.common.text import first_line
 from tasks.cache.run_manifest import read_manifests
 from tasks.cache.workspace import FileRef, Workspace
-from tasks.tracking.store import UNKNOWN_RUN, Tracker
+from tasks.tracking.store import NOT_FOUND, Tracker
 from tasks.tracking.training_run import CHECKPOINT, PCA
 
 ITEM_EMBEDDINGS = "embedding/item_emb_task1_clip.parquet"  # artifact
@@ -36,21 +36,21 @@ def fetch(tracker: Tracker, run_id: str, artifact: str, *, workspace: Workspace)
         MlflowException, OSError: the store does not answer, or the disk does not take the file.
     """
     run = _existing(tracker, run_id)
-    place = workspace.models / run_id / Path(artifact).name
-    known = run.data.tags.get(DIGEST_TAG + place.name)
+    path = workspace.models / run_id / Path(artifact).name
+    known = run.data.tags.get(DIGEST_TAG + path.name)
     with workspace.locks.of_models():  # else another run might replace what this one is reading already
-        if not place.is_file() or _damage(place, known, digest=workspace.file_ref(place).sha256):
-            _remove(place)
+        if not path.is_file() or _damage(path, known, digest=workspace.file_ref(path).sha256):
+            _make_room(path)
             with (
-                TemporaryDirectory(dir=place.parent, prefix=".", suffix=PARTIAL) as folder,
-                replacing(place) as partial,
+                TemporaryDirectory(dir=path.parent, prefix=".", suffix=PARTIAL) as folder,
+                replacing(path) as partial,
             ):
                 found = _download(tracker, run_id, artifact, folder=folder)
                 damage = _damage(found, known, digest=file_sha256(found))
                 if damage is not None:
                     raise _lost(run_id, f"its {artifact} is damaged ({damage})")
                 found.replace(partial)
-        return workspace.file_ref(place)
+        return workspace.file_ref(path)
 
 
 def usable_checkpoint(tracker: Tracker, run_id: str, *, workspace: Workspace) -> FileRef:
@@ -76,9 +76,9 @@ def item_embeddings_of(tracker: Tracker, run_id: str, *, workspace: Workspace) -
         return fetch(tracker, run_id, ITEM_EMBEDDINGS, workspace=workspace)
     except LostFileError:
         stages = [manifest.stages for manifest in read_manifests(workspace) if manifest.mlflow_run == run_id]
-        places = [workspace.store("reduce", keys["reduce"]) / Path(ITEM_EMBEDDINGS).name for keys in stages]
-        place = next((place for place in places if place.is_file() and _read_embeddings(place) is None), None)
-        return None if place is None else workspace.file_ref(place)
+        paths = [workspace.store("reduce", keys["reduce"]) / Path(ITEM_EMBEDDINGS).name for keys in stages]
+        whole = next((path for path in paths if path.is_file() and _read_embeddings(path) is None), None)
+        return None if whole is None else workspace.file_ref(whole)
 
 
 def keep_files(
@@ -107,7 +107,7 @@ def _existing(tracker: Tracker, run_id: str) -> Run:
     try:
         run = tracker.client.get_run(run_id)
     except MlflowException as error:
-        if error.error_code in UNKNOWN_RUN:
+        if error.error_code in NOT_FOUND:
             raise _lost(run_id, "there is no such run") from error
         raise
     if run.info.lifecycle_stage != LifecycleStage.ACTIVE:
@@ -126,7 +126,7 @@ def _download(tracker: Tracker, run_id: str, artifact: str, *, folder: str) -> P
 
 
 def _damage(path: Path, known: str | None, *, digest: str) -> str | None:
-    """What is wrong with a file whose digest is `known`, or else whose kind tells by itself; None if nothing."""
+    """What is wrong with a file whose digest is `known`, or that its own reader refuses; None if nothing."""
     if known is not None:
         return None if digest == known else f"its SHA-256 is {digest[:12]}..., not {known[:12]}..."
     return READERS[path.name](path)
@@ -171,13 +171,13 @@ READERS: dict[str, Callable[[Path], str | None]] = {
 }
 
 
-def _remove(place: Path) -> None:
-    """Make room for a file and its folder, whatever has their names: all of `.mmctr/models` can be fetched again."""
-    if place.parent.is_symlink() or (place.parent.exists() and not place.parent.is_dir()):
-        place.parent.unlink()
-    place.parent.mkdir(parents=True, exist_ok=True)
-    if place.is_dir() and not place.is_symlink():
-        shutil.rmtree(place)
+def _make_room(path: Path) -> None:
+    """Remove what is no file at `path`, and no folder around it: all of `.mmctr/models` can be fetched again."""
+    if path.parent.is_symlink() or (path.parent.exists() and not path.parent.is_dir()):
+        path.parent.unlink()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
 
 
 def _lost(run_id: str, what: str) -> LostFileError:

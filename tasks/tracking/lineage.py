@@ -2,13 +2,16 @@
 
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict
+
 from tasks.cache.unkeyed import Unkeyed
 from tasks.cache.workspace import FileRef
 
 
-class Lineage(Unkeyed):
+class Lineage(BaseModel, Unkeyed):
     """Settings, digests, counts and files of what came before a training, and why it was started."""
 
+    model_config = ConfigDict(frozen=True)
     params: dict[str, Any]
     digests: dict[str, str]
     counts: dict[str, float]

@@ -1,11 +1,13 @@
 """The models of a run in MLflow's own formats, with signatures and without pickle."""
 
 import logging
+import shutil
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import mlflow
 import numpy as np
@@ -16,10 +18,11 @@ from mlflow.types.schema import Array, ColSpec, DataType, Schema, TensorSpec
 
 from mmctr import __file__ as library
 from mmctr.embedding.pca import load_pca
+from tasks.cache.code_digest import reached_modules
 
 logging.getLogger("mlflow.sklearn").setLevel(logging.ERROR)  # it warns that a PCA model cannot predict
-SCORER = Path(__file__).with_name("scorer.py")
-SCORER_PACKAGES = ("numpy", "pandas", "polars", "pyarrow", "torch", "tqdm")
+SCORER, SCORER_MODULE = Path(__file__).with_name("scorer.py"), "tasks.tracking.scorer"
+SCORER_PACKAGES = ("numpy", "pandas", "polars", "pyarrow", "torch")
 
 
 def log_din_model(uri: str, run_id: str, *, checkpoint: Path, model_id: str | None = None) -> None:
@@ -33,13 +36,17 @@ def log_din_model(uri: str, run_id: str, *, checkpoint: Path, model_id: str | No
         ]
     )
     outputs = Schema([TensorSpec(np.dtype(np.float32), (-1,))])
-    with _logged_model(uri, run_id, "din", model_id) as model_id, warnings.catch_warnings():
+    with (
+        _logged_model(uri, run_id, "din", model_id) as model_id,
+        TemporaryDirectory() as folder,
+        warnings.catch_warnings(),
+    ):
         warnings.filterwarnings("ignore", message=".*input example", category=UserWarning)  # the signature says it all
         mlflow.pyfunc.log_model(
             model_id=model_id,
             python_model=str(SCORER),
             artifacts={"checkpoint": checkpoint.absolute().as_uri()},  # a path would be read as an address, too
-            code_paths=[str(Path(library).parent)],
+            code_paths=[str(_copy_modules(SCORER_MODULE, Path(folder)))],
             signature=ModelSignature(inputs=inputs, outputs=outputs),
             pip_requirements=_pinned(SCORER_PACKAGES),
         )
@@ -60,6 +67,18 @@ def log_pca_model(uri: str, run_id: str, *, pca: Path, model_id: str | None = No
             signature=signature,
             pip_requirements=_pinned(("scikit-learn", "skops")),
         )
+
+
+def _copy_modules(module: str, folder: Path) -> Path:
+    """The library below `folder` with the modules that `module` needs, and no others; returns its package."""
+    package = Path(library).parent
+    for name in reached_modules(module):
+        source = package.joinpath(*name.split(".")[1:])
+        source = source / "__init__.py" if source.is_dir() else source.with_suffix(".py")
+        copy = folder / source.relative_to(package.parent)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, copy)
+    return folder / package.name
 
 
 @contextmanager

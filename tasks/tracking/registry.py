@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import RegisteredModel
 from mlflow.exceptions import MlflowException
 
-from tasks.tracking.store import UNKNOWN_RUN, Tracker
+from tasks.tracking.store import NOT_FOUND, Tracker
 from tasks.tracking.store_address import local_database
 from tasks.tracking.store_calls import StoreClient
 
@@ -46,13 +46,15 @@ class Registry:
         ]
         return sorted(versions, key=lambda version: int(version.number), reverse=True)
 
-    def at(self, alias: str) -> Version | None:
+    def version_at(self, alias: str) -> Version | None:
         """The version with `alias`, None where no version has it."""
         return next((version for version in self.versions() if alias in version.aliases), None)
 
     def find(self, name: str) -> Version | None:
         """The version that a user means by its number, an alias of it, or the id of its MLflow run."""
-        return next((version for version in self.versions() if name in (version.number, version.run_id)), self.at(name))
+        return next(
+            (version for version in self.versions() if name in (version.number, version.run_id)), self.version_at(name)
+        )
 
     def names(self) -> str:
         """What `find` would find, for a message."""
@@ -86,8 +88,8 @@ class Registry:
             if version.tags.get(name) != value:
                 self.client.set_model_version_tag(self.name, version.number, name, value)
 
-    def give(self, alias: str, version: Version) -> None:
-        """Move `alias` to `version`; of the two aliases a version has one."""
+    def set_alias(self, alias: str, version: Version) -> None:
+        """Move `alias` to `version`, which loses the other of `champion` and `challenger`."""
         if alias not in version.aliases:
             self.client.set_registered_model_alias(self.name, alias, version.number)
         for other in version.aliases:
@@ -101,21 +103,21 @@ class Registry:
         """
         versions = {version.number: version for version in reversed(self.versions())}
         model = self._model()
-        told = (model.tags if model else {}).get(CHAMPIONS_TAG, "").split()
-        told = told or [number for number, version in versions.items() if version.tags.get("decision") == CHAMPION]
+        noted = (model.tags if model else {}).get(CHAMPIONS_TAG, "").split()
+        noted = noted or [number for number, version in versions.items() if version.tags.get("decision") == CHAMPION]
         present = [number for number, version in versions.items() if CHAMPION in version.aliases]
-        known = [number for number in [*told, *present] if number in versions]
-        return [number for place, number in enumerate(known) if place == 0 or known[place - 1] != number]
+        known = [number for number in [*noted, *present] if number in versions]
+        return [number for index, number in enumerate(known) if index == 0 or known[index - 1] != number]
 
-    def crown(self, version: Version) -> None:
+    def make_champion(self, version: Version) -> None:
         """Make `version` the champion; killed in between, `champions` knows it by its alias."""
-        self.give(CHAMPION, version)
+        self.set_alias(CHAMPION, version)
         self._remember(self.champions())
 
     def roll_back(self, champions: Sequence[str], version: Version) -> None:
         """Make `version` the champion again; `champions` end with it, so that the next rollback goes further back."""
         self._remember(champions)  # first: killed in between, the same rollback can be asked for again
-        self.give(CHAMPION, version)
+        self.set_alias(CHAMPION, version)
 
     def pin(self) -> str | None:
         """When the champion was pinned and by whom; None where it is not pinned.
@@ -141,7 +143,7 @@ class Registry:
         try:
             return self.client.get_registered_model(self.name)
         except MlflowException as error:
-            if error.error_code in UNKNOWN_RUN:
+            if error.error_code in NOT_FOUND:
                 return None
             raise
 
@@ -149,7 +151,7 @@ class Registry:
         return str(model.aliases.get(CHAMPION, "none"))
 
     def _aliases(self) -> dict[str, list[str]]:
-        """Aliases by version; a search does not give them."""
+        """Aliases by version; a search does not return them."""
         model = self._model()
         by_version: dict[str, list[str]] = {}
         for alias, number in ({} if model is None else model.aliases).items():

@@ -1,4 +1,4 @@
-"""MLflow: the store, its experiment, and what is asked and told of a run as a whole.
+"""MLflow: the store, its experiment, and what is read and written of a run as a whole.
 
 Only run ids and the client are used, as MLflow's notion of an active run is bound to a thread.
 """
@@ -14,6 +14,7 @@ from mlflow.entities import LifecycleStage, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
+from tasks.cache.unkeyed import Unkeyed
 from tasks.settings.sections import Section
 from tasks.tracking.mlflow_database import make_database
 from tasks.tracking.store_address import local_database
@@ -24,12 +25,15 @@ SUBMISSION = "submission"  # folder of artifacts
 UI_HOST, UI_PORT = "127.0.0.1", 5000  # of `make ui`; MLFLOW_PORT is another port
 SUBMISSION_TAG = "mmctr.submission_sha256"
 FLOW_RUN_TAG = "prefect.flow_run_id"
-UNKNOWN_RUN = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # no such run, or no run's id at all
+NOT_FOUND = (
+    "RESOURCE_DOES_NOT_EXIST",
+    "INVALID_PARAMETER_VALUE",
+)  # no such run or model, or no possible name of one
 
 logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it raises what it logs with a stack trace
 
 
-class Tracker:
+class Tracker(Unkeyed):
     """The MLflow store at `uri` and one experiment in it.
 
     Its client, and whoever uses it, asks again after each of `pauses` (seconds) where the store does not answer, and
@@ -49,7 +53,7 @@ class Tracker:
         try:
             run = self.client.get_run(run_id)
         except MlflowException as error:
-            if error.error_code in UNKNOWN_RUN:
+            if error.error_code in NOT_FOUND:
                 return False
             raise
         return run.info.lifecycle_stage == LifecycleStage.ACTIVE and run.info.status == "FINISHED"
@@ -81,7 +85,7 @@ class Tracker:
             self.client.log_batch(run_id, tags=[*tags, RunTag(SUBMISSION_TAG, sha256)])
 
     def end_runs_of(self, flow_run_id: str, *, status: str, note: str) -> None:
-        """Give the final `status` and a note to runs of a Prefect flow run that nobody works on any more."""
+        """Set the final `status` and a note of those runs of a Prefect flow run that nobody works on any more."""
         running = f"attributes.status = 'RUNNING' and tags.`{FLOW_RUN_TAG}` = '{flow_run_id}'"
         for run in self.client.search_runs([self.experiment_id()], running):
             self.client.set_terminated(run.info.run_id, status)

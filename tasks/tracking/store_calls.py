@@ -1,7 +1,7 @@
 """Calls to an MLflow store: what may be gone in a moment is tried again, and what cannot be used is said.
 
 Everything that this project asks of a store goes through here, so that a store that does not answer is the same to all:
-a call is repeated as often and as late as `run.retries` and `run.retry_delay` say, then it is the user's to mend.
+a call is repeated as often and as late as `run.retries` and `run.retry_delay` say, then it is the user's to fix.
 """
 
 import errno
@@ -23,7 +23,7 @@ from urllib3.exceptions import MaxRetryError
 
 from mmctr.common.errors import InputError, as_input_error
 from mmctr.common.text import first_line
-from tasks.running.transient import chain, is_passing
+from tasks.running.transient import chain, is_transient
 from tasks.tracking.store_address import shown
 
 R = TypeVar("R")
@@ -75,7 +75,7 @@ def call(function: Callable[[], R], *, uri: str, pauses: Sequence[float] = (), o
             with _any_file_system():
                 return function()
         except Exception as error:
-            if waits and not _in_a_hurry.get() and not isinstance(error, StoreError) and is_passing(error):
+            if waits and not _in_a_hurry.get() and not isinstance(error, StoreError) and is_transient(error):
                 logger.warning("MLflow does not answer (%s); asked again in %g s", reason(error), waits[0])
                 time.sleep(waits.pop(0))
                 continue
@@ -90,9 +90,9 @@ def _any_file_system() -> Iterator[None]:
     """Let MLflow copy files to disks that keep no modes or times; it copies them too, and fails where it may not."""
     original = shutil.copystat
 
-    def copystat(*places: Any, **options: Any) -> None:
+    def copystat(*paths: Any, **options: Any) -> None:
         try:
-            original(*places, **options)
+            original(*paths, **options)
         except OSError as error:
             if error.errno not in NOT_KEPT:
                 raise
@@ -105,12 +105,12 @@ def _any_file_system() -> Iterator[None]:
 
 
 def as_unusable(error: Exception, *, uri: str, opening: bool = False) -> StoreError | None:
-    """What a user is told of a store that raised `error`; None where it is an answer, or no fault of the store's."""
+    """The message for a user whose store raised `error`; None where that is an answer, or no fault of the store's."""
     if isinstance(error, StoreError):
         return error
     if as_input_error(error) is not None:  # such as a full disk
         return None
-    of_the_store = isinstance(error, (SQLAlchemyError, requests.RequestException)) or is_passing(error)
+    of_the_store = isinstance(error, (SQLAlchemyError, requests.RequestException)) or is_transient(error)
     if isinstance(error, MlflowException):
         of_the_store = error.error_code not in ANSWERS and not _is_fault_in(error)
     if not of_the_store and not (opening and isinstance(error, (MlflowException, ImportError, ValueError))):
@@ -118,7 +118,7 @@ def as_unusable(error: Exception, *, uri: str, opening: bool = False) -> StoreEr
     remedy = "start it, or set MLFLOW_TRACKING_URI to another one"
     if getattr(error, "error_code", None) in ("UNAUTHENTICATED", "PERMISSION_DENIED", "CUSTOMER_UNAUTHORIZED"):
         remedy = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
-    elif is_passing(error):
+    elif is_transient(error):
         remedy += ", then run the same command again; what is done is kept"
     return StoreError(f"the MLflow store at {shown(uri)} must answer, and does not ({reason(error)}); {remedy}")
 

@@ -50,7 +50,7 @@ def _check_file(path: Path, experiment: str, *, writes: bool) -> None:
     if not path.is_file():
         raise InputError(f"an MLflow database is a file, {path} is none; {ANOTHER}")
     if writes and not os.access(path, os.R_OK | os.W_OK):
-        raise InputError(f"the MLflow database must be writable, {path} is not; give this user the permission")
+        raise InputError(f"the MLflow database must be writable, {path} is not; let this user write it")
     with path.open("rb") as stream:
         if stream.read(len(SQLITE_HEADER)) != SQLITE_HEADER:
             raise InputError(f"an MLflow database is an SQLite file, {path} is none; {ANOTHER}")
@@ -61,7 +61,7 @@ def _check_file(path: Path, experiment: str, *, writes: bool) -> None:
                 raise InputError(
                     f"{path} is the database of another program (it has {', '.join(sorted(tables)[:3])}); {ANOTHER}"
                 )
-            place = _read(connection, path, experiment) if tables else None
+            location = _read(connection, path, experiment) if tables else None
             if path.stat().st_size <= CHECKED_BYTES:
                 (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
                 if found != "ok":
@@ -73,13 +73,13 @@ def _check_file(path: Path, experiment: str, *, writes: bool) -> None:
             moves(path)
     except sqlite3.Error as error:
         raise _unusable(path, error) from error
-    folder = artifact_folder(path) if place is None else local_folder(place)
+    folder = artifact_folder(path) if location is None else local_folder(location)
     if writes and folder is not None:
         check_artifacts(folder, experiment)
 
 
 def _read(connection: sqlite3.Connection, path: Path, experiment: str) -> str | None:
-    """Where the experiment has its artifacts, None for one that does not exist yet or whose place follows a move."""
+    """Where the experiment has its artifacts, None for one that does not exist yet or that follows a move."""
     versions = [version for (version,) in connection.execute("SELECT version_num FROM alembic_version")]
     known, newest = _schema_versions()
     if versions != [newest]:

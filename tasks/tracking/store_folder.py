@@ -9,9 +9,9 @@ from tasks.tracking.store_move import local_path
 ANOTHER = "set MLFLOW_TRACKING_URI to another store, or unset it for the project's own"
 
 
-def local_folder(place: str) -> Path | None:
-    """The folder of a place on this machine, None for a place in a cloud or behind a server."""
-    return local_path(place) if place.startswith(("file:", "/")) else None
+def local_folder(location: str) -> Path | None:
+    """The folder of a location on this machine, None for one in a cloud or behind a server."""
+    return local_path(location) if location.startswith(("file:", "/")) else None
 
 
 def check_artifacts(folder: Path, experiment: str) -> None:
@@ -23,5 +23,5 @@ def check_artifacts(folder: Path, experiment: str) -> None:
         what = "cannot be written" if known.is_dir() else "is no folder"
         raise InputError(
             f"MLflow's experiment {experiment} has its artifacts in {folder}, and {known} {what}; "
-            "mend that, choose another experiment (--set experiment=NAME), or set MLFLOW_TRACKING_URI to another store"
+            "fix that, choose another experiment (--set experiment=NAME), or set MLFLOW_TRACKING_URI to another store"
         )

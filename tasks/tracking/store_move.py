@@ -1,7 +1,7 @@
-"""A local MLflow store that was moved or copied: its database holds the absolute places of its artifacts.
+"""A local MLflow store that was moved or copied: its database holds the absolute locations of its artifacts.
 
-The artifacts of a local store lie beside its database, in `artifacts/<experiment>`. Where a database names another
-folder of that shape, it was moved or copied with the project; the places that it holds are then rewritten, in one
+The artifacts of a local store are beside its database, in `artifacts/<experiment>`. Where a database names another
+folder of that shape, it was moved or copied with the project; the locations that it holds are then rewritten, in one
 transaction, so that a moved store keeps its artifacts together and a copy never writes into the original.
 """
 
@@ -14,7 +14,7 @@ from urllib.parse import unquote
 from mmctr.common.errors import InputError
 
 ARTIFACTS = "artifacts"
-PLACES = {  # columns that hold a place below an experiment's
+LOCATIONS = {  # columns that hold a location below an experiment's
     "experiments": ("artifact_location",),
     "runs": ("artifact_uri",),
     "logged_models": ("artifact_location",),
@@ -33,7 +33,7 @@ class Move:
 
 
 def artifact_folder(database: Path) -> Path:
-    """Where the artifacts of a local store lie."""
+    """Where the artifacts of a local store are."""
     return database.parent / ARTIFACTS
 
 
@@ -54,7 +54,7 @@ def moves(database: Path) -> list[Move]:
             if not copied:  # the database alone was moved; its artifacts stay where they are
                 continue
             raise InputError(
-                f"an MLflow database must lie beside its artifacts; {database} is a copy of {original} "
+                f"an MLflow database must be beside its artifacts; {database} is a copy of {original} "
                 f"without them; copy {old} to {new}"
             )
         found.append(Move(old, prefix, copied))
@@ -64,7 +64,7 @@ def moves(database: Path) -> list[Move]:
 def follow_moves(database: Path) -> None:
     """Let a database that was moved or copied name its artifacts where they are now.
 
-    A run whose files are at the old place alone keeps that place, unless the original store is still there.
+    A run whose files are at the old location alone keeps it, unless the original store is still there.
     """
     found = moves(database)
     if not found:
@@ -72,15 +72,16 @@ def follow_moves(database: Path) -> None:
     with closing(sqlite3.connect(database, timeout=BUSY_SECONDS, isolation_level=None)) as connection:
         connection.execute("BEGIN IMMEDIATE")
         for move in found:
-            for table, columns in PLACES.items():
+            for table, columns in LOCATIONS.items():
                 for column in columns:
                     _rewrite(connection, table, column, move, new=artifact_folder(database))
         connection.execute("COMMIT")
 
 
-def local_path(place: str) -> Path:
-    """The folder that MLflow means by a place on this machine: a path, or an address that begins with `file:`."""
-    return Path(unquote(place.removeprefix("file://"))) if place.startswith("file:") else Path(place)
+def local_path(location: str) -> Path:
+    """The folder that MLflow means by a location on this machine: a path, or an address that begins with `file:`."""
+    is_address = location.startswith("file:")
+    return Path(unquote(location.removeprefix("file://"))) if is_address else Path(location)
 
 
 def _prefixes(database: Path) -> set[str]:
@@ -88,9 +89,9 @@ def _prefixes(database: Path) -> set[str]:
     with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS)) as connection:
         experiments = connection.execute("SELECT name, artifact_location FROM experiments").fetchall()
     return {
-        place.rpartition("/")[0]
-        for name, place in experiments
-        if place and (path := local_path(place)).is_absolute() and path.parts[-2:] == (ARTIFACTS, name)
+        location.rpartition("/")[0]
+        for name, location in experiments
+        if location and (path := local_path(location)).is_absolute() and path.parts[-2:] == (ARTIFACTS, name)
     }
 
 
@@ -101,12 +102,12 @@ def _rewrite(connection: sqlite3.Connection, table: str, column: str, move: Move
         f"SELECT rowid, {column} FROM {table} WHERE substr({column}, 1, ?) = ?",  # noqa: S608
         (length + 1, f"{move.prefix}/"),
     ).fetchall()
-    changed = [(replacement + place[length:], row) for row, place in rows]
+    changed = [(replacement + location[length:], row) for row, location in rows]
     if table != "experiments" and not move.copied:
-        left_behind = [local_path(place).exists() for _, place in rows]
+        left_behind = [local_path(location).exists() for _, location in rows]
         changed = [
-            (place, row)
-            for (place, row), left in zip(changed, left_behind, strict=True)
-            if not left or local_path(place).exists()
+            (location, row)
+            for (location, row), left in zip(changed, left_behind, strict=True)
+            if not left or local_path(location).exists()
         ]
     connection.executemany(f"UPDATE {table} SET {column} = ? WHERE rowid = ?", changed)  # noqa: S608

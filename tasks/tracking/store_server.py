@@ -24,7 +24,7 @@ def check_server(address: str, experiment: str) -> None:
             cannot write.
     """
     status, answer, text = _ask(address, "get-by-name", {"experiment_name": experiment})
-    if status == 404 and answer.get("error_code") == "RESOURCE_DOES_NOT_EXIST":  # a new one will lie beside this
+    if status == 404 and answer.get("error_code") == "RESOURCE_DOES_NOT_EXIST":  # a new one will be beside this
         status, answer, text = _ask(address, "get", {"experiment_id": "0"})
         if status == 404 and answer.get("error_code") == "RESOURCE_DOES_NOT_EXIST":
             return

@@ -1,4 +1,4 @@
-"""One MLflow run for each training, told as it happens, and taken up again when the training is."""
+"""One MLflow run for each training: written while it trains, and resumed when the training is."""
 
 import logging
 import time
@@ -45,8 +45,8 @@ class TrainingRun:
     def log_start(self, *, config: Section, lineage: Lineage, rows: int) -> None:
         """Parameters, digests, data sets, counts and the flow run.
 
-        A run that is taken up keeps the parameters it has, as MLflow lets none change: stages before training may have
-        run with other settings since, to the same result.
+        A run that is resumed keeps its parameters, as MLflow lets none change: stages before training may have run with
+        other settings since, to the same result.
         """
         training = {f"train.{name}": value for name, value in config.model_dump(mode="json").items()}
         known = self.client.get_run(self.run_id).data.params
@@ -145,7 +145,7 @@ class TrainingRun:
         """Set the final status."""
         self.client.set_terminated(self.run_id, status)
 
-    def give_up(self, error: BaseException) -> None:
+    def end_badly(self, error: BaseException) -> None:
         """Mark the run FAILED, or KILLED by a signal, with the error as its note; never hides `error` by another."""
         out_of_time = isinstance(error, CancelledError)  # as Prefect ends a task at its time limit
         note = "run.timeout was over" if out_of_time else f"{type(error).__name__}: {error}"[:5000]
@@ -165,7 +165,7 @@ def training_run(
 
     Args:
         tracker: the store, and the experiment in it.
-        memory: file that names the training while it is unfinished, so that a later process takes its run up.
+        memory: file that names the training while it is unfinished, so that a later process resumes its run.
         config: settings of the training.
         lineage: settings, digests and counts of what came before.
         rows: train rows.
@@ -175,7 +175,7 @@ def training_run(
         run.log_start(config=config, lineage=lineage, rows=rows)
         yield run
     except BaseException as error:
-        run.give_up(error)
+        run.end_badly(error)
         raise
     run.end("FINISHED")
 
@@ -193,7 +193,7 @@ def open_run(tracker: Tracker, training: str) -> str:
         return str(tracker.client.create_run(experiment, tags={TRAINING_TAG: training}, run_name=name).info.run_id)
     run = found[0]
     tracker.client.update_run(run.info.run_id, status="RUNNING")
-    if MLFLOW_RUN_NOTE in run.data.tags:  # why it was given up
+    if MLFLOW_RUN_NOTE in run.data.tags:  # why it ended
         tracker.client.delete_tag(run.info.run_id, MLFLOW_RUN_NOTE)
     return str(run.info.run_id)
 

@@ -7,6 +7,7 @@ from content_signal import cold_and_all_aucs, shuffled
 
 from mmctr.clicks.item_table import ItemTable
 from mmctr.embedding.items import embed_items
+from mmctr.embedding.options import EmbedOptions
 from mmctr.embedding.pca import reduce_embeddings
 from mmctr.images.extract import extract_images
 from mmctr.training.recipe import Recipe
@@ -23,7 +24,7 @@ def table(demo_original, tmp_path_factory):
         model=str(demo_original / "tiny_clip.pt"),
         device="cpu",
         shards=folder / "vectors",
-        workers=1,
+        options=EmbedOptions(workers=1),
         progress=False,
     )
     vectors = reduce_embeddings(embeddings["embedding"].to_numpy()).vectors

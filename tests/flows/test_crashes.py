@@ -283,7 +283,10 @@ def test_a_run_that_a_killed_process_left_running_is_ended_by_the_next_one(track
     left, others = opened("left"), open_run(tracker, "of another folder")
     (workspace.work("train", "garbage") / MEMORY).write_text("no name")
     workspace.work("train", "killed at once")
-    end_left_runs(tracker, workspace)
+    going_on = opened("going on")
+    with workspace.locks.of_stage("train", "going on", say=print):
+        end_left_runs(tracker, workspace)
+    assert tracker.client.get_run(going_on).info.status == "RUNNING"
     assert tracker.client.get_run(left).info.status == "KILLED"
     assert tracker.client.get_run(others).info.status == "RUNNING"
     assert opened("left") == left

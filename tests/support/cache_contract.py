@@ -12,9 +12,10 @@ import pytest
 from project import PROJECT
 
 from flows.pipeline import run_stages
+from flows.run.context import run_context
 from tasks.cache.results import Result
 from tasks.cache.stage import StageReport, StageRunner, stage_key
-from tasks.cache.workspace import FileRef, FolderRef, Workspace
+from tasks.cache.workspace import FileRef, FolderRef
 from tasks.settings.sections import PipelineConfig
 
 PAGE = PROJECT / "docs" / "cache-contract.md"
@@ -76,7 +77,7 @@ def plan(config: PipelineConfig, *, known: dict[str, Result], patch: Callable[..
 
         patch("flows.pipeline.StageRunner", Planner)
         try:
-            run_stages(config, Workspace(config.base_path))
+            run_stages(config, run_context(config))
         except PlannedError:
             assert [report.name for report in reports] == STAGES
         plans.append([report.name for report in reports if not report.cached])

@@ -3,8 +3,9 @@
 import numpy as np
 import torch
 
+from mmctr.clicks.batch import ClickSplit
 from mmctr.clicks.item_table import ItemTable
-from mmctr.clicks.split import ClickSplit, split_from_lists
+from mmctr.clicks.split import split_from_lists
 from mmctr.models.checkpoint import Architecture
 from mmctr.models.din import DIN
 

@@ -34,7 +34,7 @@ def served_stale(known: Described, now: Described) -> list[str]:
     """A sentence for each change under which an old result would be served for a new setting."""
     found = []
     for section, before in known.items():
-        after = now.get(section, {"revision": 0, "defaults": {}, "not keyed": []})
+        after = now.get(section, {"revision": before["revision"], "defaults": {}, "not keyed": []})
         if after["revision"] > before["revision"]:
             continue
         if after["revision"] < before["revision"]:

@@ -35,8 +35,8 @@ class World:
     """Trainings that are there already, without their making."""
 
     def __init__(self, folder, tracking_uri):
-        self.context = RunContext(base_path=folder, device="cpu", tracking_uri=tracking_uri, experiment="mmctr")
-        self.workspace = Workspace(folder)
+        self.context = RunContext(workspace=Workspace(folder), device="cpu")
+        self.workspace = self.context.workspace
         self.tracker = Tracker(tracking_uri, "mmctr")
         self.registry = Registry(self.tracker, "mmctr-din")
         self.table = item_table(np.random.default_rng(0))
@@ -93,7 +93,8 @@ class World:
         with disable_run_logger():
             return promote.fn(
                 self.context,
-                config=PromoteConfig(**settings),
+                config=(config := PromoteConfig(**settings)),
+                registry=Registry(self.tracker, config.registered_model),
                 trained=trained,
                 item_embeddings=self.workspace.file_ref(self.item_embeddings(trained.run_id)),
                 valid=valid or self.valid(),
@@ -106,7 +107,7 @@ class World:
 
     def champion(self):
         """MLflow run of the champion."""
-        return self.registry.at(CHAMPION).run_id
+        return self.registry.version_at(CHAMPION).run_id
 
     def artifact(self, trained, name):
         """Where a local store keeps an artifact of a training."""
@@ -114,7 +115,8 @@ class World:
 
     def ancestor(self, digests=DIGESTS, **settings):
         config = PipelineConfig(base_path=self.folder, reduce={"pca": "reuse"}, **settings)
-        return find_ancestor(config, self.registry, digests=digests, workspace=self.workspace)
+        starts_from = {"reuse_pca": config.reduce.pca == "reuse", "warm_start": config.train.warm_start}
+        return find_ancestor(self.registry, **starts_from, digests=digests, workspace=self.workspace)
 
     def write_test(self, rows=20, seed=0, ids=None):
         """A test split whose items are those of the models."""

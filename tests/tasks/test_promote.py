@@ -1,6 +1,7 @@
 """Which of two models is the champion: on a real MLflow store, with small models and clicks."""
 
 import shutil
+from threading import Thread
 
 import pytest
 import torch
@@ -33,8 +34,8 @@ def test_the_first_model_is_champion_and_only_a_better_one_replaces_it(world):
     assert "beside" in second.reason
     third = world.promote(poorer)
     assert (third.alias, third.champion) == (CHALLENGER, second.version)
-    assert world.registry.at(CHAMPION).run_id == good.run_id
-    challenger = world.registry.at(CHALLENGER)
+    assert world.registry.version_at(CHAMPION).run_id == good.run_id
+    challenger = world.registry.version_at(CHALLENGER)
     assert challenger.run_id == poorer.run_id
     assert float(challenger.tags["decision.auc"]) == third.auc
     assert float(challenger.tags["decision.champion_auc"]) == third.champion_auc == second.auc
@@ -46,7 +47,7 @@ def test_the_margin_must_be_exceeded_and_counts_on_this_validation_set(world):
     world.promote(poor)
     assert world.promote(good, margin=0.9).alias == CHALLENGER
     assert world.promote(better, margin=0.1).alias == CHAMPION
-    assert world.registry.at(CHALLENGER).run_id == good.run_id
+    assert world.registry.version_at(CHALLENGER).run_id == good.run_id
     assert [version.run_id for version in world.registry.versions()] == [better.run_id, good.run_id, poor.run_id]
 
 
@@ -72,12 +73,12 @@ def test_a_cached_training_whose_version_was_deleted_by_hand_does_not_come_back_
     world.tracker.client.delete_model_version("mmctr-din", "2")
     again = world.promote(good)
     assert (again.version, again.alias) == ("3", "neither")
-    assert world.registry.at(CHAMPION) is None
+    assert world.registry.version_at(CHAMPION) is None
     world.tracker.client.delete_registered_model("mmctr-din")
     assert world.promote(good).alias == CHAMPION, "a registry without any version starts anew"
 
 
-@pytest.mark.parametrize("call", ["give", "tag", "_remember"])
+@pytest.mark.parametrize("call", ["set_alias", "tag", "_remember"])
 @pytest.mark.parametrize("after", [False, True])
 def test_a_process_that_dies_while_it_decides_is_made_good(world, monkeypatch, call, after):
     poor, good = world.trained(good=0), world.trained(good=8)
@@ -93,7 +94,7 @@ def test_a_process_that_dies_while_it_decides_is_made_good(world, monkeypatch, c
         patch.setattr(Registry, call, killed)
         with pytest.raises(KeyboardInterrupt):
             world.promote(good)
-    assert world.champion() == (good.run_id if call == "_remember" or (call == "give" and after) else poor.run_id)
+    assert world.champion() == (good.run_id if call == "_remember" or (call == "set_alias" and after) else poor.run_id)
     decision = world.promote(good)
     assert decision.alias == CHAMPION
     assert decision.reason.startswith("champion: AUC")
@@ -122,6 +123,18 @@ def test_a_pinned_champion_stays_and_the_reason_says_so(world):
     assert world.champion() == poor.run_id
     world.registry.set_pin(None)
     assert world.promote(better).alias == CHAMPION
+
+
+def test_one_decides_at_a_time_so_that_no_champion_is_compared_with_one_that_is_none_any_more(world):
+    decided, trained = [], world.trained(good=0)
+    deciding = Thread(target=lambda: decided.append(world.promote(trained)))
+    with world.workspace.locks.of_champion():
+        deciding.start()
+        deciding.join(2)
+        assert decided == []
+        assert world.registry.versions() == []
+    deciding.join(60)
+    assert [decision.alias for decision in decided] == ["champion"]
 
 
 def test_newer_replaces_the_champion_unless_it_is_clearly_worse(world):
@@ -287,7 +300,7 @@ def test_a_pca_is_reused_for_vectors_of_its_own_clip_model_alone(world, theirs, 
     if same:
         assert world.ancestor(now, train={"warm_start": True}).run_id == first.run_id
     else:
-        with pytest.raises(InputError, match=r'lie in different spaces.*set reduce.pca = "refit"'):
+        with pytest.raises(InputError, match=r'are in different spaces.*set reduce.pca = "refit"'):
             world.ancestor(now, train={"warm_start": True})
 
 
@@ -311,7 +324,7 @@ def test_a_run_starts_from_the_champion_but_the_same_data_from_what_that_one_sta
     assert found.checkpoint.sha256 == first.checkpoint.sha256
     second = world.trained(good=8, digests=later, ancestor=first.run_id)
     world.promote(second, digests=later)
-    assert world.registry.at(CHAMPION).run_id == second.run_id
+    assert world.registry.version_at(CHAMPION).run_id == second.run_id
     assert world.ancestor(later, train={"warm_start": True}) == found, "the same data must not train twice"
     assert world.ancestor({**later, "test": "test-2"}, train={"warm_start": True}) == found, "test decides no model"
     assert world.ancestor({**DIGESTS, "train": "train-3"}).run_id == second.run_id

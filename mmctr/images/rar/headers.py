@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import rarfile
-from tqdm import tqdm
 
+from mmctr.common.progress import progress_bar
 from mmctr.images.rar.hashes import rar3_key
 from mmctr.images.rar.member import FILE, FOLDER, HARD_LINK, OLDER_VERSION, SYMBOLIC_LINK, Member
 
@@ -42,11 +42,11 @@ class _Bounded(rarfile.CommonParser):
         self._latest: dict[str, Member] = {}  # by name, what a file copy may refer to
         self._entry: Any = None  # of the last member, whose checksum may still come with a later volume
         self._headers = self._characters = 0
-        self._disable = None if progress is None else not progress
+        self._show = progress
 
     def parse(self) -> None:
         """Read the headers of all volumes."""
-        with tqdm(desc="list", unit=" members", delay=2, disable=self._disable) as self._bar:
+        with progress_bar("list", unit=" members", delay=2, show=self._show) as self._bar:
             super().parse()
             self._keep_entry()
 

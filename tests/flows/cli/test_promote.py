@@ -20,7 +20,7 @@ def world(tmp_path, tracking_uri, monkeypatch):
     world.trainings = [world.trained(good=0) for _ in range(3)]
     for trained in world.trainings:
         end_of_run(world, trained, test=world.write_test())
-        world.registry.crown(world.registry.find(trained.run_id))
+        world.registry.make_champion(world.registry.find(trained.run_id))
     return world
 
 
@@ -66,7 +66,7 @@ def test_rollback_goes_back_and_again_further_back(world, promote):
     assert champion(world) == 1
 
 
-@pytest.mark.parametrize("call", ["give", "_remember"])
+@pytest.mark.parametrize("call", ["set_alias", "_remember"])
 def test_a_rollback_that_was_killed_can_be_asked_for_again(world, promote, monkeypatch, call):
     with monkeypatch.context() as patch:
         patch.setattr(Registry, call, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
@@ -95,13 +95,13 @@ def test_where_the_champion_was_deleted_rollback_brings_back_the_last_that_is_le
 def test_a_pin_is_of_one_version(world, promote):
     assert promote("--pin")[0] == 0
     assert world.registry.pin() is not None
-    world.registry.give("champion", world.registry.find("1"))  # by hand, in MLflow
+    world.registry.set_alias("champion", world.registry.find("1"))  # by hand, in MLflow
     assert world.registry.pin() is None
     assert "pinned        no" in promote()[1]
     assert promote("2")[0] == 0, "nothing is pinned"
 
 
-def test_a_champion_that_was_is_told_as_one(promote):
+def test_a_former_champion_is_named_as_one(promote):
     assert promote("1")[0] == 0
     assert promote("2")[0] == 0
     (line,) = [line for line in promote()[1].splitlines() if line.startswith("     1  ")]
@@ -178,7 +178,7 @@ def test_beside_a_run_the_champion_moves_and_its_files_are_published(world, prom
     with Workspace(world.folder).running():
         code, _, _ = promote("1")
     assert (code, champion(world)) == (0, 1)
-    assert owner(world) == world.registry.at("champion").run_id
+    assert owner(world) == world.registry.version_at("champion").run_id
 
 
 def test_what_lies_under_base_path_follows_only_where_the_settings_say_so(world, promote):

@@ -4,6 +4,7 @@ import json
 import shutil
 from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -109,6 +110,43 @@ def test_a_prediction_publishes_all_files_of_the_model_that_is_named(world):
     for name in ("3", "nobody"):
         with pytest.raises(InputError, match=r"a version or an alias of mmctr-din \(1, 2, challenger, champion\)"):
             find_model(name, world.registry, world.workspace)
+
+
+def test_two_that_publish_at_once_leave_files_of_one_model(world, monkeypatch):
+    for good in (8, 0):
+        end_of_run(world, world.trained(good=good), test=world.write_test())
+    copyfile, others = shutil.copyfile, []
+
+    def meanwhile(*paths):
+        if not others:
+            others.append(Thread(target=lambda: predict_with(World(world.folder, world.tracker.uri), "2")))
+            others[0].start()
+            others[0].join(2)
+        return copyfile(*paths)
+
+    predict_with(world, "2")
+    monkeypatch.setattr("tasks.cache.public_files.shutil.copyfile", meanwhile)
+    predict_with(world, "1")
+    others[0].join(60)
+    assert owner(world) == world.registry.find("2").run_id
+
+
+def test_a_champion_that_another_run_makes_meanwhile_is_the_one_that_is_published(world):
+    good, poor, last = world.trained(good=8), world.trained(good=0), world.trained(good=0)
+    end_of_run(world, good, test=world.write_test())
+    end_of_run(world, poor, test=world.write_test())
+    submission = Runner.__call__
+
+    def crowned_meanwhile(self, *arguments, checkpoint, **inputs):
+        if checkpoint.sha256 == good.checkpoint.sha256:
+            world.registry.make_champion(world.registry.find("2"))
+        return submission(self, *arguments, checkpoint=checkpoint, **inputs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Runner, "__call__", crowned_meanwhile)
+        outputs = end_of_run(world, last, test=world.write_test(seed=4))
+    assert owner(world) == poor.run_id
+    assert "version 2, the champion, not of this run's version 3" in outputs.owner
 
 
 def test_a_checkpoint_whose_embedding_nobody_has_is_published_without_one(world):

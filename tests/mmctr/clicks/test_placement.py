@@ -3,8 +3,8 @@ import pytest
 import torch
 from generated import click_split, din, item_table
 
+from mmctr.clicks.batch import Batch, ClickSplit
 from mmctr.clicks.placement import StreamedSplit, placed, placed_together, size_bytes
-from mmctr.clicks.split import Batch, ClickSplit
 from mmctr.evaluation.prediction import predict_logits
 from mmctr.training.loop import fit
 from mmctr.training.recipe import Recipe

@@ -13,7 +13,7 @@ from mmctr.common.errors import as_input_error, causes
 from mmctr.common.files import read_json, remember_json
 from tasks.cache.public_files import published
 from tasks.cache.workspace import Workspace
-from tasks.running.retry import is_passing
+from tasks.running.retry import is_transient
 
 DENIED = PermissionError(errno.EACCES, os.strerror(errno.EACCES), "/data/file")
 
@@ -48,7 +48,7 @@ def test_a_fault_of_ours_while_a_mistake_was_handled_is_a_fault(name: str) -> No
     error = raised(in_module(name, HANDLER.format(as_error="", from_what="")))
     assert list(causes(error)) == [error]
     assert as_input_error(error) is None
-    assert not is_passing(error)
+    assert not is_transient(error)
 
 
 def test_what_we_raise_from_a_mistake_and_what_a_library_makes_of_it_is_the_mistake() -> None:

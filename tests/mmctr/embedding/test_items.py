@@ -19,8 +19,9 @@ from tiny_clip import picture, save_tiny_clip
 
 import mmctr.encoders.clip
 from mmctr.common.errors import InputError
-from mmctr.embedding import items as clip_embedding
+from mmctr.embedding import report as embedding_report
 from mmctr.embedding.items import EmbedReport, embed_items
+from mmctr.embedding.options import EmbedOptions
 from mmctr.embedding.store import VectorShards
 from mmctr.encoders.clip import ClipEncoder
 from mmctr.images.preprocess import View, preprocess_image
@@ -59,6 +60,7 @@ class World:
 
     def embed(self, shards: str = "shards", **options: object) -> tuple[pl.DataFrame, EmbedReport]:
         items, images = options.pop("frames", None) or self.frames()
+        shown = {name: options.pop(name) for name in ("progress", "on_progress") if name in options}
         settings = {"workers": 0, "shard_size": SHARD, "batch_size": BATCH, "token_batch": 8 * BATCH} | options
         return embed_items(
             items,
@@ -67,7 +69,8 @@ class World:
             model=str(self.checkpoint),
             device="cpu",
             shards=self.folder / shards,
-            **settings,
+            options=EmbedOptions(**settings),
+            **shown,
         )
 
 
@@ -282,7 +285,7 @@ def test_too_many_unreadable_images_are_an_input_error_and_the_work_is_kept(worl
     with pytest.raises(InputError) as error:
         world.embed()
     message = str(error.value)
-    for part in ("At most 20%", "6 of 23 are", "3.jpg of item 3: not an image", "raise max_failure_share"):
+    for part in ("At most 20%", "6 of 23 are", "3.jpg of item 3: not an image", "raise `max_failure_share`"):
         assert part in message
     _, report = world.embed(max_failure_share=0.3)
     assert report.reused_images == 18  # 17 readable ones and the page, which has one content
@@ -326,7 +329,7 @@ def test_no_items_and_no_contents(world: World) -> None:
 
 
 def test_the_list_of_unreadable_images_is_capped(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clip_embedding, "LISTED_FAILURES", 2)
+    monkeypatch.setattr(embedding_report, "LISTED_FAILURES", 2)
     world.images = dict.fromkeys(range(1, 6), b"<html>")
     _, report = world.embed(max_failure_share=1.0)
     assert report.unreadable_image_count == 5
@@ -334,7 +337,7 @@ def test_the_list_of_unreadable_images_is_capped(world: World, monkeypatch: pyte
 
 
 def test_the_list_of_images_of_unknown_items_is_capped(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clip_embedding, "LISTED_UNKNOWN", 2)
+    monkeypatch.setattr(embedding_report, "LISTED_UNKNOWN", 2)
     world.images |= dict.fromkeys((900, 100, 500), b"never read")
     _, report = world.embed()
     assert (report.unknown_images, report.unknown_image_ids) == (3, (100, 500))
@@ -388,7 +391,7 @@ def test_a_model_without_finite_vectors_is_blamed_and_not_its_contents(
         world.titles, world.images = {1: "a title"}, {1: jpeg(1)}
     load = mmctr.encoders.clip.load_clip
     monkeypatch.setattr(mmctr.encoders.clip, "load_clip", lambda *_, **__: Broken())
-    with pytest.raises(InputError, match=rf"must give finite vectors, .* none .*{side}.\nThe {side} are not at fault"):
+    with pytest.raises(InputError, match=rf"return finite vectors, .* none .*{side}.\nThe {side} are not at fault"):
         world.embed()
     monkeypatch.setattr(mmctr.encoders.clip, "load_clip", load)
     _, report = world.embed()

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from threadpoolctl import threadpool_limits
 from tiny_clip import picture
 
 from mmctr.encoders.clip import clip
@@ -75,28 +74,38 @@ def noise(width: int, height: int, *, levels: int = 256) -> Image.Image:
 @pytest.mark.parametrize("levels", [2, 256])
 @pytest.mark.parametrize(
     ("size", "resolution"),
-    [((1920, 1080), 224), ((675, 1200), 224), ((673, 672), 224), ((97, 103), 32), ((40, 400), 13), ((1000, 800), 50)],
+    [
+        *[
+            ((1920, 1080), 224),
+            ((675, 1200), 224),
+            ((673, 672), 224),
+            ((97, 103), 32),
+            ((40, 400), 13),
+            ((1000, 800), 50),
+        ],
+        *[((360, 640), 224), ((300, 400), 224), ((500, 1000), 224), ((500, 1001), 224), ((30, 61), 32)],
+        ((5, 40), 32),
+    ],
 )
-def test_the_noise_of_large_images_equals_clip_but_for_a_level(
-    size: tuple[int, int], resolution: int, levels: int
-) -> None:
+def test_noise_equals_clip_but_for_a_level(size: tuple[int, int], resolution: int, levels: int) -> None:
     content = encoded(noise(*size, levels=levels), "BMP")
     distance = np.abs(preprocess_image(content, View(resolution)) - clips_pixels(content, resolution))
     assert distance.max() <= 1
     assert distance.mean() < 0.02
 
 
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_what_is_not_resized_keeps_its_colours(mode: str) -> None:
+    image = noise(50, 101)
+    image.putalpha(noise(50, 101).convert("L"))
+    content = encoded(image.convert(mode), "PNG")
+    np.testing.assert_array_equal(preprocess_image(content, View(50)), clips_pixels(content, 50))
+
+
 def test_flat_large_images_stay_flat() -> None:
     for level in (0, 1, 254, 255):
         content = encoded(Image.new("RGB", (1920, 1080), (level,) * 3), "BMP")
         assert (preprocess_image(content, View(224)) == level).all()
-
-
-def test_threads_do_not_count() -> None:
-    content = encoded(noise(1920, 1080), "BMP")
-    with threadpool_limits(1):
-        alone = preprocess_image(content, View(224))
-    np.testing.assert_array_equal(preprocess_image(content, View(224)), alone)
 
 
 USED = {

@@ -7,7 +7,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from mmctr.clicks.split import Batch
+from mmctr.clicks.batch import Batch
 from mmctr.models.din import DIN
 
 ROWS, ITEMS = 64, 300

@@ -7,7 +7,7 @@ from generated import DIM, click_split, din, item_table
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmctr.clicks.split import Batch
+from mmctr.clicks.batch import Batch
 from mmctr.models.dice import Dice
 from mmctr.models.din import LEVEL_DIM
 from mmctr.training.loop import fit

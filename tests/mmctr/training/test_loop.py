@@ -11,7 +11,7 @@ from short_training import SHORT, figures, run, setting
 
 import mmctr.training.divergence
 import mmctr.training.loop
-from mmctr.clicks.split import ClickSplit
+from mmctr.clicks.batch import ClickSplit
 from mmctr.common.errors import InputError
 from mmctr.training.loop import fit, smoothed_loss
 from mmctr.training.recipe import Recipe

@@ -22,7 +22,7 @@ def silence(patch: pytest.MonkeyPatch) -> None:
     for name in ("log_outcome", "log_files", "log_models"):
         patch.setattr(TrainingRun, name, lambda *args, **kwargs: None)
     patch.setattr(Registry, "register", lambda self, run_id, **_: Version("1", run_id, (), {}))
-    for name in ("tag", "give", "crown"):
+    for name in ("tag", "set_alias", "make_champion"):
         patch.setattr(Registry, name, lambda *args: None)
     for name in ("show_on_page", "log_lost_artifacts"):
         patch.setattr(f"flows.pipeline.{name}", lambda *args, **kwargs: None)

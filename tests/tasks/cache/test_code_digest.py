@@ -13,6 +13,7 @@ from contract_code import source
 from project import PROJECT
 
 from mmctr.common.files import file_sha256, replacing, write_bytes
+from mmctr.common.progress import progress_bar
 from tasks.cache.code_digest import (
     DISTRIBUTIONS,
     NEUTRAL,
@@ -168,6 +169,10 @@ def test_files_come_out_as_they_were_given(tmp_path):
         with replacing(path) as partial, partial.open("wb") as stream:
             stream.write(content * 2)
         assert path.read_bytes() == content * 2
+
+
+def test_a_progress_bar_returns_what_it_counts():
+    assert list(progress_bar("rows", unit="row", show=False, over=iter(range(100)))) == list(range(100))
 
 
 def test_a_container_counts_by_its_major_version(monkeypatch):

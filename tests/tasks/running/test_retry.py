@@ -9,7 +9,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from mmctr.common.errors import InputError
-from tasks.running.transient import is_passing
+from tasks.running.transient import is_transient
 from tasks.settings.load import load_config
 
 SHORT = ["train.epochs=2", "train.batch_size=256", "run.retry_delay=0"]
@@ -27,7 +27,7 @@ def sqlite_error(code):
 
 
 @pytest.mark.parametrize(
-    ("error", "passing"),
+    ("error", "transient"),
     [
         (OSError(errno.EIO, "Input/output error"), True),
         (OSError(errno.ESTALE, "Stale file handle"), True),
@@ -43,8 +43,8 @@ def sqlite_error(code):
         (MemoryError(), False),
     ],
 )
-def test_what_may_be_gone_in_a_moment(error, passing):
-    assert is_passing(error) is passing
+def test_which_errors_are_transient(error, transient):
+    assert is_transient(error) is transient
 
 
 @pytest.fixture

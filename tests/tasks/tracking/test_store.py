@@ -1,5 +1,7 @@
 """MLflow stores that cannot be used are refused before any work, and one that does not answer is asked again."""
 
+import flows.process.environment
+
 import errno
 import http.server
 import os
@@ -52,6 +54,12 @@ ADDRESSES = {
     "mssql+pyodbc://me:secret@host/db": "needs the Python package pyodbc, which is missing",
     "postgresql://me:secret@host:abc/db": "cannot be read (invalid literal",
 }
+
+
+def test_the_projects_own_store_is_in_the_folder_that_the_environment_knows(monkeypatch):
+    """Two modules say where the project is: the environment imports no `tasks`, as the current folder may have some."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert local_database(tracking_uri()) == flows.process.environment.PROJECT / "mlruns/mlflow.db"
 
 
 @pytest.mark.parametrize("address", ADDRESSES)

@@ -1,0 +1,113 @@
+"""A split of the click log as packed tensors, and the batches that the model reads.
+
+Legend: R rows of the split, B rows of a batch, N history items in all of them together.
+Only real history items are kept, one after the other, with the offset at which each row begins; padding never exists.
+The fields of the two classes are the one list of what a row has: what is done to all of it goes over them.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows that go through the model together.
+
+    Attributes:
+        history: (N,) int32, rows of the item table, oldest first within a row of the batch.
+        row: (N,) int64, ascending: to which row of the batch each history item belongs.
+        target: (B,) int32, row of the target item in the item table.
+        likes, views: (B,) int32, levels of the target item.
+        label: (B,) float32 of 0 and 1, or None.
+    """
+
+    history: Tensor
+    row: Tensor
+    target: Tensor
+    likes: Tensor
+    views: Tensor
+    label: Tensor | None
+
+
+Rows = slice | Tensor  # numbers of rows: consecutive ones, or any
+OF_HISTORY = ("history", "row")
+OF_ROW = tuple(field.name for field in fields(Batch) if field.name not in OF_HISTORY)  # one value for each row
+
+
+@dataclass(frozen=True)
+class ClickSplit:
+    """A whole split, packed.
+
+    Attributes:
+        history: (N,) int32, rows of the item table; row r owns `history[offsets[r]:offsets[r + 1]]`, oldest first.
+        offsets: (R + 1,) int64.
+        target: (R,) int32, row of the target item in the item table.
+        likes, views: (R,) int32, levels of the target item.
+        label: (R,) float32 of 0 and 1, or None for the test split.
+    """
+
+    history: Tensor
+    offsets: Tensor
+    target: Tensor
+    likes: Tensor
+    views: Tensor
+    label: Tensor | None
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+    def to(self, device: str | torch.device) -> "ClickSplit":
+        """The same split with every tensor on `device`."""
+        return mapped(self, lambda tensor: tensor.to(device))
+
+    def slice(self, start: int, stop: int) -> Batch:
+        """Consecutive rows `start..stop - 1`."""
+        offsets = self.offsets[start : stop + 1]
+        history = self.history[int(offsets[0]) : int(offsets[-1])]
+        return self._batch(slice(start, stop), history=history, row=torch.repeat_interleave(offsets.diff()))
+
+    def take(self, rows: Tensor) -> Batch:
+        """Any rows in any order; `rows` is (B,) int64."""
+        begin = self.offsets[rows]
+        lengths = self.offsets[rows + 1] - begin
+        row = torch.repeat_interleave(lengths)  # (N,)
+        before = lengths.cumsum(0) - lengths  # (B,) history items of the batch that stand before each row
+        position = torch.arange(len(row), device=row.device) + (begin - before)[row]
+        return self._batch(rows, history=self.history[position], row=row)
+
+    def _batch(self, rows: Rows, *, history: Tensor, row: Tensor) -> Batch:
+        columns = {name: getattr(self, name) for name in OF_ROW}
+        chosen: dict[str, Any] = {name: None if value is None else value[rows] for name, value in columns.items()}
+        return Batch(history=history, row=row, **chosen)
+
+    def batches(self, batch_size: int, *, order: Tensor | None = None) -> Iterator[Batch]:
+        """All rows in batches of at most `batch_size`, in file order, or those of `order`, int64 row numbers."""
+        rows = len(self) if order is None else len(order)
+        order = None if order is None else order.to(self.target.device)
+        for start in range(0, rows, batch_size):
+            stop = min(start + batch_size, rows)
+            yield self.slice(start, stop) if order is None else self.take(order[start:stop])
+
+
+Packed = TypeVar("Packed", Batch, ClickSplit)
+
+
+def mapped(packed: Packed, function: Callable[[Tensor], Tensor]) -> Packed:
+    """The same batch or split with `function` of each of its tensors."""
+    new: dict[str, Any] = {name: None if tensor is None else function(tensor) for name, tensor in tensors(packed)}
+    return type(packed)(**new)
+
+
+def size_bytes(packed: Batch | ClickSplit) -> int:
+    """Bytes of a batch's or a split's tensors."""
+    return sum(tensor.nbytes for _, tensor in tensors(packed) if tensor is not None)
+
+
+def tensors(packed: Batch | ClickSplit) -> Iterator[tuple[str, Tensor | None]]:
+    """Each field with its tensor; None for a label that is not there."""
+    for field in fields(packed):
+        yield field.name, getattr(packed, field.name)

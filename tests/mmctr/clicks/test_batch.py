@@ -1,0 +1,45 @@
+"""What is done to all of a split or a batch goes over its fields; none is forgotten."""
+
+from dataclasses import fields
+
+import numpy as np
+import pytest
+import torch
+from generated import click_split, item_table
+
+from mmctr.clicks.batch import OF_ROW, Batch, ClickSplit, mapped, size_bytes
+
+
+@pytest.fixture
+def split() -> ClickSplit:
+    rng = np.random.default_rng(0)
+    return click_split(rng, item_table(rng), rows=20)
+
+
+def test_the_two_classes_have_the_same_columns():
+    assert OF_ROW == ("target", "likes", "views", "label")
+    assert {field.name for field in fields(ClickSplit)} == {"history", "offsets", *OF_ROW}
+
+
+def test_consecutive_rows_are_the_same_by_slice_and_by_take(split):
+    first, second = split.slice(3, 11), split.take(torch.arange(3, 11))
+    for field in fields(Batch):
+        assert torch.equal(getattr(first, field.name), getattr(second, field.name)), field.name
+    for name in OF_ROW:
+        assert torch.equal(getattr(first, name), getattr(split, name)[3:11])
+
+
+def test_every_tensor_is_moved_and_a_missing_label_stays_missing(split):
+    moved = split.to("meta")
+    assert {getattr(moved, field.name).device.type for field in fields(moved)} == {"meta"}
+    unlabelled = ClickSplit(**{**vars(split), "label": None})
+    assert unlabelled.to("cpu").label is None
+    assert unlabelled.take(torch.tensor([1, 0])).label is None
+
+
+def test_sizes_and_functions_are_of_all_tensors(split):
+    batch = split.slice(0, 20)
+    assert size_bytes(batch) == 12 * len(batch.history) + 20 * (3 * 4 + 4)  # int32 and int64 an item, four columns
+    assert size_bytes(split) == 4 * len(batch.history) + 21 * 8 + 20 * (3 * 4 + 4)
+    doubled = mapped(batch, lambda tensor: tensor * 2)
+    assert all(torch.equal(getattr(doubled, f.name), getattr(batch, f.name) * 2) for f in fields(batch))
