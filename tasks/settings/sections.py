@@ -84,7 +84,7 @@ class EmbedConfig(Section):
     )
     max_pixels: int = Field(EmbedOptions.max_pixels, ge=1, description="largest image that is decoded, in pixels")
     image_precision: Literal["float32", "int8"] = Field(
-        "float32",
+        EmbedOptions.image_precision,
         description="of the image tower's products on a CPU; int8 is faster, vectors at a cosine of about 0.9999",
     )
     jpeg_draft: bool = Field(

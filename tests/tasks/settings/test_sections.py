@@ -1,6 +1,9 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from project import PROJECT
 
 from mmctr.common.errors import InputError
 from tasks.settings.load import load_config
@@ -150,3 +153,12 @@ def test_base_path_is_no_setting(tmp_path):
 def test_a_deployments_base_path_is_made_absolute(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert PipelineConfig.model_validate({"base_path": "~/data"}).base_path == tmp_path / "data"
+
+
+def test_defaults_come_from_modules_that_load_nothing_heavy():
+    code = (
+        "import sys, tasks.settings.sections\n"
+        "heavy = {'torch', 'polars', 'pyarrow', 'prefect', 'mlflow', 'numpy', 'PIL'} & set(sys.modules)\n"
+        "sys.exit(repr(heavy) if heavy else 0)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False, cwd=PROJECT).returncode == 0
