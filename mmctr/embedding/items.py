@@ -37,6 +37,7 @@ def embed_items(
     model: str,
     device: str,
     shards: Path,
+    image_code: str = "",
     options: EmbedOptions = DEFAULTS,
     progress: bool | None = None,
     on_progress: Callable[[int, int], None] | None = None,
@@ -46,6 +47,7 @@ def embed_items(
     `items`: item_id i64 (unique), item_title str (null or blank: no title). `images`: item_id i64 (unique), file_name
     str in `images_folder`, sha256 str of the file; images of other items are counted and not read. Returns item_id i64
     and embedding array[f32, E], sorted by item_id, and the report. The rows do not depend on the order of the inputs.
+    `image_code` names the code that makes image vectors, where it is chosen; vectors of two are never mixed.
     `progress` None shows bars on a terminal only; `on_progress` is called with how many titles and images are done and
     how many there are to do. Raises InputError where the model or an image file cannot be opened or changes meanwhile,
     or where too many of the items' images are unreadable; what was computed is kept.
@@ -53,7 +55,8 @@ def embed_items(
     contents = join_contents(items, images, images_folder=images_folder)
     sha256 = file_sha256(Path(model)) if is_file(Path(model)) else None
     encoder = _encoder(model, device=device, sha256=sha256, options=options)
-    texts, pictures = _open_stores(shards, _vector_space(sha256 or model, device), encoder, view=options.view)
+    view = f"{options.view}{image_code and '-'}{image_code}"
+    texts, pictures = _open_stores(shards, _vector_space(sha256 or model, device), encoder, view=view)
     to_do = len(texts.missing(contents.titles)) + len(pictures.missing(contents.image_paths))
     advance = _counting(on_progress, to_do=to_do)
     new_titles = embed_titles(texts, contents.titles, encoder, options=options, show=progress, advance=advance)
