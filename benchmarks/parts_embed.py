@@ -19,8 +19,7 @@ from mmctr.embedding.fill import embed_images
 from mmctr.embedding.options import EmbedOptions
 from mmctr.embedding.store import VectorShards
 from mmctr.encoders.clip import ClipEncoder, clip
-from mmctr.encoders.clip_cpu.token_tree import TokenTree
-from mmctr.encoders.clip_cpu.towers import PIXEL_MEAN, PIXEL_STD
+from mmctr.encoders.pixels import PIXEL_MEAN, PIXEL_STD
 from mmctr.images.preprocess import View, preprocess_image
 
 REPEATS = 5
@@ -50,8 +49,8 @@ def titles(_: Path) -> list[Row]:
         batches = clip.tokenize(texts, truncate=True).split(256)
         return F.normalize(torch.cat([encoder.network.encode_text(batch) for batch in batches]), dim=1).numpy()
 
-    nodes = len(TokenTree(clip.tokenize(texts, truncate=True).numpy()).tokens)
-    products = TEXT_WIDTH**2 * (nodes * (12 * (LAYERS - 1) + 2) + TITLES * 10)  # multiplications
+    tokens = int((clip.tokenize(texts, truncate=True).argmax(dim=1) + 1).sum())  # without padding
+    products = TEXT_WIDTH**2 * (tokens * (12 * (LAYERS - 1) + 2) + TITLES * 10)  # multiplications
     return _encoder_rows(
         "titles, ViT-B/32 text tower",
         lambda: encoder.encode_titles(texts),

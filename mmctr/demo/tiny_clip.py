@@ -23,14 +23,14 @@ with warnings.catch_warnings():
     import clip
     from clip.model import CLIP
 
+from mmctr.encoders.pixels import PIXEL_MEAN, PIXEL_STD
+
 IMAGE_SIDE = 32
 EMBED_DIM = 256
 BATCH = 64
 EPOCHS = 9
 LONGEST = 32  # tokens of a title to train on: the rare longer ones would slow every batch they are in
 LEARNING_RATE = 1e-3
-PIXEL_MEAN = (0.48145466, 0.4578275, 0.40821073)  # CLIP's own preprocessing
-PIXEL_STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 def new_model() -> CLIP:

@@ -2,7 +2,7 @@
 
 Shapes: n items, E the length of CLIP's embedding.
 
-Both vectors are L2-normalised and averaged; where one is missing or unusable the other stands alone, and an item with
+Both vectors are L2-normalised and averaged; where one is missing or unusable the other is used alone, and an item with
 neither gets zeros. Vectors are kept in `VectorShards` by the digest of their content, so equal titles and equal images
 are embedded once, an interrupted run goes on after its last shard, and a run with nothing new needs no model.
 """
@@ -78,7 +78,7 @@ def _encoder(model: str, *, device: str, sha256: str | None, options: EmbedOptio
 
     @cache
     def encoder() -> "ClipEncoder":
-        from mmctr.encoders.clip import load_clip  # torch and clip take six seconds to import
+        from mmctr.encoders.clip import load_clip  # importing torch and clip is six seconds
 
         return load_clip(
             model,

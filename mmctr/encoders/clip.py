@@ -20,7 +20,8 @@ from mmctr.common.errors import InputError
 from mmctr.common.files import file_sha256, is_file
 from mmctr.encoders.clip_checkpoint import UnusableError, Weights, checked_weights, digest_of, read_checkpoint
 from mmctr.encoders.clip_cpu.matmul.float32 import Float32Product
-from mmctr.encoders.clip_cpu.towers import PIXEL_MEAN, PIXEL_STD, ImageTower, MakeProduct, TextTower
+from mmctr.encoders.clip_cpu.towers import ImageTower, MakeProduct, TextTower
+from mmctr.encoders.pixels import PIXEL_MEAN, PIXEL_STD
 
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", "pkg_resources is deprecated", UserWarning)  # clip imports it for one comparison
@@ -28,6 +29,7 @@ with warnings.catch_warnings():
 
 TITLE_LIMIT = 2_000  # characters; tokenising one word of 100,000 letters takes a minute and 77 tokens are kept
 TOKEN_BATCH = 4096
+MAX_PADDING = 1.1  # times as long, and a token, may the longest title of a step be as its shortest
 LARGEST = 1024  # pixels a side and tokens of a title; OpenAI's models have up to 448 and 77
 PRODUCTS = "mmctr.encoders.clip_cpu.matmul"  # a module for each image_precision
 
@@ -56,7 +58,7 @@ class ClipEncoder:
         return ImageTower(self.network, _product(self.image_precision)) if ours else None
 
     def encode_titles(self, titles: Sequence[str], *, token_batch: int = TOKEN_BATCH) -> np.ndarray:
-        """Embed titles: float32 (n, E), in the order given; a step of the network takes about `token_batch` tokens.
+        """Embed titles: float32 (n, E), in the order given; a step of the network takes at most `token_batch` tokens.
 
         Titles longer than the context (77 tokens) are truncated. Which titles share a step decides rounding only.
         """
@@ -66,17 +68,11 @@ class ClipEncoder:
         texts = [title[:TITLE_LIMIT] for title in titles]
         tokens = clip.tokenize(texts, context_length=self.network.context_length, truncate=True).numpy()  # (n, 77)
         lengths = tokens.argmax(axis=1) + 1  # the end token has the highest number
-        tower = self._text_tower
-        # neighbours share their beginnings, or have the same length where they are padded to the longest
-        order = np.lexsort(tokens.T[::-1]) if tower else np.argsort(lengths, kind="stable")
+        encode = self._text_tower or self.network.encode_text
         with torch.inference_mode():
-            for rows in _steps(order, lengths, token_batch):
-                if tower:
-                    encoded = tower(tokens[rows])
-                else:  # text attention is causal, so nothing behind the end token counts
-                    batch = torch.from_numpy(tokens[rows, : lengths[rows].max()])  # (b, T)
-                    encoded = self.network.encode_text(batch.to(self.device))
-                vectors[rows] = _unit_rows(encoded)
+            for rows in _steps(lengths, token_batch):
+                batch = torch.from_numpy(tokens[rows, : lengths[rows].max()])  # (b, T); what follows the end counts not
+                vectors[rows] = _unit_rows(encode(batch.to(self.device)))
         return vectors
 
     def encode_images(self, pixels: torch.Tensor) -> np.ndarray:
@@ -95,10 +91,19 @@ def _product(image_precision: str) -> MakeProduct:
     return product
 
 
-def _steps(order: np.ndarray, lengths: np.ndarray, token_batch: int) -> list[np.ndarray]:
-    """Cut `order` where the tokens of the titles so far pass a multiple of `token_batch`."""
-    passed = lengths[order].cumsum() // token_batch
-    return np.split(order, np.flatnonzero(np.diff(passed)) + 1)
+def _steps(lengths: np.ndarray, token_batch: int) -> list[np.ndarray]:
+    """Rows in steps of titles of about one length, the shortest first.
+
+    A step takes at most `token_batch` tokens, those that pad titles to the longest among them, which are few.
+    """
+    order = np.argsort(lengths, kind="stable")
+    steps, begin = [], 0
+    for end, length in enumerate(lengths[order]):
+        longest = MAX_PADDING * lengths[order[begin]] + 1
+        if end > begin and (length > longest or (end + 1 - begin) * length > token_batch):
+            steps.append(order[begin:end])
+            begin = end
+    return [*steps, order[begin:]]
 
 
 def _unit_rows(encoded: torch.Tensor) -> np.ndarray:

@@ -1,10 +1,10 @@
 """CLIP's two transformers on the CPU: the same vectors as the network's own, to rounding, sooner.
 
-Shapes: n titles or images, N tokens of all of them, W the tower's width, H heads, E the embedding's length, R the
-resolution, P the side of a patch, G = R / P patches a side.
+Shapes: n titles or images, T tokens of the longest title, N tokens of all of them, W the tower's width, H heads, E the
+embedding's length, R the resolution, P the side of a patch, G = R / P patches a side.
 
-All tokens are the rows of one matrix (N, W), so nothing is padded or transposed between layers; only attention knows
-which rows belong together (`Layout`). Products are added into their place, the MLP runs on rows whose hidden
+All tokens are the rows of one matrix (N, W), so nothing is transposed between layers; only attention knows which rows
+belong together (`Layout`). Products are added into their place, the MLP runs on rows whose hidden
 activations stay in the cache, and of the last layer only what reaches the output is computed.
 Source of the architecture: Radford et al. 2021, Learning Transferable Visual Models From Natural Language Supervision;
 `clip.model` is the reference that tests hold this to.
@@ -13,18 +13,15 @@ Source of the architecture: Radford et al. 2021, Learning Transferable Visual Mo
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mmctr.encoders.clip_cpu.token_tree import TokenTree
+from mmctr.encoders.pixels import PIXEL_MEAN, PIXEL_STD
 
 if TYPE_CHECKING:
     from clip.model import CLIP, ResidualAttentionBlock, Transformer
 
-PIXEL_MEAN = (0.48145466, 0.4578275, 0.40821073)  # CLIP's own, in the range 0 to 1
-PIXEL_STD = (0.26862954, 0.26130258, 0.27577711)
 STEP_TOKENS = 2048  # of images that go through all layers together
 MLP_TOKENS = 1024  # the hidden activations of ViT-B/32 take 12 MB then
 QUICK_GELU = 1.702
@@ -62,14 +59,15 @@ class TextTower:
         self._network = network
         self._blocks = _Blocks(network.transformer, product)
 
-    def __call__(self, tokens: np.ndarray) -> torch.Tensor:
+    def __call__(self, tokens: torch.Tensor) -> torch.Tensor:
         """Tokens int64 (n, T), anything behind the end token, to float32 (n, E).
 
         A title's vector depends on the other titles by float rounding only.
         """
-        network, tree = self._network, TokenTree(tokens)
-        x = network.token_embedding.weight[tree.tokens] + network.positional_embedding[tree.depths]  # (N, W)
-        return _normalised(self._blocks(x, tree), network.ln_final) @ network.text_projection
+        network = self._network
+        x = network.token_embedding.weight[tokens] + network.positional_embedding[: tokens.shape[1]]  # (n, T, W)
+        x = self._blocks(x.flatten(0, 1), TitleLayout(tokens))  # (n, W)
+        return _normalised(x, network.ln_final) @ network.text_projection
 
 
 class ImageTower:
@@ -92,6 +90,29 @@ class ImageTower:
             x = self._blocks(x, ImageLayout(len(images), count))  # (n, W)
             vectors.append(_normalised(x, visual.ln_post) @ visual.proj)
         return torch.cat(vectors)
+
+
+class TitleLayout:
+    """Titles padded to the longest, one behind the other; each token attends to those before it.
+
+    So nothing behind a title's end reaches its vector.
+    """
+
+    def __init__(self, tokens: torch.Tensor) -> None:
+        """Take the lengths of `tokens`, int64 (n, T): the end token has the highest number."""
+        self.titles, self.count = tokens.shape
+        last = tokens.argmax(dim=1)  # (n,)
+        self.ends = torch.arange(0, self.titles * self.count, self.count) + last
+        self._real = (torch.arange(self.count) <= last[:, None])[:, None, None]  # (n, 1, 1, T)
+
+    def attend(self, qkv: torch.Tensor, *, heads: int) -> torch.Tensor:
+        q, k, v = qkv.view(self.titles, self.count, 3, heads, -1).permute(2, 0, 3, 1, 4)  # each (n, H, T, W / H)
+        return F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).reshape(len(qkv), -1)
+
+    def attend_ends(self, q: torch.Tensor, kv: torch.Tensor, *, heads: int) -> torch.Tensor:
+        k, v = kv.view(self.titles, self.count, 2, heads, -1).permute(2, 0, 3, 1, 4)
+        query = q.view(self.titles, heads, 1, -1)
+        return F.scaled_dot_product_attention(query, k, v, attn_mask=self._real).reshape(self.titles, -1)
 
 
 class ImageLayout:

@@ -51,6 +51,27 @@ def test_titles_equal_clips_own_encoding_of_77_tokens(encoder: ClipEncoder) -> N
     assert len(np.unique(found.round(3), axis=0)) == len(TITLES) - 1  # to CLIP a text ends where its end token stands
 
 
+@pytest.mark.parametrize("token_batch", [1, 100, 4096])
+def test_titles_of_a_step_have_about_one_length(
+    encoder: ClipEncoder, monkeypatch: pytest.MonkeyPatch, token_batch: int
+) -> None:
+    """So at most a tenth and a token of each title is padding, and a step has no more tokens than it may."""
+    tower, seen = encoder._text_tower, []
+
+    def encode(tokens: torch.Tensor) -> torch.Tensor:
+        seen.append((tokens.shape, tokens.argmax(dim=1) + 1))
+        return tower(tokens)
+
+    titles = [" ".join(["cat"] * (number % 60)) for number in range(200)]
+    expected = encoder.encode_titles(titles)
+    monkeypatch.setitem(encoder.__dict__, "_text_tower", encode)
+    np.testing.assert_allclose(encoder.encode_titles(titles, token_batch=token_batch), expected, atol=1e-5)
+    assert sum(count for (count, _), _ in seen) == len(titles)
+    for (count, longest), lengths in seen:
+        assert longest == lengths.max() <= 1.1 * lengths.min() + 1
+        assert count == 1 or count * longest <= token_batch
+
+
 def test_titles_come_back_in_the_order_given(encoder: ClipEncoder) -> None:
     order = [4, 2, 6, 0, 1, 3, 5]
     shuffled = encoder.encode_titles([TITLES[row] for row in order])
@@ -226,7 +247,7 @@ def test_torchscript_is_a_program_and_runs_only_when_it_may(
     script = save_script(tmp_path / "script.pt")
     digest = hashlib.sha256(script.read_bytes()).hexdigest()
     assert f"has the sha256 {digest}, which is none of theirs" in refused(script)
-    with pytest.raises(InputError, match="allow_torchscript=True if you trust"):
+    with pytest.raises(InputError, match="allow_torchscript=True` if you trust"):
         clip_width(str(script))
     assert load_clip(str(script), device="cpu", allow_torchscript=True).embed_dim == 128
     monkeypatch.setitem(clip.clip._MODELS, "ViT-B/32", f"https://models.example/clip/{digest}/ViT-B-32.pt")
@@ -343,7 +364,7 @@ def test_int8_is_refused_where_it_does_not_exist(tmp_path: Path, checkpoint: Pat
     network = clip.model.CLIP(128, 32, (1, 1, 1, 1), 2, None, 77, 49408, 64, 1, 1)
     torch.save(network.state_dict(), tmp_path / "resnet.pt")
     assert load_clip(str(checkpoint), device="cpu", image_precision="int8").image_precision == "int8"
-    with pytest.raises(InputError, match=r"image_precision = int8 is for vision transformers on the CPU; .*\nUse"):
+    with pytest.raises(InputError, match=r"`image_precision = int8` is for vision transformers on the CPU; .*\nUse"):
         load_clip(str(tmp_path / "resnet.pt"), device="cpu", image_precision="int8")
 
 

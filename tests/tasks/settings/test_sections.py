@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
@@ -6,9 +8,9 @@ from typing import Annotated, get_args
 
 import pytest
 from golden_defaults import DEFAULTS, described, served_stale
+from project import PROJECT
 
 from mmctr.common.errors import InputError
-from mmctr.training.recipe import Recipe
 from tasks.settings.load import load_config
 from tasks.settings.sections import (
     EmbedConfig,
@@ -21,18 +23,17 @@ from tasks.settings.sections import (
 )
 
 
-def test_defaults_are_the_missions():
+def test_defaults_are_those_of_the_challenges_baseline():
     config = PipelineConfig(base_path="/data")
     train = config.train
     assert (train.epochs, train.batch_size, train.learning_rate, train.max_len) == (20, 4096, 1e-3, 64)
-    assert (train.attention_hidden, train.tower_hidden) == ((80, 40), (256, 128))
-    assert (train.weight_decay, train.clip_norm, train.patience) == (1e-4, 5.0, 3)
+    assert (train.attention_hidden, train.tower_hidden, train.dropout) == ((80, 40), (256, 128), 0.0)
+    assert (train.weight_decay, train.label_smoothing, train.clip_norm, train.patience) == (1e-4, 0.01, 5.0, 3)
+    assert (train.plateau_factor, train.plateau_patience, train.seed, train.freeze) == (0.5, 1, 0, False)
     assert (config.embed.model, config.reduce.n_components) == ("ViT-B/32", 128)
-
-
-def test_the_recipes_defaults_are_those_of_the_configuration():
-    recipe = Recipe()
-    assert {name: getattr(TrainConfig(), name) for name in vars(recipe)} == vars(recipe)
+    assert (config.embed.image_batch, config.embed.token_batch, config.embed.shard_size) == (256, 4096, 1024)
+    assert (config.embed.max_pixels, config.embed.max_failure_share, config.embed.workers) == (10**8, 0.2, None)
+    assert (config.extract.max_member_mib, config.extract.max_total_gib) == (64, 256)
 
 
 def test_file_then_overrides_then_device(tmp_path):
@@ -222,3 +223,12 @@ def test_base_path_is_no_setting(tmp_path):
 def test_a_deployments_base_path_is_made_absolute(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert PipelineConfig.model_validate({"base_path": "~/data"}).base_path == tmp_path / "data"
+
+
+def test_defaults_come_from_modules_that_load_nothing_heavy():
+    code = (
+        "import sys, tasks.settings.sections\n"
+        "heavy = {'torch', 'polars', 'pyarrow', 'prefect', 'mlflow', 'numpy', 'PIL'} & set(sys.modules)\n"
+        "sys.exit(repr(heavy) if heavy else 0)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False, cwd=PROJECT).returncode == 0

@@ -13,8 +13,8 @@ import mmctr.encoders.clip_cpu.towers
 from mmctr.encoders.clip import ClipEncoder, clip
 from mmctr.encoders.clip_cpu.matmul.float32 import Float32Product
 from mmctr.encoders.clip_cpu.matmul.int8 import Int8Product
-from mmctr.encoders.clip_cpu.token_tree import TokenTree
-from mmctr.encoders.clip_cpu.towers import PIXEL_MEAN, PIXEL_STD, ImageTower, TextTower
+from mmctr.encoders.clip_cpu.towers import ImageTower, TextTower
+from mmctr.encoders.pixels import PIXEL_MEAN, PIXEL_STD
 
 pytest_plugins = ["clip_fixtures"]
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -71,7 +71,7 @@ def random_pixels(network: "clip.model.CLIP", count: int) -> torch.Tensor:
 
 def test_titles_equal_clips_own(network: "clip.model.CLIP") -> None:
     tokens = tokens_of(TITLES, network)
-    assert_close(TextTower(network, Float32Product)(tokens.numpy()), network.encode_text(tokens))
+    assert_close(TextTower(network, Float32Product)(tokens), network.encode_text(tokens))
 
 
 def test_images_equal_clips_own(network: "clip.model.CLIP", monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,7 +85,7 @@ def test_images_equal_clips_own(network: "clip.model.CLIP", monkeypatch: pytest.
 
 @pytest.mark.parametrize("product", [Float32Product, Int8Product])
 def test_what_shares_a_batch_does_not_count(network: "clip.model.CLIP", product: type) -> None:
-    tokens, text = tokens_of(TITLES, network).numpy(), TextTower(network, product)
+    tokens, text = tokens_of(TITLES, network), TextTower(network, product)
     together = text(tokens)
     for rows in ([3], [8, 0], [6, 7], [5, 4, 3, 2, 1, 0]):
         assert_close(text(tokens[rows]), together[rows])
@@ -94,7 +94,7 @@ def test_what_shares_a_batch_does_not_count(network: "clip.model.CLIP", product:
 
 
 def test_the_same_input_gives_the_same_bits(network: "clip.model.CLIP") -> None:
-    tokens, pixels = tokens_of(TITLES, network).numpy(), random_pixels(network, 3)
+    tokens, pixels = tokens_of(TITLES, network), random_pixels(network, 3)
     text, image = TextTower(network, Float32Product), ImageTower(network, Float32Product)
     assert torch.equal(text(tokens), text(tokens))
     assert torch.equal(image(pixels), image(pixels))
@@ -110,17 +110,13 @@ def test_the_weights_are_left_alone() -> None:
         assert torch.equal(value, before[name]), name
 
 
-def test_a_tree_holds_each_beginning_once() -> None:
-    end = 99
-    titles = [[1, 5, 6, end], [1, 5, end], [1, 7, 6, end], [1, 5, 6, end], [1, end]]
-    tokens = np.array([title + [0] * (6 - len(title)) for title in titles])
-    tree = TokenTree(tokens)
-    beginnings = {tuple(title[:length]) for title in titles for length in range(1, len(title) + 1)}
-    assert len(tree.tokens) == len(beginnings) == 9
-    assert tree.tokens[tree.ends].tolist() == [end] * 5
-    assert tree.depths[tree.ends].tolist() == [3, 2, 3, 3, 1]
-    assert tree.ends[0] == tree.ends[3]
-    assert tree.depths.tolist() == sorted(tree.depths.tolist())
+def test_what_follows_a_titles_end_does_not_count(network: "clip.model.CLIP") -> None:
+    """Trimmed to the longest title, padded further, and with other tokens as padding."""
+    tokens, text = tokens_of(TITLES[:6], network), TextTower(network, Float32Product)
+    longest = int(tokens.argmax(dim=1).max()) + 1
+    padded = torch.where(tokens == 0, 7, tokens)
+    for other in (tokens[:, :longest], padded, padded[:, : longest + 2]):
+        assert_close(text(other), text(tokens))
 
 
 @pytest.mark.parametrize("factor", [1.0, 1.702])
