@@ -2,7 +2,7 @@
 
 import ast
 
-from tasks.cache.counted_syntax import FAULTS
+from tasks.cache.texts import FAULTS
 
 
 def reworded(source: str) -> tuple[str, int]:

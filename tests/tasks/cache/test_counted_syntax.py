@@ -10,7 +10,8 @@ from reworded import reworded
 
 from mmctr.common import text
 from tasks.cache.code_digest import NEUTRAL
-from tasks.cache.counted_syntax import SHOWING, TEXTS, counted_syntax
+from tasks.cache.counted_syntax import counted_syntax
+from tasks.cache.texts import SHOWING, TEXTS
 
 LIBRARY = sorted((PROJECT / "mmctr").rglob("*.py"))
 
@@ -50,6 +51,14 @@ SAME = {
         + function('raise InputError(f"{shown(path)}")'),
     ),
     "for type checkers": ("", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from mmctr.models import din"),
+    "bound first": (
+        function('why = "a"', 'why += f"{path}"', 'raise InputError(f"{why}; b")'),
+        function('why = f"{path}"', 'why += "c"', "raise InputError(why)"),
+    ),
+    "a constant of the module": (
+        '_WHY = "a"\n' + function("raise InputError(_WHY)"),
+        '_WHY = "b"\n' + function('raise InputError(f"{path}: {_WHY}")'),
+    ),
     "made by a helper": (
         'def _problem(path) -> str:\n    state = "gone"\n    return f"{path} is {state}"\n'
         + function("raise InputError(_problem(path))"),
@@ -87,9 +96,33 @@ OTHER = {
         function("raise InputError(f\"{write('b')}\")"),
     ),
     "an exception that carries a value": (function('raise Unreadable("a")'), function('raise Unreadable("b")')),
-    "a text that is bound first": (
-        function('why = "a"', "raise InputError(why)"),
-        function('why = "b"', "raise InputError(why)"),
+    "a text that is bound, and compared": (
+        function('why = "a"', "if why == path: return", "raise InputError(why)"),
+        function('why = "b"', "if why == path: return", "raise InputError(why)"),
+    ),
+    "a text that is bound, and stored": (
+        function('why = "a"', "path.why = why", "raise InputError(why)"),
+        function('why = "b"', "path.why = why", "raise InputError(why)"),
+    ),
+    "a text that is bound, and returned elsewhere": (
+        function('why = "a"', "raise InputError(why)") + "\ndef other():\n    why = 1\n    return why",
+        function('why = "b"', "raise InputError(why)") + "\ndef other():\n    why = 1\n    return why",
+    ),
+    "a text of the module that others may import": (
+        'WHY = "a"\n' + function("raise InputError(WHY)"),
+        'WHY = "b"\n' + function("raise InputError(WHY)"),
+    ),
+    "a global text": (
+        "_WHY = 1\n" + function("global _WHY", '_WHY = "a"', "raise InputError(_WHY)"),
+        "_WHY = 1\n" + function("global _WHY", '_WHY = "b"', "raise InputError(_WHY)"),
+    ),
+    "an error's number that is bound first": (
+        function("code = 1", "other = 1", 'raise OSError(code, "a")'),
+        function("code = 1", "other = 1", 'raise OSError(other, "a")'),
+    ),
+    "what a bound text does": (
+        function('why = f"{rows.pop()}"', "raise InputError(why)"),
+        function('why = f"{len(rows)}"', "raise InputError(why)"),
     ),
     "a text that is appended": (function('rows.append("a")'), function('rows.append("b")')),
     "a helper's condition": (
