@@ -16,8 +16,9 @@ from side_by_side import seconds
 from mmctr.clicks.split import load_split
 from mmctr.evaluation.prediction import predict_logits
 from mmctr.models.din import DIN
-from mmctr.training.loop import optimizer_and_schedule, train_epoch
+from mmctr.training.epoch import train_epoch
 from mmctr.training.recipe import Recipe
+from mmctr.training.step import optimizer_and_schedule
 
 TRAIN_ROWS, TEST_ROWS = 3_600_000, 379_142
 

@@ -22,8 +22,9 @@ from mmctr.compute.numerics import deterministic
 from mmctr.evaluation.metrics import auc
 from mmctr.evaluation.prediction import predict_logits
 from mmctr.models.din import DIN
-from mmctr.training.loop import optimizer_and_schedule, smoothed_loss, train_epoch, train_step, trained
+from mmctr.training.epoch import train_epoch
 from mmctr.training.recipe import Recipe
+from mmctr.training.step import optimizer_and_schedule, smoothed_loss, train_step, trained
 
 TRAIN_ROWS, TEST_ROWS, BATCH, PADDED_SHARE = 200_000, 379_142, 4096, 8
 ORGANISERS_BATCH, OUR_STEPS = 8192, 8

@@ -40,7 +40,8 @@ from mmctr.clicks.split import load_split
 from mmctr.models.din import DIN
 from mmctr.evaluation.prediction import predict_logits
 from mmctr.training.recipe import Recipe
-from mmctr.training.loop import optimizer_and_schedule, train_epoch
+from mmctr.training.epoch import train_epoch
+from mmctr.training.step import optimizer_and_schedule
 
 path, items, dim, steps = Path(sys.argv[3]), *map(int, sys.argv[4:])
 table = item_table(items=items, dim=dim)

@@ -92,7 +92,7 @@ def retrain(
 
 def _ended(what: str, message: str, odd: Sequence[str]) -> State[Any]:
     """The flow run's final state, Prefect's own `Completed`, with a message that says what was found."""
-    note = f"; the time of {', '.join(odd)} lies in the future, and does not count" if odd else ""
+    note = f"; the time of {', '.join(odd)} is in the future, and does not count" if odd else ""
     return Completed(message=f"{what}: {message}{note}")
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmctr.common.errors import InputError
-from tasks.cache.code_digest import vectors_folder
+from tasks.cache.code_digest import components_code, vectors_folder
 from tasks.cache.results import Embedded
 from tasks.cache.stage import RunContext, logger, own_folder, stage
-from tasks.cache.workspace import FileRef, FolderRef
+from tasks.cache.workspace import FileRef, FolderRef, Workspace
 from tasks.running.progress import ProgressArtifact
 from tasks.settings.sections import EmbedConfig
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from mmctr.embedding.options import EmbedOptions
+    from mmctr.embedding.report import EmbedReport
 
 ITEM_COUNTS = (
     *("items", "with_both", "title_only", "image_only", "neither"),
@@ -33,7 +34,6 @@ def embed(
     context: RunContext, *, config: EmbedConfig, clip_model: FileRef | str, items: FileRef, images: FolderRef
 ) -> Embedded:
     """Write `embeddings.parquet`; vectors that were computed before for the same content are reused."""
-    from mmctr.common.files import replacing, write_bytes
     from mmctr.compute.device import resolve_device
     from mmctr.embedding.fill import ChangedImagesError
     from mmctr.embedding.items import embed_items
@@ -56,17 +56,25 @@ def embed(
                 model=str(model),
                 device=device,
                 shards=workspace.vectors / vectors_folder(),
+                image_code=components_code(config),
                 options=_options(config),
                 on_progress=ProgressArtifact("embedding, titles and images of those that are new"),
             )
         except ChangedImagesError as error:
             _mark_for_extraction(error.paths)
             raise
-    figures = asdict(report)
     logger().info(
         "%d items embedded on %s: %d with title and image, %d unreadable images, %d images of unknown items",
         *(report.items, device, report.with_both, report.unreadable_image_count, report.unknown_images),
     )
+    return _write(workspace, folder, embeddings, report)
+
+
+def _write(workspace: Workspace, folder: Path, embeddings: "pl.DataFrame", report: "EmbedReport") -> Embedded:
+    """Keep the embeddings, and of the report what is the same however much of the work was done before."""
+    from mmctr.common.files import replacing, write_bytes
+
+    figures = asdict(report)
     logger().info("new or reused: %s", {name: figures[name] for name in WORK_COUNTS})
     with replacing(folder / "embeddings.parquet") as partial:
         embeddings.write_parquet(partial)
@@ -109,7 +117,7 @@ def _manifest(folder: Path, *, digest: str) -> "pl.DataFrame":
 
 
 def _mark_for_extraction(images: Sequence[Path]) -> None:
-    """Give files another time than the manifest's, so that the next run reads them, and extracts what is not right."""
+    """Set another time than the manifest's, so that the next run reads the files, and extracts what is not right."""
     for path in images:
         with suppress(OSError):  # a file that is gone is missed anyway
             os.utime(path, follow_symlinks=False)

@@ -195,5 +195,5 @@ def _without_comparison(champion: Version, *, auc: float, pin: str | None, why: 
     if pin is None:
         back = f"`mmctr promote BASE_PATH {number}` brings it back once it can be"
         return CHAMPION, f"{CHAMPION} with AUC {auc:.4f}: {lost}; {back}"
-    unpin = "`mmctr promote BASE_PATH VERSION --unpin` gives another the alias"
+    unpin = "`mmctr promote BASE_PATH VERSION --unpin` moves the alias to another"
     return CHALLENGER, f"{CHALLENGER} with AUC {auc:.4f}: {lost}, but it is pinned ({pin}); {unpin}"

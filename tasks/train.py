@@ -20,7 +20,8 @@ from tasks.tracking.training_run import MEMORY, TrainingRun, training_run
 if TYPE_CHECKING:  # PyTorch is loaded when there is something to train
     from mmctr.clicks.batch import ClickSplit
     from mmctr.clicks.item_table import ItemTable
-    from mmctr.models.checkpoint import Architecture, Checkpoint
+    from mmctr.models.architecture import Architecture
+    from mmctr.models.checkpoint import Checkpoint
     from mmctr.training.state import Epoch
 
 EPOCHS = "epochs.json"
@@ -101,7 +102,7 @@ def _load(workspace: Workspace, checkpoint: FileRef | None) -> "Checkpoint | Non
 
 
 def _architecture(config: TrainConfig, items: "ItemTable") -> "Architecture":
-    from mmctr.models.checkpoint import Architecture
+    from mmctr.models.architecture import Architecture
 
     return Architecture(
         num_items=len(items.item_ids),

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from demo_size import DEMO_ITEMS, DEMO_SEED, DEMO_USERS
 from hypothesis import settings
-from shared import WORKER, made_once, prefect_api, session_folder
+from shared import MIGRATED, WORKER, made_once, prefect_api, session_folder
 
 settings.register_profile("project", deadline=None, max_examples=50)  # two shared cores: no deadline on a single case
 settings.load_profile("project")
@@ -79,6 +79,12 @@ def prefect_server(tmp_path_factory) -> Iterator[None]:
 
     with prefect_api(session_folder(tmp_path_factory) / "prefect") as api, temporary_settings({PREFECT_API_URL: api}):
         yield
+
+
+@pytest.fixture(scope="session")
+def prefect_database(prefect_server, tmp_path_factory) -> Path:
+    """A database of Prefect's with its tables, which a server of a test's own would need seconds to make."""
+    return session_folder(tmp_path_factory) / "prefect" / MIGRATED
 
 
 @pytest.fixture(autouse=True)

@@ -59,6 +59,21 @@ def prefect_process(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[s
 # Processes of one machine
 
 
+def test_every_deployment_and_step_names_what_is_there_and_one_schedule_is_active():
+    """README and docs/operations.md say which one; an active schedule that nobody expects trains by itself."""
+    from prefect import Flow
+    from prefect.utilities.importtools import import_object
+
+    project = yaml.safe_load((PROJECT / "prefect.yaml").read_text())
+    for entry in [*project["deployments"], *yaml.safe_load(snippet())["deployments"]]:
+        file, _, name = entry["entrypoint"].partition(":")
+        assert (PROJECT / file).is_file()
+        assert isinstance(import_object(f"{file.removesuffix('.py').replace('/', '.')}.{name}"), Flow)
+    assert all(callable(import_object(step)) for step in project["build"][0])
+    active = {entry["name"]: entry["schedules"][0]["active"] for entry in project["deployments"]}
+    assert active == {"train": False, "retrain": True}
+
+
 @pytest.fixture
 def clone(tmp_path) -> Path:
     """Another clone of this project."""
@@ -228,7 +243,7 @@ def test_nothing_else_of_the_folder_gets_into_the_image(name):
 def test_the_image_serves_workers_and_holds_no_address():
     found = instructions()
     assert ("FROM", "python:3.11-slim") in found
-    assert "ENTRYPOINT" not in dict(found), "a worker gives the whole command"
+    assert "ENTRYPOINT" not in dict(found), "a worker brings the whole command"
     assert [rest for name, rest in found if name == "USER"] == ["$UID"]
     assert ("ARG", "UID=1000") in found
     security = template("kubernetes")["job_configuration"]["job_manifest"]["spec"]["template"]["spec"][

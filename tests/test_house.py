@@ -1,4 +1,4 @@
-"""The house: each file lies in a room, imports run one way, and nothing goes round in a circle."""
+"""The house: each file is in a room, imports run one way, and nothing goes round in a circle."""
 
 import ast
 import subprocess
@@ -42,7 +42,7 @@ MODULES = {name_of(path): path for path in FILES}
 
 
 def room_of(module: str) -> str:
-    """`mmctr.images.rar.headers` and the package `mmctr.images` lie in `mmctr.images`, `tasks.train` in `tasks`."""
+    """`mmctr.images.rar.headers` and the package `mmctr.images` are in `mmctr.images`, `tasks.train` in `tasks`."""
     first, second, *_ = [*module.split("."), ""]
     return f"{first}.{second}" if f"{first}.{second}" in FLOOR else first
 
@@ -70,7 +70,7 @@ def test_imports_run_down(path):
         assert other != "mmctr.demo" or room in ("mmctr.demo", "flows.cli"), f"{path}: only `mmctr demo` needs the demo"
 
 
-def test_every_file_lies_in_a_room():
+def test_every_file_is_in_a_room():
     for path in FILES:
         assert path.parent.name == "mmctr" or room_of(name_of(path)) in FLOOR, path
         if path.name == "__init__.py":
@@ -83,7 +83,7 @@ def test_no_imports_go_round_in_a_circle():
 
 
 def test_each_folder_has_its_folder_of_tests():
-    """A test file lies where what it tests lies; `tests/bench` tests what benchmarks measure with."""
+    """A test file is where what it tests is; `tests/bench` tests what benchmarks measure with."""
     tests = {path.parent.relative_to(PROJECT / "tests") for path in (PROJECT / "tests").rglob("test_*.py")}
     folders = {path.parent.relative_to(PROJECT) for path in FILES}
     assert tests <= folders | {Path(), Path("bench")}

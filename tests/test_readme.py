@@ -74,8 +74,8 @@ def test_readmes_commands_as_printed_in_order(checkout):
     lines = [
         line for line in commands(OPERATIONS) if line[0] in ("source", "mmctr") and not of_several.intersection(line)
     ]
-    told = [["source", ".venv/bin/activate"], ["mmctr", "check"], ["mmctr", "promote"], ["mmctr", "predict"]]
-    assert sorted(line[:2] for line in lines) == sorted(told)
+    read = [["source", ".venv/bin/activate"], ["mmctr", "check"], ["mmctr", "promote"], ["mmctr", "predict"]]
+    assert sorted(line[:2] for line in lines) == sorted(read)
     said = shell("\n".join(" ".join(line) for line in lines).replace("/data/microlens", "data/demo"))
     assert "the inputs can be used" in said
     assert "version 1 (champion)" in said

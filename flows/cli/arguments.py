@@ -4,6 +4,12 @@ import argparse
 import os
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tasks.settings.sections import PipelineConfig
+
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 
 def parser() -> argparse.ArgumentParser:
@@ -13,82 +19,105 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"mmctr {version('mmctr')}")
     commands = top.add_subparsers(title="commands", required=True, dest="command", metavar="COMMAND")
+    for add in (_demo, _check, _run, _predict, _promote, _settings, _gc, _check_submission, _ui):
+        add(commands)
+    return top
 
-    demo = commands.add_parser(
+
+def _demo(commands: "Commands") -> None:
+    command = commands.add_parser(
         "demo", help="write a demo data set", description="Write a demo data set with a RAR archive and a tiny CLIP."
     )
-    demo.add_argument("out", type=Path, metavar="OUT", help="folder to write; must be empty or absent")
-    demo.add_argument("--items", type=int, default=3000, help="items in the world (default %(default)s, at least 150)")
-    demo.add_argument("--users", type=int, default=12000, help="users with four train rows each (default %(default)s)")
-    demo.add_argument("--seed", type=int, default=0, help="seed of the world (default %(default)s)")
-    demo.add_argument("--if-missing", action="store_true", help="do nothing when OUT is a whole demo data set already")
-    demo.set_defaults(doing="demo data set in {out}")
+    command.add_argument("out", type=Path, metavar="OUT", help="folder to write; must be empty or absent")
+    command.add_argument(
+        "--items", type=int, default=3000, help="items in the world (default %(default)s, at least 150)"
+    )
+    command.add_argument(
+        "--users", type=int, default=12000, help="users with four train rows each (default %(default)s)"
+    )
+    command.add_argument("--seed", type=int, default=0, help="seed of the world (default %(default)s)")
+    command.add_argument(
+        "--if-missing", action="store_true", help="do nothing when OUT is a whole demo data set already"
+    )
+    command.set_defaults(doing="demo data set in {out}")
 
-    check = commands.add_parser(
+
+def _check(commands: "Commands") -> None:
+    command = commands.add_parser(
         "check",
         help="validate and describe a data folder",
         description="Validate the input files and report what is in them: sizes, coverage, unknown and cold items, "
         "labels, history lengths, rows and users that splits share. Nothing is written.",
     )
-    _add_base_path(check)
-    _add_settings(check)
-    check.add_argument("--json", action="store_true", help="print the report as JSON, for a program to read")
-    check.set_defaults(doing="looking through the inputs in {base_path}")
+    _add_base_path(command)
+    _add_settings(command)
+    command.add_argument("--json", action="store_true", help="print the report as JSON, for a program to read")
+    command.set_defaults(doing="looking through the inputs in {base_path}")
 
-    run = commands.add_parser(
+
+def _run(commands: "Commands") -> None:
+    command = commands.add_parser(
         "run", help="run the pipeline", description="Run the pipeline; what has not changed is taken from the cache."
     )
-    _add_base_path(run)
-    _add_settings(run)
-    _add_device(run)
-    run.set_defaults(doing="running the pipeline on {base_path}")
+    _add_base_path(command)
+    _add_settings(command)
+    _add_device(command)
+    command.set_defaults(doing="running the pipeline on {base_path}")
 
-    predict = commands.add_parser(
+
+def _predict(commands: "Commands") -> None:
+    command = commands.add_parser(
         "predict",
         help="make a submission with a model that is there already",
         description="Predict the test split with a trained model and write prediction.csv and prediction.zip, and that "
         "model and its item embeddings; nothing is trained, and of the data only the test split is needed.",
     )
-    _add_base_path(predict)
-    _add_settings(predict)
-    predict.add_argument(
+    _add_base_path(command)
+    _add_settings(command)
+    command.add_argument(
         "--model",
         default="champion",
         help="number or alias of a version in MLflow's registry, the id of an MLflow run, or the path of a checkpoint "
         "(default %(default)s)",
     )
-    _add_device(predict)
-    predict.set_defaults(doing="predicting the test split of {base_path} with {model}")
+    _add_device(command)
+    command.set_defaults(doing="predicting the test split of {base_path} with {model}")
 
-    promote = commands.add_parser(
+
+def _promote(commands: "Commands") -> None:
+    command = commands.add_parser(
         "promote",
         help="say which model is the champion, or choose another",
         description="Choose the champion by hand, go back to the one before, or keep it whatever comes; the files "
         "under BASE_PATH become those of the champion. Without VERSION and options, say which versions there are.",
     )
-    _add_base_path(promote)
-    promote.add_argument(
+    _add_base_path(command)
+    command.add_argument(
         "version", nargs="?", metavar="VERSION", help="number of the version that is to be the champion, or an alias"
     )
-    promote.add_argument("--rollback", action="store_true", help="go back to the champion before; again goes further")
-    promote.add_argument("--pin", action="store_true", help="keep the champion, however good later models are")
-    promote.add_argument("--unpin", action="store_true", help="let better models become the champion again")
-    _add_settings(promote)
-    _add_device(promote)
-    promote.set_defaults(doing="the champion of {base_path}")
+    command.add_argument("--rollback", action="store_true", help="go back to the champion before; again goes further")
+    command.add_argument("--pin", action="store_true", help="keep the champion, however good later models are")
+    command.add_argument("--unpin", action="store_true", help="let better models become the champion again")
+    _add_settings(command)
+    _add_device(command)
+    command.set_defaults(doing="the champion of {base_path}")
 
-    settings = commands.add_parser(
+
+def _settings(commands: "Commands") -> None:
+    command = commands.add_parser(
         "settings",
         help="list all settings",
         description="Every setting with its default, its range and a sentence. They are set with --set, in "
         "BASE_PATH/mmctr.toml, or in the file of --config.",
     )
-    form = settings.add_mutually_exclusive_group()
+    form = command.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print them as JSON, for a program to read")
     form.add_argument("--markdown", action="store_true", help="print them as Markdown, as docs/settings.md has them")
-    settings.set_defaults(doing=None)
+    command.set_defaults(doing=None)
 
-    gc = commands.add_parser(
+
+def _gc(commands: "Commands") -> None:
+    command = commands.add_parser(
         "gc",
         help="remove cached results that no kept run refers to",
         description="Say what of BASE_PATH/.mmctr no kept run refers to, and with --delete remove it. Kept are the "
@@ -96,35 +125,46 @@ def parser() -> argparse.ArgumentParser:
         "the same settings finishes), and what is younger than an hour. MLflow's runs stay as they are, as they hold "
         "copies. To run settings again whose results were removed computes them anew, and opens a new MLflow run.",
     )
-    _add_base_path(gc)
-    gc.add_argument("--keep", type=int, default=3, metavar="N", help="newest runs to keep (default %(default)s)")
-    gc.add_argument("--delete", action="store_true", help="remove it; without this, nothing is removed")
-    gc.add_argument(
+    _add_base_path(command)
+    command.add_argument("--keep", type=int, default=3, metavar="N", help="newest runs to keep (default %(default)s)")
+    command.add_argument("--delete", action="store_true", help="remove it; without this, nothing is removed")
+    command.add_argument(
         "--drop-unfinished", action="store_true", help="do not keep the work of runs that have not finished"
     )
-    gc.add_argument("--json", action="store_true", help="print the report as JSON, for a program to read")
-    gc.set_defaults(doing="looking what {base_path}/.mmctr holds")
+    command.add_argument("--json", action="store_true", help="print the report as JSON, for a program to read")
+    command.set_defaults(doing="looking what {base_path}/.mmctr holds")
 
-    submission = commands.add_parser(
+
+def _check_submission(commands: "Commands") -> None:
+    command = commands.add_parser(
         "check-submission",
         help="verify a submission zip",
         description="Verify header, IDs and their order, count, range and zip content.",
     )
-    submission.add_argument("zip", type=Path, metavar="ZIP", help="the submission")
-    submission.add_argument(
+    command.add_argument("zip", type=Path, metavar="ZIP", help="the submission")
+    command.add_argument(
         "--base-path", type=Path, required=True, metavar="BASE_PATH", help="folder with MicroLens_1M_x1/test.parquet"
     )
-    submission.set_defaults(doing="checking {zip}")
+    command.set_defaults(doing="checking {zip}")
 
-    ui = commands.add_parser(
+
+def _ui(commands: "Commands") -> None:
+    command = commands.add_parser(
         "ui",
         help="serve the pages of MLflow and Prefect",
         description="Serve the pages of MLflow and Prefect on the loopback address until Ctrl-C.",
     )
-    ui.add_argument("--mlflow-port", type=_port, default=os.environ.get("MLFLOW_PORT") or "5000", metavar="N")
-    ui.add_argument("--prefect-port", type=_port, default=os.environ.get("PREFECT_PORT") or "4200", metavar="N")
-    ui.set_defaults(doing="starting MLflow's pages on port {mlflow_port} and Prefect's on port {prefect_port}")
-    return top
+    command.add_argument("--mlflow-port", type=_port, default=os.environ.get("MLFLOW_PORT") or "5000", metavar="N")
+    command.add_argument("--prefect-port", type=_port, default=os.environ.get("PREFECT_PORT") or "4200", metavar="N")
+    command.set_defaults(doing="starting MLflow's pages on port {mlflow_port} and Prefect's on port {prefect_port}")
+
+
+def config_of(options: argparse.Namespace) -> "PipelineConfig":
+    """The configuration that a command's options ask for, over that of the data folder."""
+    from tasks.settings.load import load_config
+
+    device = getattr(options, "device", None)
+    return load_config(options.base_path, config_file=options.config, overrides=options.set, device=device)
 
 
 def _port(text: str) -> int:
@@ -157,6 +197,4 @@ def _add_settings(command: argparse.ArgumentParser) -> None:
 
 
 def _add_device(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--device", help="auto, cpu, cuda or cuda:N (default: auto, which takes CUDA when there is one)"
-    )
+    command.add_argument("--device", help="auto, cpu, cuda or cuda:N (default: auto, which is CUDA when there is one)")

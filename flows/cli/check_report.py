@@ -5,7 +5,8 @@ from collections.abc import Callable
 from dataclasses import asdict
 
 from mmctr.inputs.layout import LEVEL_COLUMNS
-from mmctr.report.dataset import DatasetReport, SplitReport
+from mmctr.report.dataset import DatasetReport
+from mmctr.report.splits import SplitReport
 
 LABEL, CELL = 28, 14  # widths of the columns
 EARLIER = ("train", "valid")  # the splits that another may share rows with

@@ -33,9 +33,9 @@ def change_champion(config: PipelineConfig, *, version: str | None, rollback: bo
         InputError: the options contradict each other, there is no such version, or its model cannot be loaded.
     """
     if version is not None and rollback:
-        raise InputError(f"the champion is a VERSION or the one before, not both; give {version} or --rollback")
+        raise InputError(f"the champion is a VERSION or the one before, not both; use {version} or --rollback")
     if pin and unpin:
-        raise InputError("the champion is pinned or not; give --pin or --unpin")
+        raise InputError("the champion is pinned or not; use --pin or --unpin")
     check_store(tracking_uri(), config.experiment)
     check_places(config.base_path)
     context = run_context(config)
@@ -66,8 +66,8 @@ def _change(
     pinned = registry.pin()
     if moves and champion is not None and pinned and not (pin or unpin):
         raise InputError(
-            f"the champion of {registry.name}, version {champion.number}, is pinned ({pinned}) and stays; give --unpin "
-            f"as well, or --pin to pin version {target.number} instead"
+            f"the champion of {registry.name}, version {champion.number}, is pinned ({pinned}) and stays; add --unpin, "
+            f"or --pin to pin version {target.number} instead"
         )
     model = _usable(registry, target, context.workspace)
     done = _done_by()
@@ -119,7 +119,7 @@ def _last(registry: Registry, champions: list[str], *, now: Version | None) -> V
     if not champions:
         raise InputError(
             f"--rollback goes back to the champion before, and {registry.name} had "
-            f"{'none' if now is None else f'none but version {now.number}'}; give the VERSION that is to be champion, "
+            f"{'none' if now is None else f'none but version {now.number}'}; name the VERSION that is to be champion, "
             f"one of {registry.names()}"
         )
     return _version(registry, champions[-1])

@@ -8,7 +8,7 @@ import yaml
 from prefect.client.orchestration import get_client
 from prefect.exceptions import ObjectNotFound
 
-MISTAKE = 2  # exit code
+from flows.process.terminal import MISTAKE
 
 
 def keep_others(file: str = "prefect.yaml") -> None:
@@ -28,8 +28,8 @@ def keep_others(file: str = "prefect.yaml") -> None:
             if folder is not None and folder.resolve() != here.resolve():
                 print(
                     f"mmctr: a deployment belongs to the clone that made it; {name} at {client.api_url} runs the code "
-                    f"in {folder}, this is {here}.\nTo deploy this clone beside it, give its deployments and work pool "
-                    f"other names in {file}; to replace it, first run: prefect deployment delete {name}",
+                    f"in {folder}, this is {here}.\nTo deploy this clone beside it, choose other names for its "
+                    f"deployments and work pool in {file}; to replace it, first run: prefect deployment delete {name}",
                     file=sys.stderr,
                 )
                 raise SystemExit(MISTAKE)

@@ -10,12 +10,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import copy_context
 from functools import partial
+from typing import TYPE_CHECKING
 
 from flows.process.prefect_settings import load_settings, use_home
 from flows.process.temporary_server import TemporaryServer
 from flows.process.terminal import say
 from mmctr.common.errors import InputError, causes
 from mmctr.common.text import first_line, shown_value
+
+if TYPE_CHECKING:
+    from prefect.settings import Settings
 
 ANSWER_SECONDS = 15.0  # for a configured server to answer three short questions
 LOOK_SECONDS, AWAY_SECONDS = 10.0, 120.0  # between two looks at it; without an answer, before the command ends
@@ -42,16 +46,26 @@ def connect(*, on_loss: Callable[[str], None]) -> Callable[[], None]:
         check_answers(settings.api.url)
         check_result_block(settings.results.default_storage_block)
         return partial(watch_configured, on_loss=on_loss)
-    ephemeral = settings.server.ephemeral
-    if not ephemeral.enabled:
+    if not settings.server.ephemeral.enabled:
         raise InputError(
             f"Prefect needs a server: PREFECT_API_URL is not set, and {' or '.join(TEMPORARY_SERVER)} forbids a "
             "temporary one; set the first, or unset the second"
         )
     say(home_problem or "starting Prefect's temporary server")
+    server = _start_temporary(settings, own_home=bool(home_problem), on_loss=on_loss)
+
+    def wait() -> None:
+        server.wait()
+        check_result_block(settings.results.default_storage_block)
+
+    return wait
+
+
+def _start_temporary(settings: "Settings", *, own_home: bool, on_loss: Callable[[str], None]) -> TemporaryServer:
+    """Start a temporary server, and let Prefect's client in this process know of it."""
     server = TemporaryServer(
-        timeout=ephemeral.startup_timeout_seconds,
-        temporary_home=os.environ["PREFECT_HOME"] if home_problem else "",
+        timeout=settings.server.ephemeral.startup_timeout_seconds,
+        temporary_home=os.environ["PREFECT_HOME"] if own_home else "",
         on_loss=on_loss,
     )
     os.environ["PREFECT_API_URL"] = server.url
@@ -59,12 +73,7 @@ def connect(*, on_loss: Callable[[str], None]) -> Callable[[], None]:
     from prefect.context import refresh_global_settings_context
 
     refresh_global_settings_context()
-
-    def wait() -> None:
-        server.wait()
-        check_result_block(settings.results.default_storage_block)
-
-    return wait
+    return server
 
 
 def check_answers(url: str) -> None:
@@ -137,7 +146,7 @@ def watch_configured(*, on_loss: Callable[[str], None]) -> None:
 
 @contextmanager
 def server_that_stays() -> Iterator[None]:
-    """Say in one line that Prefect's server went away while a flow ran, where Prefect's client gave it up.
+    """Say in one line that Prefect's server went away while a flow ran, where Prefect's client stopped asking.
 
     Raises:
         InputError: instead of the client's error.

@@ -53,7 +53,7 @@ def use_home() -> str:
 
 
 def load_settings() -> "Settings":
-    """Prefect's settings, wherever they stand.
+    """Prefect's settings, wherever they are.
 
     Raises:
         InputError: Prefect cannot read them, or does not accept them.
@@ -96,7 +96,7 @@ def refuse_settings_of_other_folders() -> None:
         if found:
             raise InputError(
                 f"Prefect takes settings from the current folder, which may be anybody's data: {file} has some, or "
-                "cannot be read; run in another folder, and give settings that you need as variables (PREFECT_...)"
+                "cannot be read; run in another folder, and set what you need as variables (PREFECT_...)"
             )
 
 

@@ -7,6 +7,8 @@ import sys
 
 from mmctr.common.text import printable
 
+OK, MISTAKE = 0, 2  # exit codes: all well, the user's mistake
+
 
 def prepare_streams() -> None:
     """Let everything be printed whatever stdout and stderr are.

@@ -1,4 +1,4 @@
-"""What MLflow is told about a run's data and its stages before training."""
+"""The lineage that MLflow keeps of a training: the run's data, and its stages before."""
 
 from flows.run.inputs import Inputs
 from tasks.cache.results import Embedded, Extracted, Reduced

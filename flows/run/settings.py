@@ -1,6 +1,6 @@
 """The settings of a flow run: what its parameters set, over the settings that come with the data folder.
 
-So the same folder gives the same settings by a command, a deployment, Prefect's form and `retrain`.
+So the same folder has the same settings by a command, a deployment, Prefect's form and `retrain`.
 """
 
 from prefect.client.orchestration import get_client

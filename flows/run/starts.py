@@ -53,7 +53,7 @@ def start(deployment: str, *, subject: str, parameters: dict[str, Any], earlier:
 def why_not_again(earlier: list[FlowRun], *, again_after: timedelta) -> str | None:
     """Why no further attempt is due yet; None where one is.
 
-    What ended well is done. What a person refused to have (cancelled) or must mend (refused) stays as it is until its
+    What ended well is done. What a person refused to have (cancelled) or must fix (refused) stays as it is until its
     subject changes. After a fault or a crash there is a wait that doubles, up to `again_after`. A run that has been
     running for longer than that may be one whose machine is gone.
     """
@@ -69,7 +69,7 @@ def why_not_again(earlier: list[FlowRun], *, again_after: timedelta) -> str | No
     message = refusal(state)
     if message is not None:
         said = first_line(InputError(message))
-        return f"{ended % 'was refused'} ({said}); once that is mended, start it by hand, or change data or settings"
+        return f"{ended % 'was refused'} ({said}); once that is fixed, start it by hand, or change data or settings"
     now = datetime.now(UTC)
     if state.is_final():
         due = state.timestamp + min(again_after, FIRST_WAIT * 2 ** min(_number(run) - 1, 20))

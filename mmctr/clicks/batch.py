@@ -75,7 +75,7 @@ class ClickSplit:
         begin = self.offsets[rows]
         lengths = self.offsets[rows + 1] - begin
         row = torch.repeat_interleave(lengths)  # (N,)
-        before = lengths.cumsum(0) - lengths  # (B,) history items of the batch that stand before each row
+        before = lengths.cumsum(0) - lengths  # (B,) history items of the batch before each row
         position = torch.arange(len(row), device=row.device) + (begin - before)[row]
         return self._batch(rows, history=self.history[position], row=row)
 

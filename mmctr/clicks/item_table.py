@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from mmctr.common.files import replacing
 
-if TYPE_CHECKING:  # looking items up needs no Polars, which takes 24 MB
+if TYPE_CHECKING:  # looking items up needs no Polars, which is 24 MB
     import polars as pl
 
 PADDING_IDX = 0
@@ -49,7 +49,7 @@ class ItemTable:
         highest = int(self.item_ids.max(initial=0))
         if highest > DENSE_LOOKUP_LIMIT:
             return None
-        dense = np.zeros(highest + 2, dtype=np.int32)  # the last entry stands for every id out of range
+        dense = np.zeros(highest + 2, dtype=np.int32)  # the last entry is that of every id out of range
         dense[self.item_ids] = np.arange(1, len(self.item_ids) + 1, dtype=np.int32)
         return dense
 
@@ -65,7 +65,7 @@ class ItemTable:
             ids: any shape, integers.
 
         Returns:
-            The same shape, int32 in 0..V; ids that are not in the table give 0.
+            The same shape, int32 in 0..V; 0 for ids that are not in the table.
         """
         ids = ids.astype(np.int64, copy=False)  # unsigned ids would be searched for as floats
         if self._dense is not None:
@@ -84,7 +84,7 @@ def build_item_table(embeddings: "pl.DataFrame", *, column: str) -> ItemTable:
         column: name of the embedding column.
 
     Raises:
-        ValueError: an item stands twice, or the embeddings are not all of one width.
+        ValueError: an item is there twice, or the embeddings are not all of one width.
     """
     import polars as pl
 
@@ -101,7 +101,7 @@ def build_item_table(embeddings: "pl.DataFrame", *, column: str) -> ItemTable:
 
 
 def save_item_table(table: ItemTable, path: Path) -> None:
-    """Write the table as an npz of plain arrays; the same table gives the same bytes."""
+    """Write the table as an npz of plain arrays; the same table makes the same bytes."""
     with replacing(path) as partial, partial.open("wb") as stream:
         np.savez(stream, item_ids=table.item_ids, weights=table.weights)
 

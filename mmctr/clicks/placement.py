@@ -47,7 +47,7 @@ def placed(split: ClickSplit, device: torch.device, *, free_bytes: int | None = 
 def placed_together(
     splits: Sequence[ClickSplit], device: torch.device, *, free_bytes: int | None = None
 ) -> list[ClickSplit | StreamedSplit]:
-    """Splits that are read in turn: resident, the first ones first, while they take half of the free memory in all.
+    """Splits that are read in turn: resident, the first ones first, while they need half of the free memory in all.
 
     Args:
         splits: on the host.

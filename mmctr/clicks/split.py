@@ -30,7 +30,7 @@ def pack_histories(
     """Drop the padding, keep the `max_len` most recent items of each row, and map ids to rows of the table.
 
     Args:
-        values: all histories one after the other, item ids with 0 as padding at any place, the most recent item last.
+        values: all histories one after the other, item ids, 0 as padding anywhere, the most recent item last.
         lengths: (R,) number of entries of each row, padding included.
         table: the item table; ids that it does not hold are dropped, as padding is.
         max_len: most recent items to keep of a row, counted before unknown ids are dropped.
@@ -38,7 +38,7 @@ def pack_histories(
     Returns:
         (N,) int32 rows of the table, and (R,) int64 lengths that are left.
     """
-    real = np.flatnonzero(values)  # (N,) ascending, so bisection counts what stands before the end of a row
+    real = np.flatnonzero(values)  # (N,) ascending, so bisection counts what comes before the end of a row
     ends = np.searchsorted(real, np.cumsum(lengths))  # (R,)
     kept = np.diff(ends, prepend=0)
     if kept.max(initial=0) > max_len:
@@ -51,7 +51,7 @@ def pack_histories(
 
 
 class _Growing:
-    """A one-dimensional array that grows in place: the system moves its pages, so it never stands in memory twice."""
+    """A one-dimensional array that grows in place: the system moves its pages, so it is never in memory twice."""
 
     def __init__(self, dtype: npt.DTypeLike) -> None:
         self._array = np.empty(0, dtype=dtype)

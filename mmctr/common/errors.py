@@ -57,10 +57,10 @@ def raise_if_of_the_machine(error: BaseException, *, path: Path) -> None:
 
 
 def as_input_error(error: BaseException) -> InputError | None:
-    """`error` as the user is told of it; None where it is a fault of this project.
+    """`error` as the user reads it; None where it is a fault of this project.
 
     An InputError is returned as it is. An error of the machine that the user can fix, wherever in the chain of causes
-    it stands, becomes one that names the file, what the system said, and the remedy.
+    it is, becomes one that names the file, what the system said, and the remedy.
     """
     if isinstance(error, InputError):
         return error
@@ -82,7 +82,7 @@ def _number_and_place(error: BaseException) -> tuple[int | None, str]:
     """The system's number of an error, and its file. Polars, whichever type it raises, has them in the text alone."""
     number = error.errno if isinstance(error, OSError) else None
     place = getattr(error, "filename", None)
-    # The text is taken from `args`: `str` hides it once `filename` was set.
+    # The text is that of `args`: `str` hides it once `filename` was set.
     if number is None and (found := _OF_RUST.search(" ".join(map(str, error.args)))):
         number, place = int(found[1]), place or found[2]
     return number, str(place or "a file")

@@ -1,4 +1,4 @@
-"""Files that are either whole or absent, and the digests that tell their content.
+"""Files that are either whole or absent, and the digests of their content.
 
 A file is written beside its place under the name `.<name>.<random>.partial`, flushed to the disk, then moved in with
 one rename. Nobody can foresee the name, so no link can wait there and two processes never write to one partial file.
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 SETTLED_NS = 2_000_000_000  # a file younger than this may change again without a newer time stamp
 PARTIAL = ".partial"  # ending of files and folders that are not whole yet
-# What a file system gives for a call that it lacks.
+# What a file system answers to a call that it lacks.
 UNSUPPORTED = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF}
 
 
@@ -68,7 +68,7 @@ def _sync(path: Path, flags: int) -> None:
 
 @contextmanager
 def replacing(path: Path, *, only_new: bool = False) -> Iterator[Path]:
-    """Yield a path to write to; on success the file there takes the place of `path`, on an error it is removed.
+    """Yield a path to write to; on success the file there replaces `path`, on an error it is removed.
 
     The folder of `path` is created where it is missing. The file to write to is there already, new and empty. With
     `only_new` a FileExistsError is raised where something has the name by then; a file system without hard links
@@ -104,9 +104,9 @@ def _move_to_new(partial: Path, path: Path) -> None:
 
 @contextmanager
 def replacing_folder(folder: Path) -> Iterator[Path]:
-    """Yield an empty folder to fill; on success it takes the place of `folder`, on an error it is removed.
+    """Yield an empty folder to fill; on success it replaces `folder`, on an error it is removed.
 
-    The file system is flushed once, as thousands of single flushes would take minutes.
+    The file system is flushed once, as thousands of single flushes would be minutes.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = partial_path(folder)
@@ -151,7 +151,7 @@ def read_json(path: Path) -> object:
 def remember_json(path: Path, value: object) -> None:
     """Write what only saves time.
 
-    Where a folder stands in the way, or somebody cleared the partial file away, nothing is; the log says so.
+    Where a folder is in the way, or somebody cleared the partial file away, nothing is; the log says so.
     """
     try:
         write_bytes(path, json.dumps(value, indent=0).encode())

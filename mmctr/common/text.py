@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 SCREEN_LINES, SCREEN_LETTERS = 24, 2000
-LAST_LINES, LAST_LETTERS = 4, 500  # of those, what is kept of the end, where the remedy stands
+LAST_LINES, LAST_LETTERS = 4, 500  # of those, what is kept of the end, where the remedy is
 
 
 def on_screen(message: str) -> str:

@@ -20,15 +20,15 @@ def bound_cores() -> int:
 
 
 def _quotas(groups: Path, mount: Path) -> list[float]:
-    """Cores that each control group around this process allows; none where the system does not tell."""
+    """Cores that each control group around this process allows; none where the system does not say."""
     quotas = []
     with suppress(OSError, ValueError):
         for line in groups.read_text(errors="replace").splitlines():
-            _, kinds, place = line.split(":", 2)
+            _, kinds, path = line.split(":", 2)
             if kinds and "cpu" not in kinds.split(","):
                 continue
             base = next((mount / name for name in (kinds, "cpu") if kinds and (mount / name).is_dir()), mount)
-            inner = base.joinpath(*Path(place).parts[1:])
+            inner = base.joinpath(*Path(path).parts[1:])
             quotas += [quota for folder in (inner, *inner.parents) if (quota := _quota(folder)) is not None]
     return quotas
 

@@ -1,4 +1,4 @@
-"""Memory that a training frees and takes again at every step."""
+"""Memory that a training frees and allocates again at every step."""
 
 import ctypes
 from collections.abc import Iterator
@@ -10,10 +10,10 @@ MMAP_MAX_DEFAULT, MMAP_THRESHOLD_TOP = 65_536, 32 << 20
 
 @contextmanager
 def kept_memory() -> Iterator[None]:
-    """Let the C allocator keep freed memory for the next step, and give it all back at the end.
+    """Let the C allocator keep freed memory for the next step, and return it all at the end.
 
     glibc returns blocks over 32 MB to the system as soon as they are freed, and everything at the top of the heap
-    beyond 64 MB. A step then faults its tensors in again page by page, which took up to a third of its time. Without
+    beyond 64 MB. A step then faults its tensors in again page by page, which was up to a third of its time. Without
     glibc this does nothing. The settings are the process's: docs/decisions/0014-memory-that-training-keeps.md.
     """
     libc = ctypes.CDLL(None)

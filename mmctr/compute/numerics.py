@@ -1,4 +1,4 @@
-"""How numbers are computed: the precision of matrix products, and kernels that give the same bits in every run."""
+"""How numbers are computed: the precision of matrix products, and kernels that compute the same bits in every run."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ def autocast(device: torch.device, *, enabled: bool = True) -> torch.autocast:
 
 @contextmanager
 def deterministic() -> Iterator[None]:
-    """Ask PyTorch for kernels without a random order of additions, and take the setting back afterwards.
+    """Ask PyTorch for kernels without a random order of additions, and restore the setting afterwards.
 
     PyTorch would then fill every new tensor with NaN as well, so that a read of uninitialised memory is seen. No kernel
     here reads any, and the writing costs time, so that is switched off meanwhile.
@@ -37,7 +37,7 @@ def deterministic() -> Iterator[None]:
 
 
 def is_finite(tensor: Tensor) -> bool:
-    """Whether no number of `tensor` is NaN or infinite; takes no memory beyond the tensor's own."""
+    """Whether no number of `tensor` is NaN or infinite; needs no memory beyond the tensor's own."""
     if tensor.numel() == 0:
         return True
     return bool(torch.stack(tensor.aminmax()).isfinite().all())

@@ -2,7 +2,7 @@
 
 Shapes: n items, E the length of CLIP's embedding.
 
-Both vectors are L2-normalised and averaged; where one is missing or unusable the other stands alone, and an item with
+Both vectors are L2-normalised and averaged; where one is missing or unusable the other is used alone, and an item with
 neither gets zeros. Vectors are kept in `VectorShards` by the digest of their content, so equal titles and equal images
 are embedded once, an interrupted run goes on after its last shard, and a run with nothing new needs no model.
 """
@@ -33,6 +33,7 @@ def embed_items(
     model: str,
     device: str,
     shards: Path,
+    image_code: str = "",
     options: EmbedOptions = DEFAULTS,
     progress: bool | None = None,
     on_progress: Callable[[int, int], None] | None = None,
@@ -42,6 +43,7 @@ def embed_items(
     `items`: item_id i64 (unique), item_title str (null or blank: no title). `images`: item_id i64 (unique), file_name
     str in `images_folder`, sha256 str of the file; images of other items are counted and not read. Returns item_id i64
     and embedding array[f32, E], sorted by item_id, and the report. The rows do not depend on the order of the inputs.
+    `image_code` names the code that makes image vectors, where it is chosen; vectors of two are never mixed.
     `progress` None shows bars on a terminal only; `on_progress` is called with how many titles and images are done and
     how many there are to do. Raises InputError where the model or an image file cannot be opened or changes meanwhile,
     or where too many of the items' images are unreadable; what was computed is kept.
@@ -49,7 +51,8 @@ def embed_items(
     contents = join_contents(items, images, images_folder=images_folder)
     sha256 = file_sha256(Path(model)) if is_file(Path(model)) else None
     encoder = _encoder(model, device=device, sha256=sha256, options=options)
-    texts, pictures = _open_stores(shards, vector_space(sha256 or model, device=device), encoder, view=options.view)
+    view = f"{options.view}{image_code and '-'}{image_code}"
+    texts, pictures = _open_stores(shards, vector_space(sha256 or model, device=device), encoder, view=view)
     to_do = len(texts.missing(contents.titles)) + len(pictures.missing(contents.image_paths))
     advance = _counting(on_progress, to_do=to_do)
     new_titles = embed_titles(texts, contents.titles, encoder, options=options, show=progress, advance=advance)
@@ -71,7 +74,7 @@ def _encoder(model: str, *, device: str, sha256: str | None, options: EmbedOptio
 
     @cache
     def encoder() -> Encoder:
-        from mmctr.encoders.clip import load_clip  # torch and clip take six seconds to import
+        from mmctr.encoders.clip import load_clip  # importing torch and clip is six seconds
 
         return load_clip(
             model,

@@ -6,7 +6,7 @@ numbers; what both compute is there twice. Whatever else is in the folder is lef
 is none, or damaged, gets another name.
 
 Shapes: n keys, D the vectors' length. A shard holds `keys` bytes (n,) of 64 hexadecimal digits, `vectors` float32
-(n, D) and `reasons` str (n,). Content that gave no vector is kept as a row of NaN with a reason, else the reason is "".
+(n, D) and `reasons` str (n,). Content without a vector is kept as a row of NaN with a reason, else the reason is "".
 """
 
 import io
@@ -37,7 +37,7 @@ class Lookup:
 
     found: np.ndarray  # bool (n,): there is a vector
     vectors: np.ndarray  # float32 (n, D): zeros where not found
-    reasons: list[str]  # why the content gave no vector; "" where there is one or the store knows nothing
+    reasons: list[str]  # why the content has no vector; "" where there is one or the store knows nothing
 
 
 class VectorShards:
@@ -157,7 +157,7 @@ def _next_number(folder: Path) -> int:
 
 
 def _set_aside(path: Path, error: ShardError) -> None:
-    """Give a file another name: it may be someone's, and its number is not used again."""
+    """Rename a file: it may be someone's, and its number is not used again."""
     logger.warning("%s is no whole shard and is set aside; its rows are computed again (%s)", path, error)
     try:
         path.rename(path.with_name(path.name + SET_ASIDE))

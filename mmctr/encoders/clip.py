@@ -10,17 +10,17 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from mmctr.common.components import load_component
 from mmctr.common.errors import InputError
 from mmctr.common.files import is_file
 from mmctr.common.text import first_line
 from mmctr.encoders.clip_checkpoint import UnusableError, Weights, checked_weights, digest_of, read_checkpoint
-from mmctr.encoders.clip_cpu.matmul import Float32Product
+from mmctr.encoders.clip_cpu.matmul.float32 import Float32Product
 from mmctr.encoders.clip_cpu.towers import ImageTower, MakeProduct, TextTower
 from mmctr.encoders.clip_official import (
     clip,
@@ -36,10 +36,7 @@ TITLE_LIMIT = 2_000  # characters; tokenising one word of 100,000 letters takes 
 TOKEN_BATCH = 4096
 MAX_PADDING = 1.1  # times as long, and a token, may the longest title of a step be as its shortest
 LARGEST = 1024  # pixels a side and tokens of a title; OpenAI's models have up to 448 and 77
-PRODUCTS = {  # of an image_precision; imported by name, so that a product is no part of what does not use it
-    "float32": "mmctr.encoders.clip_cpu.matmul.Float32Product",
-    "int8": "mmctr.encoders.clip_cpu.int8.Int8Product",
-}
+PRODUCTS = "mmctr.encoders.clip_cpu.matmul"  # a module for each image_precision
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,9 +92,8 @@ class ClipEncoder:
 
 
 def _product(image_precision: str) -> MakeProduct:
-    module, _, name = PRODUCTS[image_precision].rpartition(".")
-    make: MakeProduct = getattr(import_module(module), name)
-    return make
+    product: MakeProduct = load_component(PRODUCTS, image_precision)
+    return product
 
 
 def _steps(lengths: np.ndarray, token_batch: int) -> list[np.ndarray]:

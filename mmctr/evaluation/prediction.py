@@ -13,7 +13,7 @@ from mmctr.compute.numerics import autocast, deterministic
 
 @torch.inference_mode()
 def predict_logits(model: nn.Module, split: ClickSplit | StreamedSplit, *, batch_size: int) -> npt.NDArray[np.float32]:
-    """(R,) float32 logits of every row of `split`, whose batches lie on the model's device, in its order."""
+    """(R,) float32 logits of every row of `split`, whose batches are on the model's device, in its order."""
     model.eval()
     device = next(model.parameters()).device
     parts = []

@@ -82,9 +82,9 @@ def column_names(path: Path) -> list[str]:
 
 
 def read_chunks(path: Path, *, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """The columns of a parquet file, a few rows at a time: as many as give about READ_VALUES values.
+    """The columns of a parquet file, a few rows at a time: as many as have about READ_VALUES values.
 
-    So the memory that reading takes depends on neither the number of rows nor the length of the lists nor the size of
+    So the memory that reading needs depends on neither the number of rows nor the length of the lists nor the size of
     the row groups. Threads would each keep memory and gain nothing, as nearly all of the work is one column.
 
     Raises:
@@ -110,12 +110,12 @@ def chunks_of(file: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
 def _can_be_read_as_dictionary(footer: pq.FileMetaData) -> bool:
     """Whether there are titles that Arrow can read as a dictionary of texts; what encodes differences it cannot."""
     groups = [footer.row_group(index) for index in range(footer.num_row_groups)]
-    places = [index for index in range(footer.num_columns) if footer.schema.column(index).path == TITLE]
-    return bool(places) and not any(
+    columns = [index for index in range(footer.num_columns) if footer.schema.column(index).path == TITLE]
+    return bool(columns) and not any(
         encoding.startswith("DELTA_")
         for group in groups
-        for place in places
-        for encoding in group.column(place).encodings
+        for column in columns
+        for encoding in group.column(column).encodings
     )
 
 

@@ -1,6 +1,6 @@
-"""Parquet files as Polars reads them, each at the very path that is given.
+"""Parquet files as Polars reads them, each at the very path that is named.
 
-Polars takes a `*`, `?` or `[` in a path for a pattern and a leading `~` for the user's folder, so without a word it
+Polars reads a `*`, `?` or `[` in a path as a pattern and a leading `~` for the user's folder, so without a word it
 would read `/data/a1` where `/data/a[12]` was asked for.
 """
 

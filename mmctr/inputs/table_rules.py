@@ -168,7 +168,7 @@ class _Check:
         if not pa.types.is_dictionary(column.type):  # nothing but nulls
             return
         texts = column.dictionary.cast(pa.large_binary())
-        index = column.indices.fill_null(len(texts)).to_numpy(zero_copy_only=False)  # what is null stands at the end
+        index = column.indices.fill_null(len(texts)).to_numpy(zero_copy_only=False)  # what is null is at the end
         lengths = pc.binary_length(texts).fill_null(0).to_numpy(zero_copy_only=False)
         bad = np.array([not _is_text(text.as_py()) for text in texts]) if not _are_text(texts) else None
         for rule, wrong in (

@@ -4,7 +4,6 @@ A checkpoint brings its own id map, so it scores clicks on any data whose items 
 unknown items, as they are in training.
 """
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,34 +15,12 @@ from mmctr.common.errors import InputError
 from mmctr.common.text import shown_value
 from mmctr.compute.numerics import is_finite
 from mmctr.inputs.layout import CHECKPOINT_FILE, MODELS_FOLDER
+from mmctr.models.architecture import Architecture
 from mmctr.models.din import DIN
 from mmctr.models.tensor_files import load_tensors, save_tensors
 
 FORMAT = 2
 MESSAGE = 400  # characters that are shown of what is wrong with a file, which may name what is in it
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """The sizes that a DIN is built with; see `mmctr.models.din.DIN`."""
-
-    num_items: int
-    dim: int
-    attention_hidden: Sequence[int]
-    tower_hidden: Sequence[int]
-    dropout: float
-    freeze: bool
-
-    def build(self) -> DIN:
-        """A DIN of this architecture with fresh weights."""
-        return DIN(
-            self.num_items,
-            self.dim,
-            attention_hidden=self.attention_hidden,
-            tower_hidden=self.tower_hidden,
-            dropout=self.dropout,
-            freeze=self.freeze,
-        )
 
 
 @dataclass(frozen=True)
@@ -154,7 +131,7 @@ def restore_model(checkpoint: Checkpoint) -> DIN:
     Raises:
         InputError: the weights are those of another architecture.
     """
-    model = checkpoint.architecture.build()
+    model = DIN.of(checkpoint.architecture)
     try:
         model.load_state_dict(checkpoint.weights)
     except RuntimeError as error:

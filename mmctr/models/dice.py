@@ -38,7 +38,7 @@ class Dice(nn.Module):
 
 
 class _Dice(torch.autograd.Function):
-    """Dice with its gradient in closed form: half of the passes over x that autograd's chain of operations takes.
+    """Dice with its gradient in closed form: half of the passes over x that autograd's chain of operations needs.
 
     With n the normalised x, p = sigmoid(n) and f = alpha + p (1 - alpha), y = x f. So dy/dalpha = x (1 - p), and dy/dx
     is f plus what batch norm's gradient makes of dy/dn = (1 - alpha) x p (1 - p).
@@ -70,9 +70,9 @@ class _Dice(torch.autograd.Function):
         for_x, for_alpha = ctx.needs_input_grad[:2]
         rest = grad * x
         rest.addcmul_(rest, p, value=-1)  # grad x (1 - p)
-        of_alpha = rest.sum(0) if for_alpha else None
+        grad_alpha = rest.sum(0) if for_alpha else None
         if not for_x:
-            return None, of_alpha, None, None, None, None, None
+            return None, grad_alpha, None, None, None, None, None
         through_p, _, _ = torch.ops.aten.native_batch_norm_backward(
             rest.mul_(p),
             x,
@@ -84,5 +84,5 @@ class _Dice(torch.autograd.Function):
             ctx.eps,
             [True, False, False],
         )
-        of_x = through_p.addcmul_(grad, torch.addcmul(alpha, p, 1 - alpha))
-        return of_x, of_alpha, None, None, None, None, None
+        grad_x = through_p.addcmul_(grad, torch.addcmul(alpha, p, 1 - alpha))
+        return grad_x, grad_alpha, None, None, None, None, None

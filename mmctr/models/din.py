@@ -12,6 +12,7 @@ from mmctr.clicks.batch import Batch
 from mmctr.clicks.item_table import PADDING_IDX
 from mmctr.compute.numerics import autocast
 from mmctr.inputs.features import LEVELS
+from mmctr.models.architecture import Architecture
 from mmctr.models.sequence.target_attention import TargetAttention, mlp
 
 LEVEL_DIM = 16
@@ -29,7 +30,7 @@ class DIN(nn.Module):
         attention_hidden: widths of the attention MLP.
         tower_hidden: widths of the tower.
         dropout: probability after each hidden layer of both.
-        freeze: keep the item table as it is given.
+        freeze: keep the item table as it is set.
     """
 
     def __init__(
@@ -37,10 +38,10 @@ class DIN(nn.Module):
         num_items: int,
         dim: int,
         *,
-        attention_hidden: Sequence[int] = (80, 40),
-        tower_hidden: Sequence[int] = (256, 128),
-        dropout: float = 0.0,
-        freeze: bool = False,
+        attention_hidden: Sequence[int] = Architecture.attention_hidden,
+        tower_hidden: Sequence[int] = Architecture.tower_hidden,
+        dropout: float = Architecture.dropout,
+        freeze: bool = Architecture.freeze,
     ) -> None:
         super().__init__()
         self.items = nn.Embedding(num_items + 1, dim, padding_idx=PADDING_IDX, sparse=True)
@@ -51,9 +52,21 @@ class DIN(nn.Module):
         self.tower = mlp([2 * dim + 2 * LEVEL_DIM, *tower_hidden], dropout=dropout)
         self.logit = nn.Linear(tower_hidden[-1], 1)
 
+    @classmethod
+    def of(cls, architecture: Architecture) -> "DIN":
+        """A DIN of this architecture with fresh weights."""
+        return cls(
+            architecture.num_items,
+            architecture.dim,
+            attention_hidden=architecture.attention_hidden,
+            tower_hidden=architecture.tower_hidden,
+            dropout=architecture.dropout,
+            freeze=architecture.freeze,
+        )
+
     @property
     def device(self) -> torch.device:
-        """Where the model lies."""
+        """Where the model is."""
         return self.items.weight.device
 
     def set_item_table(self, weights: Tensor) -> None:
@@ -62,7 +75,7 @@ class DIN(nn.Module):
             self.items.weight.copy_(weights)
 
     def forward(self, batch: Batch) -> Tensor:
-        """(B,) logits of a click; `torch.sigmoid` gives the probability."""
+        """(B,) logits of a click; `torch.sigmoid` makes the probability of it."""
         target = self.items(batch.target)  # (B, D)
         history = self.items(batch.history)  # (N, D)
         interest = self.attention(target, history, batch.row)  # (B, D)

@@ -3,7 +3,7 @@
 Such a file may describe far more than it holds: tensors that repeat one number a billion times, or that have no memory
 at all. So the description is read first, with sizes in place of tensors, and PyTorch builds only what is whole and
 plain: each tensor dense, in the order of its dimensions, and over exactly the bytes of a record of its own. What a file
-takes in memory is then about its size.
+needs in memory is then about its size.
 """
 
 import io
@@ -36,12 +36,12 @@ DTYPES = {
     "BoolStorage": torch.bool,
 }
 DESCRIPTION = "data.pkl"
-MAX_DESCRIPTION = 4 << 20  # bytes; the figures of ten thousand epochs take one million
+MAX_DESCRIPTION = 4 << 20  # bytes; the figures of ten thousand epochs have one million
 MAX_VALUES, MAX_DEPTH = 500_000, 10
 
 
 def save_tensors(content: dict[str, Any], path: Path) -> None:
-    """Write tensors and plain values with `torch.save`; the same content gives the same bytes."""
+    """Write tensors and plain values with `torch.save`; the same content makes the same bytes."""
     with replacing(path) as partial, partial.open("wb") as stream:
         torch.save(content, stream)  # to a stream: the archive's inner folder would be named after a path
 
@@ -98,7 +98,7 @@ def _check(archive: zipfile.ZipFile, path: Path) -> None:
 
 
 class _Named(dict[Any, Any]):
-    """Stands for an OrderedDict, which begins empty; its attributes (`_metadata` of a state dict) do not matter."""
+    """In place of an OrderedDict, which begins empty; its attributes (`_metadata` of a state dict) do not matter."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -109,7 +109,7 @@ class _Named(dict[Any, Any]):
 
 @dataclass(frozen=True)
 class _Storage:
-    """Stands for the memory of a tensor: `count` numbers in a record of the archive."""
+    """In place of a tensor's memory: `count` numbers in a record of the archive."""
 
     count: int
 
@@ -119,7 +119,7 @@ class _Storage:
 
 @dataclass(frozen=True)
 class _Sized:
-    """Stands for a tensor."""
+    """In place of a tensor."""
 
     def __setstate__(self, state: object) -> None:
         raise pickle.UnpicklingError("a plain tensor has no attributes")
@@ -157,7 +157,7 @@ class _Description(pickle.Unpickler):
 
 
 def _sized(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> _Sized:
-    """Stands for the tensor of these sizes, if it is `storage` whole, in the order of its dimensions."""
+    """In place of the tensor of these sizes, if it is `storage` whole, in the order of its dimensions."""
     if not isinstance(storage, _Storage) or not _is_sizes(shape) or not _is_sizes(strides) or type(offset) is not int:
         raise pickle.UnpicklingError("a tensor is described in no known way")
     if offset != 0 or len(shape) != len(strides) or prod(shape) != storage.count or not _is_dense(shape, strides):
@@ -183,7 +183,7 @@ def _is_dense(shape: Sequence[int], strides: Sequence[int]) -> bool:
 def _check_plain(content: dict[Any, Any]) -> None:
     """Refuse values other than plain ones, nesting that nobody needs, and more values than a training has.
 
-    A value that stands in many places counts once for each, so what is small only by sharing is refused too.
+    A value that is in many positions counts once for each, so what is small only by sharing is refused too.
     """
     waiting: list[tuple[Any, int]] = [(content, 0)]
     left = MAX_VALUES

@@ -20,11 +20,11 @@ def mixed(numbers: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
 
 
 def hash_lists(values: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
-    """(R,) hash of each list: the sum of the hashes of its entries, each with its place."""
+    """(R,) hash of each list: the sum of the hashes of its entries, each with its position."""
     stop = np.cumsum(lengths)
-    place = np.arange(len(values)) - np.repeat(stop - lengths, lengths)
+    position = np.arange(len(values)) - np.repeat(stop - lengths, lengths)
     sums = np.zeros(len(values) + 1, dtype=np.uint64)
-    np.cumsum(mixed(values.view(np.uint64) + place.view(np.uint64) * GOLDEN), out=sums[1:])
+    np.cumsum(mixed(values.view(np.uint64) + position.view(np.uint64) * GOLDEN), out=sums[1:])
     return sums[stop] - sums[stop - lengths]
 
 
@@ -40,6 +40,6 @@ def count_distinct(ordered: npt.NDArray[np.integer]) -> int:
 
 
 def is_among(numbers: npt.NDArray[np.integer], ordered: npt.NDArray[np.integer]) -> npt.NDArray[np.bool_]:
-    """(R,) which of `numbers` stand in `ordered`, which is sorted and not empty."""
-    place = np.minimum(np.searchsorted(ordered, numbers), len(ordered) - 1)
-    return ordered[place] == numbers
+    """(R,) which of `numbers` are in `ordered`, which is sorted and not empty."""
+    position = np.minimum(np.searchsorted(ordered, numbers), len(ordered) - 1)
+    return ordered[position] == numbers

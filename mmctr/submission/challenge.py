@@ -13,7 +13,7 @@ from mmctr.common.files import replacing, write_bytes
 from mmctr.common.text import first_line, shown_value
 from mmctr.inputs.layout import CSV_FILE, PREDICTIONS_FOLDER, ROW_ID, SUBMISSION_COLUMNS, ZIP_FILE
 
-EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip can hold: the same rows give the same bytes
+EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip can hold: the same rows make the same bytes
 READABLE = 0o644 << 16
 ROW_BYTES = 1024  # no sensible row is longer; what is read of a zip stops there, whatever it would unpack to
 
@@ -23,7 +23,7 @@ def write_prediction(ids: pl.Series, probabilities: npt.NDArray[np.float32], pat
 
     Args:
         ids: (R,) test IDs, integers.
-        probabilities: (R,) float32 in [0, 1]; written with as many digits as give the same float32 back.
+        probabilities: (R,) float32 in [0, 1]; written with as many digits as the same float32 needs.
         path: where to write.
 
     Raises:
@@ -32,7 +32,7 @@ def write_prediction(ids: pl.Series, probabilities: npt.NDArray[np.float32], pat
     if len(ids) != len(probabilities):
         raise ValueError(f"one probability for each ID is needed, found {len(probabilities)} for {len(ids)}")
     if not bool(((probabilities >= 0) & (probabilities <= 1)).all()):
-        raise ValueError("probabilities must lie in [0, 1], without NaN")
+        raise ValueError("probabilities must be in [0, 1], without NaN")
     zeros = pl.zeros(len(ids), dtype=pl.Int8, eager=True)
     table = pl.DataFrame(dict(zip(SUBMISSION_COLUMNS, (ids, zeros, zeros, probabilities), strict=True)))
     with replacing(path) as partial:
@@ -40,7 +40,7 @@ def write_prediction(ids: pl.Series, probabilities: npt.NDArray[np.float32], pat
 
 
 def zip_prediction(csv: Path, path: Path) -> None:
-    """Pack `prediction.csv` alone at the root of a zip; the same CSV gives the same bytes."""
+    """Pack `prediction.csv` alone at the root of a zip; the same CSV makes the same bytes."""
     member = zipfile.ZipInfo(CSV_FILE, date_time=EPOCH)
     member.compress_type, member.external_attr = zipfile.ZIP_DEFLATED, READABLE
     buffer = io.BytesIO()
@@ -69,7 +69,7 @@ def check_submission(path: Path, *, test_ids: pl.Series) -> int:
     if len(differs):
         at = differs[0]
         raise InputError(
-            f"{path.name}: IDs must stand in the order of test.parquet; row {at + 1} has ID "
+            f"{path.name}: IDs must be in the order of test.parquet; row {at + 1} has ID "
             f"{shown_value(rows[ROW_ID][at])}, the test split has {test_ids[at]}"
         )
     for name in SUBMISSION_COLUMNS[1:]:
@@ -91,7 +91,7 @@ def _read_rows(path: Path, *, max_bytes: int) -> pl.DataFrame:
                     f"{path.name}: the zip must hold exactly {CSV_FILE} at its root, found {shown_value(names)}"
                 )
             with archive.open(CSV_FILE) as member:
-                content = member.read(max_bytes + 1)  # the listed size may be a lie
+                content = member.read(max_bytes + 1)  # the listed size may be wrong
     except FileNotFoundError:
         raise InputError(f"no submission at {path}; `mmctr run` writes {PREDICTIONS_FOLDER}/{ZIP_FILE}") from None
     except InputError:

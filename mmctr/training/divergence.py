@@ -22,7 +22,7 @@ class DivergenceError(InputError):
 
 
 def diverged(found: FloatingPointError, history: Sequence[Epoch], *, recipe: Recipe) -> DivergenceError:
-    """What the user is told of a training that diverged in the epoch after those of `history`."""
+    """The error of a training that diverged in the epoch after those of `history`."""
     remedy = f"lower `learning_rate` ({recipe.learning_rate:g}) or `clip_norm` ({recipe.clip_norm:g})"
     if history:
         best = max(epoch.valid_auc for epoch in history)
@@ -59,7 +59,7 @@ class Losses:
 
 
 def check_finite(model: nn.Module, optimizer: Optimizer) -> None:
-    """Look at everything that a training state holds, before it takes the place of one that is good.
+    """Look at everything that a training state holds, before it replaces one that is good.
 
     Raises:
         FloatingPointError: a weight, a running average or the optimizer's memory of one is NaN or infinite.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train; the defaults are the mission's.
+    """How to train; the defaults are the challenge's baseline.
 
     Attributes:
         epochs: upper bound.

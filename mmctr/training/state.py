@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one epoch gave; `epoch` counts from 1, `rows_per_second` is that of the process that ended it."""
+    """The figures of one epoch; `epoch` counts from 1, `rows_per_second` is that of the process that ended it."""
 
     epoch: int
     train_loss: float
@@ -36,7 +36,7 @@ class Epoch:
 
 
 @dataclass(frozen=True)
-class Begun:
+class PartialEpoch:
     """How far an epoch has come: rows that were trained on, the sum of their losses, the generators of dropout."""
 
     rows: int
@@ -45,13 +45,13 @@ class Begun:
 
 
 @dataclass
-class Progress:
-    """Where a training stands: the finished epochs, the best one's weights on the CPU, and the epoch it is in."""
+class TrainingState:
+    """How far a training is: the finished epochs, the best one's weights on the CPU, and the epoch it is in."""
 
     history: list[Epoch] = field(default_factory=list)
     best_epoch: int = 0
     best_weights: dict[str, Tensor] = field(default_factory=dict)
-    begun: Begun | None = None
+    partial: PartialEpoch | None = None
 
     @property
     def best(self) -> Epoch:
@@ -70,23 +70,25 @@ class Progress:
                     self.best_weights[name] = value.to("cpu", copy=True)
 
 
-def save_state(path: Path, model: DIN, optimizer: Optimizer, schedule: ReduceLROnPlateau, done: Progress) -> None:
+def save_state(path: Path, model: DIN, optimizer: Optimizer, schedule: ReduceLROnPlateau, state: TrainingState) -> None:
     """Write everything that `restore_state` needs, whole or not at all."""
     save_tensors(
         {
             "model": model.state_dict(),
             "optimizer": optimizer.state_dict(),
             "schedule": schedule.state_dict(),
-            "history": [asdict(epoch) for epoch in done.history],
-            "best_epoch": done.best_epoch,
-            "best_weights": done.best_weights,
-            "begun": None if done.begun is None else vars(done.begun),
+            "history": [asdict(epoch) for epoch in state.history],
+            "best_epoch": state.best_epoch,
+            "best_weights": state.best_weights,
+            "partial": None if state.partial is None else vars(state.partial),
         },
         path,
     )
 
 
-def restore_state(path: Path, model: DIN, optimizer: Optimizer, schedule: ReduceLROnPlateau, *, rows: int) -> Progress:
+def restore_state(
+    path: Path, model: DIN, optimizer: Optimizer, schedule: ReduceLROnPlateau, *, rows: int
+) -> TrainingState:
     """Put the training on `rows` rows back to where `save_state` left it.
 
     A file that is damaged, of another model or not finite is reported and changes nothing: the training begins anew. An
@@ -97,14 +99,14 @@ def restore_state(path: Path, model: DIN, optimizer: Optimizer, schedule: Reduce
         _check_form(saved, model, optimizer, schedule, rows=rows)
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         logger.warning("the saved training state cannot be used (%s); training begins anew", first_line(error))
-        return Progress()
+        return TrainingState()
     for owner, name in ((model, "model"), (optimizer, "optimizer"), (schedule, "schedule")):
         owner.load_state_dict(saved[name])
-    return Progress(
+    return TrainingState(
         history=[Epoch(**epoch) for epoch in saved["history"]],
         best_epoch=saved["best_epoch"],
         best_weights=saved["best_weights"],
-        begun=None if saved["begun"] is None else Begun(**saved["begun"]),
+        partial=None if saved["partial"] is None else PartialEpoch(**saved["partial"]),
     )
 
 
@@ -126,7 +128,7 @@ def _check_form(
         like = {"step": torch.zeros(()), "exp_avg": sizes[number], "exp_avg_sq": sizes[number]}
         _check_like(memory, like, f"optimizer's memory {number}")
 
-    history, best, begun = saved["history"], saved["best_epoch"], saved["begun"]
+    history, best, partial = saved["history"], saved["best_epoch"], saved["partial"]
     figures = asdict(Epoch(0, 0.0, 0.0, 0.0, 0.0, 0.0))
     _check_like(history, [figures] * len(history), "history")
     if [epoch["epoch"] for epoch in history] != list(range(1, len(history) + 1)):
@@ -134,11 +136,15 @@ def _check_form(
     if type(best) is not int or not min(1, len(history)) <= best <= len(history):
         raise ValueError("best_epoch must be one of them")
     _check_like(saved["best_weights"], weights if history else {}, "best_weights")
-    if begun is not None:
-        known = {name: torch.get_rng_state() if name == "cpu" else state for name, state in begun["generators"].items()}
-        _check_like(begun, {"rows": 0, "loss_sum": 0.0, "generators": {"cpu": torch.get_rng_state(), **known}}, "begun")
-        if not 0 < begun["rows"] < rows:
-            raise ValueError(f"begun must be within the {rows} rows of an epoch")
+    if partial is not None:
+        known = {
+            name: torch.get_rng_state() if name == "cpu" else other for name, other in partial["generators"].items()
+        }
+        _check_like(
+            partial, {"rows": 0, "loss_sum": 0.0, "generators": {"cpu": torch.get_rng_state(), **known}}, "partial"
+        )
+        if not 0 < partial["rows"] < rows:
+            raise ValueError(f"partial must be within the {rows} rows of an epoch")
 
 
 def _check_like(found: Any, like: Any, name: str) -> None:
@@ -168,7 +174,7 @@ def generators(device: torch.device) -> dict[str, Tensor]:
 
 
 def set_generators(states: dict[str, Tensor], device: torch.device) -> None:
-    """Put the generators back to what `generators` gave."""
+    """Put the generators back to what `generators` returned."""
     torch.set_rng_state(states["cpu"])
-    if device.type == "cuda" and "cuda" in states:  # an epoch that was begun on a CPU has none
+    if device.type == "cuda" and "cuda" in states:  # a partial epoch of a CPU has none
         torch.cuda.set_rng_state(states["cuda"], device)

@@ -15,10 +15,10 @@ TABLE = "items.weight"
 
 @torch.no_grad()
 def start_from(model: DIN, table: ItemTable, earlier: Checkpoint) -> int:
-    """Give `model`, whose rows are those of `table`, the weights of an earlier model; returns how many items it knew.
+    """Copy an earlier model into `model`, whose rows are those of `table`; returns how many of its items were known.
 
-    Every weight but the item table is taken as it is. Of the table (V + 1, D), rows of items that the earlier model
-    knew are taken by item id; new items keep the rows that they have, which must lie in the same space: reduce with the
+    Every weight but the item table is copied as it is. Of the table (V + 1, D), rows of items that the earlier model
+    knew are copied by item id; new items keep the rows that they have, which must be in the same space: reduce with the
     PCA of the earlier model. A frozen table is left as it is.
 
     Raises:

@@ -33,7 +33,7 @@ LEVELS = {
     WORK: 3,
     VECTORS: 2,
     MODELS: 2,
-}  # below `.mmctr` at which the pieces of each kind lie
+}  # below `.mmctr` of the pieces of each kind
 ORDER = (RUNS, RECORDS, STORE, WORK, VECTORS, MODELS)  # a manifest goes before what it names, a record before its files
 
 
@@ -49,7 +49,7 @@ class Piece:
 
     @property
     def label(self) -> str:
-        """Where it lies: the kind, and in `store` and `work` the stage."""
+        """Its kind, and in `store` and `work` the stage."""
         return str(self.path.parent) if self.kind in (STORE, WORK) else self.kind
 
 
@@ -81,7 +81,7 @@ def known_runs(workspace: Workspace) -> list[RunManifest]:
     manifests = read_manifests(workspace)
     if not manifests and not read_unfinished(workspace):
         raise InputError(
-            f"what runs use is kept, and {workspace.runs} tells of no run; start one with `mmctr run` first, or remove "
+            f"what runs use is kept, and {workspace.runs} knows of no run; start one with `mmctr run` first, or remove "
             f"{workspace.root} yourself to start from nothing"
         )
     return manifests
@@ -183,7 +183,7 @@ def remove(workspace: Workspace, collection: Collection) -> None:
 
 
 def inventory(workspace: Workspace) -> list[Piece]:
-    """All pieces below `.mmctr`; what lies at no place of this cache's own is of the kind `unknown`."""
+    """All pieces below `.mmctr`; what is none of this cache's own is of the kind `unknown`."""
     root = workspace.root
     manifests = {manifest.file_name for manifest in [*read_manifests(workspace), *read_unfinished(workspace)]}
     pieces = []
@@ -217,7 +217,7 @@ def _is_digest(name: str, digits: int) -> bool:
 
 
 def _entries(path: Path, levels: int) -> Iterator[Path]:
-    """What lies `levels` levels below `path`, and files at the levels between."""
+    """What is `levels` levels below `path`, and files at the levels between."""
     if levels == 0 or not path.is_dir():
         yield path
     else:

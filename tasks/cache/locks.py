@@ -8,9 +8,10 @@
     locks/models                 whoever fetches files of earlier trainings
     locks/publish                whoever puts files into BASE_PATH
 
-They are taken in this order, and of those from `stages` down a process has one stage or the champion, and one of the
-two below, at most. So no two processes wait for each other. Files that only save time (digests.json, checked.json) need
-no lock: each is replaced as a whole, and what the later of two writers does not know is found out again.
+They are taken in this order. From `stages` down a process has at most one stage or the champion, and besides one of
+the last two; `begin` is taken with `lock` alone. So no two processes wait for each other. What is written to the files
+names processes for messages, and decides nothing. Files that only save time (digests.json, checked.json) need no
+lock: each is replaced as a whole, and what one of two writers loses is found out again.
 """
 
 import errno
@@ -157,7 +158,7 @@ class Locks:
         for take in (fcntl.flock, fcntl.lockf):
             try:
                 take(descriptor, kind | fcntl.LOCK_NB)
-            except (BlockingIOError, PermissionError):  # the second is what a POSIX lock may give for the same
+            except (BlockingIOError, PermissionError):  # the second is what a POSIX lock may raise for the same
                 return False
             except OSError as error:
                 if error.errno not in LOCKLESS:

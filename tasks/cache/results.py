@@ -17,7 +17,7 @@ class Result(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     def references(self) -> list[FileRef | FolderRef]:
-        """Everything on the disk that the result stands for."""
+        """Everything on the disk that the result refers to."""
         values = [getattr(self, name) for name in type(self).model_fields]
         return [value for value in values if isinstance(value, FileRef | FolderRef)]
 
@@ -59,7 +59,7 @@ class BuiltWeights(Result):
 
 
 class Trained(Result):
-    """The best checkpoint and the MLflow run that tells its story."""
+    """The best checkpoint and the MLflow run that records the training."""
 
     stage: Literal["train"] = "train"
     checkpoint: FileRef

@@ -2,7 +2,7 @@
 
 BASE_PATH/.mmctr/
     store/<stage>/<cache key>/   results, each in the folder of the key that it was made for
-    work/<stage>/<cache key>/    unfinished work that a later run goes on with
+    work/<stage>/<cache key>/    unfinished work that a later run resumes
     vectors/                     CLIP vectors by content
     models/<MLflow run>/         checkpoints and PCA models of earlier runs that later ones start from
     records/                     Prefect's records of finished tasks
@@ -30,7 +30,7 @@ SETTLED, FIRST_LOOK = 5, 6  # lengths of the two kinds of entries in digests.jso
 
 
 class FileRef(BaseModel):
-    """A file and the SHA-256 of its bytes; `path` is relative to BASE_PATH where the file lies below it."""
+    """A file and the SHA-256 of its bytes; `path` is relative to BASE_PATH where the file is below it."""
 
     model_config = ConfigDict(frozen=True)
     path: str
@@ -86,7 +86,7 @@ class Workspace:
         shutil.rmtree(self.root / "work" / stage / key, ignore_errors=True)
 
     def path(self, ref: FileRef | FolderRef) -> Path:
-        """Where the file or folder lies."""
+        """Where the file or folder is."""
         return self.base_path / ref.path
 
     def relative(self, path: Path) -> str:
@@ -140,7 +140,7 @@ class Workspace:
         """SHA-256 of a file, remembered by size, inode and both times; the change time is not a program's to set.
 
         A file that has just changed may change again without a new time, so its digest is not remembered yet. Where
-        the change time lies in the future, as after a clock was set back, nobody knows how long ago that was: there
+        the change time is in the future, as after a clock was set back, nobody knows how long ago that was: there
         the digest counts once the file was found unchanged later than `SETTLED_NS` after a first look.
         """
         status = path.stat()
@@ -164,7 +164,7 @@ class Workspace:
         remember_json(self.root / "digests.json", self._digests)
 
     def gone_digests(self, *, besides: Sequence[Path]) -> list[str]:
-        """Names of remembered digests whose file is gone, or is one of `besides` or lies below it."""
+        """Names of remembered digests whose file is gone, or is one of `besides` or is below it."""
         files = {name: self.base_path / name for name in self._stored_digests()}
         return [
             name

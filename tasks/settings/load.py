@@ -28,7 +28,7 @@ def load_config(
         base_path: the data folder.
         config_file: a TOML file with the sections above; by default `base_path/mmctr.toml` where there is one.
         overrides: settings such as `train.epochs=3`, values as in TOML, or bare text.
-        device: takes the place of `device` in the file.
+        device: replaces `device` of the file.
 
     Raises:
         InputError: the file cannot be read, or a setting is unknown or out of range; all of them in one message.
@@ -132,15 +132,15 @@ def _kind(path: Path) -> str:
 
 
 def _is_within(path: Path, folder: Path) -> bool:
-    """Whether `path` lies in `folder`, wherever links lead."""
+    """Whether `path` is in `folder`, wherever links lead."""
     return path.resolve().is_relative_to(folder.resolve())
 
 
 def _beyond(base_path: Path, found: str) -> InputError:
     path = base_path / CONFIG_NAME
     return InputError(
-        f"{path} comes with the data, so it must not name what lies outside that folder nor let code run; {found}; to "
-        f"allow it, set it yourself with --set or in a deployment's parameter config, or give the file: --config {path}"
+        f"{path} comes with the data, so it must not name what is outside that folder nor let code run; {found}; to "
+        f"allow it, set it yourself with --set or in a deployment's parameter config, or name the file: --config {path}"
     )
 
 
@@ -152,7 +152,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
             raise InputError(f"a file with settings must have at most {LARGEST_BYTES:,} bytes; {path} has more")
         return tomllib.loads(_text(content, path=path))
     except FileNotFoundError:
-        raise InputError(f"no configuration file at {path}; give the path of a TOML file with --config") from None
+        raise InputError(f"no configuration file at {path}; name a TOML file with --config") from None
     except (ValueError, OSError, RecursionError) as error:  # whole numbers of thousands of digits are a ValueError
         raise_if_of_the_machine(error, path=path)
         raise InputError(f"{path} is not a readable TOML file: {first_line(error)}") from None

@@ -1,22 +1,34 @@
-"""The configuration: one frozen tree, a section for each stage.
+"""The configuration: one frozen tree, a section for each stage. Defaults that the library has are the library's.
 
 A field marked with `RunsOnly` says how a stage does its work and not what comes out, so changing it reruns nothing.
+Other fields count in a cache key where they differ from their default, beside the section's revision.
 """
 
-import os
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, field_validator, model_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from mmctr.common.errors import InputError
-from mmctr.common.text import shown_value
+from mmctr.embedding.options import EmbedOptions
+from mmctr.images.rar.sizes import MAX_MEMBER_BYTES, MAX_TOTAL_BYTES
+from mmctr.inputs.features import MAX_LEN
+from mmctr.models.architecture import Architecture
+from mmctr.training.recipe import Recipe
 
 
 class RunsOnly:
-    """Marks a field whose value never changes a result; it takes no part in cache keys."""
+    """Marks a field whose value never changes a result; it is no part of cache keys."""
+
+
+@dataclass(frozen=True)
+class Component:
+    """Marks a field whose value names a module of `package`: its code counts in the keys of runs that choose it."""
+
+    package: str
 
 
 Width = Annotated[int, Field(ge=1, le=8192)]
@@ -24,9 +36,15 @@ Probability = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Section(BaseModel):
-    """Base of all sections: frozen, and unknown names are refused."""
+    """Base of all sections: frozen, and unknown names are refused.
+
+    A keyed field that is new counts for nothing at its default, so its default must do what was done without it. Where
+    a default changes its value or what it does, or a keyed field goes, `revision` is raised; a test compares both with
+    tests/golden/defaults.json.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    revision: ClassVar[int] = 1
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
@@ -38,11 +56,26 @@ class Section(BaseModel):
                 field["description"] += f"; default {default}"
         return made
 
+    @classmethod
+    def marked(cls, mark: type) -> dict[str, Any]:
+        """The marks of a kind, by the name of the field that has it."""
+        marks = [(name, found) for name, field in cls.model_fields.items() for found in field.metadata]
+        return {name: found for name, found in marks if isinstance(found, mark)}
+
+    @classmethod
+    def defaults(cls) -> dict[str, Any]:
+        """The defaults of the fields that a stage's result depends on, as JSON values."""
+        return cls().model_dump(mode="json", exclude=set(cls.marked(RunsOnly)))
+
     def keyed(self) -> dict[str, Any]:
-        """The fields that a stage's result depends on, as JSON values."""
-        fields = type(self).model_fields.items()
-        skipped = {name for name, field in fields if any(isinstance(mark, RunsOnly) for mark in field.metadata)}
-        return self.model_dump(mode="json", exclude=skipped)
+        """What a stage's result depends on: the revision, and the fields that differ from their defaults."""
+        defaults, values = self.defaults(), self.model_dump(mode="json", exclude=set(self.marked(RunsOnly)))
+        changed = {name: value for name, value in values.items() if value != defaults[name]}
+        return {"revision": self.revision, **changed}
+
+    def components(self) -> list[str]:
+        """Modules that a stage loads by the names in this section."""
+        return [f"{mark.package}.{getattr(self, name)}" for name, mark in self.marked(Component).items()]
 
 
 class ExtractConfig(Section):
@@ -51,40 +84,51 @@ class ExtractConfig(Section):
     password_env: Annotated[str | None, RunsOnly()] = Field(
         None, description="name of the environment variable that holds the archive's password"
     )
-    max_member_mib: int = Field(64, ge=1, le=4096, description="largest image that is unpacked, in MiB")
-    max_total_gib: int = Field(256, ge=1, le=65536, description="most that is unpacked in all, in GiB")
+    max_member_mib: int = Field(
+        MAX_MEMBER_BYTES >> 20, ge=1, le=4096, description="largest image that is unpacked, in MiB"
+    )
+    max_total_gib: int = Field(
+        MAX_TOTAL_BYTES >> 30, ge=1, le=65536, description="most that is unpacked in all, in GiB"
+    )
 
 
 class EmbedConfig(Section):
     """Stage 2: CLIP embeddings of titles and images."""
 
-    model: Annotated[str, RunsOnly()] = Field(  # the model itself counts, as an input of its own, not where it lies
+    model: Annotated[str, RunsOnly()] = Field(  # the model itself counts, as an input of its own, not where it is
         "ViT-B/32", description="an OpenAI CLIP model's name, or the path of a checkpoint"
     )
     allow_torchscript: Annotated[bool, RunsOnly()] = Field(  # whether it may run does not change what comes out
-        False, description="take a TorchScript checkpoint, which is a program, also if it is none of OpenAI's"
+        EmbedOptions.allow_torchscript,
+        description="load a TorchScript checkpoint, which is a program, also if it is none of OpenAI's",
     )
     # Batches may decide a vector's last digits, as the device may: docs/decisions/0009-batching-is-no-part-of-a-key.md
-    image_batch: Annotated[int, RunsOnly()] = Field(256, ge=1, le=8192, description="images a step of the encoder")
+    image_batch: Annotated[int, RunsOnly()] = Field(
+        EmbedOptions.batch_size, ge=1, le=8192, description="images a step of the encoder"
+    )
     token_batch: Annotated[int, RunsOnly()] = Field(
-        4096, ge=1, le=1_000_000, description="tokens of titles a step of the encoder, about"
+        EmbedOptions.token_batch, ge=1, le=1_000_000, description="tokens of titles a step of the encoder, about"
     )
     shard_size: Annotated[int, RunsOnly()] = Field(
-        1024, ge=1, le=1_000_000, description="titles or images after which work is saved"
+        EmbedOptions.shard_size, ge=1, le=1_000_000, description="titles or images after which work is saved"
     )
-    max_pixels: int = Field(100_000_000, ge=1, description="largest image that is decoded, in pixels")
-    image_precision: Literal["float32", "int8"] = Field(
-        "float32",
+    max_pixels: int = Field(EmbedOptions.max_pixels, ge=1, description="largest image that is decoded, in pixels")
+    image_precision: Annotated[Literal["float32", "int8"], Component("mmctr.encoders.clip_cpu.matmul")] = Field(
+        EmbedOptions.image_precision,
         description="of the image tower's products on a CPU; int8 is faster, vectors at a cosine of about 0.9999",
     )
     jpeg_draft: bool = Field(
-        False, description="decode large JPEGs at a part of their size: twice as fast, pixels a level or two off"
+        EmbedOptions.jpeg_draft,
+        description="decode large JPEGs at a part of their size: twice as fast, pixels a level or two off",
     )
     max_failure_share: float = Field(
-        0.2, ge=0, le=1, description="share of unreadable images above which the stage stops"
+        EmbedOptions.max_failure_share, ge=0, le=1, description="share of unreadable images above which the stage stops"
     )
     workers: Annotated[int | None, RunsOnly()] = Field(
-        None, ge=0, le=256, description="processes that decode images; by default one less than the cores it may use"
+        EmbedOptions.workers,
+        ge=0,
+        le=256,
+        description="processes that decode images; by default one less than the cores it may use",
     )
 
 
@@ -94,7 +138,7 @@ class ReduceConfig(Section):
     n_components: int = Field(128, ge=1, le=1024, description="dimensions that are kept")
     pca: Annotated[Literal["refit", "reuse"], RunsOnly()] = Field(  # a model that is reused counts as an input
         "refit",
-        description="refit: fit PCA to the items of this run; reuse: take the champion's PCA, so that items keep their "
+        description="refit: fit PCA to the items of this run; reuse: the champion's PCA, so that items keep their "
         "vectors and only new ones get new vectors",
     )
 
@@ -102,21 +146,33 @@ class ReduceConfig(Section):
 class TrainConfig(Section):
     """Stage 5: the deep interest network."""
 
-    max_len: int = Field(64, ge=1, le=100_000, description="most recent history items that are kept")
-    attention_hidden: tuple[Width, ...] = Field((80, 40), min_length=1, description="widths of the attention MLP")
-    tower_hidden: tuple[Width, ...] = Field((256, 128), min_length=1, description="widths of the tower")
-    dropout: Probability = Field(0.0, description="probability after each hidden layer")
-    freeze: bool = Field(False, description="keep the item embeddings as CLIP and PCA give them")
-    epochs: int = Field(20, ge=1, le=10_000, description="most epochs")
-    batch_size: int = Field(4096, ge=2, le=1_000_000, description="rows a step")
-    learning_rate: float = Field(1e-3, gt=0, le=1, description="AdamW's learning rate at the start")
-    weight_decay: float = Field(1e-4, ge=0, le=1, description="AdamW's weight decay")
-    label_smoothing: float = Field(0.01, ge=0, lt=0.5, description="labels become this and 1 minus this")
-    clip_norm: float = Field(5.0, gt=0, description="bound on the gradient's L2 norm")
-    patience: int = Field(3, ge=1, le=10_000, description="epochs without a better validation AUC before stopping")
-    plateau_factor: float = Field(0.5, gt=0, lt=1, description="the learning rate is multiplied by this on a plateau")
-    plateau_patience: int = Field(1, ge=0, le=10_000, description="epochs without a better AUC that are no plateau yet")
-    seed: int = Field(0, ge=0, le=2**31 - 1, description="of initial weights, order and dropout")
+    max_len: int = Field(MAX_LEN, ge=1, le=100_000, description="most recent history items that are kept")
+    attention_hidden: tuple[Width, ...] = Field(
+        tuple(Architecture.attention_hidden), min_length=1, description="widths of the attention MLP"
+    )
+    tower_hidden: tuple[Width, ...] = Field(
+        tuple(Architecture.tower_hidden), min_length=1, description="widths of the tower"
+    )
+    dropout: Probability = Field(Architecture.dropout, description="probability after each hidden layer")
+    freeze: bool = Field(Architecture.freeze, description="keep the item embeddings as CLIP and PCA make them")
+    epochs: int = Field(Recipe.epochs, ge=1, le=10_000, description="most epochs")
+    batch_size: int = Field(Recipe.batch_size, ge=2, le=1_000_000, description="rows a step")
+    learning_rate: float = Field(Recipe.learning_rate, gt=0, le=1, description="AdamW's learning rate at the start")
+    weight_decay: float = Field(Recipe.weight_decay, ge=0, le=1, description="AdamW's weight decay")
+    label_smoothing: float = Field(
+        Recipe.label_smoothing, ge=0, lt=0.5, description="labels become this and 1 minus this"
+    )
+    clip_norm: float = Field(Recipe.clip_norm, gt=0, description="bound on the gradient's L2 norm")
+    patience: int = Field(
+        Recipe.patience, ge=1, le=10_000, description="epochs without a better validation AUC before stopping"
+    )
+    plateau_factor: float = Field(
+        Recipe.plateau_factor, gt=0, lt=1, description="the learning rate is multiplied by this on a plateau"
+    )
+    plateau_patience: int = Field(
+        Recipe.plateau_patience, ge=0, le=10_000, description="epochs without a better AUC that are no plateau yet"
+    )
+    seed: int = Field(Recipe.seed, ge=0, le=2**31 - 1, description="of initial weights, order and dropout")
     warm_start: Annotated[bool, RunsOnly()] = Field(  # the checkpoint counts as an input
         False, description="start from the champion's weights, mapped by item id; needs reduce.pca = reuse"
     )
@@ -166,7 +222,7 @@ class RunConfig(Section):
         10.0, ge=0, le=3600, description="seconds before the first retry; each later one waits twice as long"
     )
     timeout: Annotated[dict[StageName, Annotated[float, Field(gt=0)]], RunsOnly()] = Field(
-        default_factory=dict, description="seconds after which a stage is given up, by its name; no entry, no limit"
+        default_factory=dict, description="seconds after which a stage is stopped, by its name; no entry, no limit"
     )
 
 
@@ -174,7 +230,7 @@ class PipelineConfig(Section):
     """Everything a run of the pipeline depends on."""
 
     base_path: Path = Field(description="folder with item_feature.parquet, item_images_2.rar and MicroLens_1M_x1/")
-    device: str = Field("auto", description="auto, cpu, cuda or cuda:N; auto takes CUDA when there is one")
+    device: str = Field("auto", description="auto, cpu, cuda or cuda:N; auto is CUDA when there is one")
     experiment: str = Field(
         "mmctr", pattern=r"^\w[\w .-]*$", max_length=200, description="name of the MLflow experiment, and of its folder"
     )
@@ -190,7 +246,7 @@ class PipelineConfig(Section):
     @classmethod
     def _make_absolute(cls, path: Path) -> Path:
         if path == Path():
-            raise ValueError("give the data folder (deployments take it from MMCTR_BASE_PATH when they are deployed)")
+            raise ValueError("name the data folder (deployments read it from MMCTR_BASE_PATH when they are deployed)")
         try:
             return home_expanded(path).absolute()
         except InputError as error:
@@ -205,23 +261,6 @@ class PipelineConfig(Section):
                 "the weights they would meet"
             )
         return self
-
-
-def archive_password(config: ExtractConfig) -> str | None:
-    """The archive's password, out of the environment variable that the configuration names.
-
-    Raises:
-        InputError: the variable is not set.
-    """
-    if config.password_env is None:
-        return None
-    password = os.environ.get(config.password_env)
-    if password is None:
-        raise InputError(
-            f"extract.password_env names the environment variable {shown_value(config.password_env)}, which is not "
-            "set; set it to the archive's password"
-        )
-    return password
 
 
 def home_expanded(path: Path) -> Path:

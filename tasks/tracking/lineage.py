@@ -1,4 +1,4 @@
-"""What MLflow is told about the data and the stages before training."""
+"""What MLflow records of the data and of the stages before training."""
 
 from typing import Any
 

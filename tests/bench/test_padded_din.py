@@ -8,7 +8,7 @@ from generated import din, item_table
 from padded_din import PaddedClicks, PaddedDIN, padded_loader
 
 from mmctr.clicks.split import load_split
-from mmctr.training.loop import smoothed_loss
+from mmctr.training.step import smoothed_loss
 
 
 @pytest.fixture

@@ -69,8 +69,10 @@ def test_what_goes_on_beside_a_training(demo, tracking_uri, monkeypatch, pool, c
         assert len(running) == 1, "the other run did not take it for one that was left"
 
         same = pool.submit(pipeline, settings(HELD))
+        deadline = time.monotonic() + 60
         while "which runs train on the same inputs" not in caplog.text:
             assert not same.done()
+            assert time.monotonic() < deadline
             time.sleep(0.05)
     finally:
         held.over.set()

@@ -125,7 +125,7 @@ def test_run_on_a_read_only_file_system(prefect_server, demo, tracking_uri):
 
 @pytest.mark.integration
 def test_a_run_that_gets_no_more_open_files_says_so_and_keeps_its_work(prefect_server, demo, tracking_uri, tmp_path):
-    with MmctrRun(demo, "train.batch_size=64", log=tmp_path / "log") as run:
+    with MmctrRun(demo, "train.batch_size=64", "embed.workers=0", log=tmp_path / "log") as run:
         run.wait_for_line("epoch 1:")
         open_files = max(int(path.name) for path in Path(f"/proc/{run.process.pid}/fd").iterdir())
         resource.prlimit(run.process.pid, resource.RLIMIT_NOFILE, (open_files + 1, open_files + 1))

@@ -77,12 +77,16 @@ def look(demo, tracking_uri, server):
 def digests(demo):
     from flows.run.inputs import name_inputs
 
-    return lambda: name_inputs(completed(PipelineConfig(base_path=demo)), Workspace(demo)).digests()
+    def digests():
+        model = completed(PipelineConfig(base_path=demo)).embed.model
+        return name_inputs(Workspace(demo), clip_model=model).digests()
+
+    return digests
 
 
 def champion_of(monkeypatch, digests):
     tags = {f"digest.{name}": digest for name, digest in digests.items()}
-    monkeypatch.setattr(Registry, "at", lambda *_: Version("1", "run", ("champion",), tags))
+    monkeypatch.setattr(Registry, "version_at", lambda *_: Version("1", "run", ("champion",), tags))
 
 
 def change(demo, name="train"):
@@ -190,7 +194,7 @@ def test_a_time_in_the_future_is_said_and_settles(look, server, demo, digests, m
     time.sleep(0.3)
     found, message = look(settle_seconds=0.2)
     assert found == "Started"
-    assert message.endswith("; the time of train lies in the future, and does not count")
+    assert message.endswith("; the time of train is in the future, and does not count")
 
 
 @pytest.mark.parametrize("stays", [True, False])
@@ -210,7 +214,7 @@ def test_files_of_which_no_time_has_come_are_watched(look, server, demo, digests
     monkeypatch.setattr("flows.retrain.time.sleep", watch)
     found, message = look(settle_seconds=30.0)
     assert (found, watched) == ("Started" if stays else "Unsettled", [30.0])
-    assert "the time of archive, items, test, train, valid lies in the future" in message
+    assert "the time of archive, items, test, train, valid is in the future" in message
 
 
 def test_a_file_that_changes_while_it_is_read_is_looked_at_later(look, server, demo, digests, monkeypatch):

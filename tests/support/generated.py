@@ -6,7 +6,7 @@ import torch
 from mmctr.clicks.batch import ClickSplit
 from mmctr.clicks.item_table import ItemTable
 from mmctr.clicks.split import split_from_lists
-from mmctr.models.checkpoint import Architecture
+from mmctr.models.architecture import Architecture
 from mmctr.models.din import DIN
 
 DIM = 8
@@ -51,6 +51,6 @@ def din(table: ItemTable, *, seed: int = 0, dropout: float = 0.0, freeze: bool =
     """A small DIN on `table` with seeded weights."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = architecture(table, dropout=dropout, freeze=freeze).build()
+        model = DIN.of(architecture(table, dropout=dropout, freeze=freeze))
     model.set_item_table(torch.from_numpy(table.weights))
     return model

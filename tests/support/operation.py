@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -51,7 +52,7 @@ def wait_for(what: str, look: Callable[[], T | None], *, seconds: float = LIMIT_
 class Operation:
     """`prefect server`, the pool `gpu-pool`, both deployments and a worker, each a process group of its own."""
 
-    def __init__(self, folder: Path, *, base_path: Path, tracking_uri: str) -> None:
+    def __init__(self, folder: Path, *, base_path: Path, tracking_uri: str, database: Path) -> None:
         self.folder = folder
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -63,6 +64,8 @@ class Operation:
             **{"MLFLOW_TRACKING_URI": tracking_uri, "MMCTR_BASE_PATH": str(base_path), "OMP_NUM_THREADS": "1"},
             **{"PREFECT_WORKER_QUERY_SECONDS": "1", "PREFECT_LOGGING_COLORS": "false", "RICH_WIDTH": "400"},
         }
+        (folder / "home").mkdir()
+        shutil.copy(database, folder / "home/prefect.db")
         self.processes: list[subprocess.Popen[bytes]] = []
         self.listener: HTTPServer | None = None
         self.client = SyncPrefectClient(self.api)

@@ -16,6 +16,7 @@ import pytest
 from flows.process.temporary_server import OWN, PROGRAM, is_healthy
 
 WORKER = os.environ.get("PYTEST_XDIST_WORKER")
+MIGRATED = "migrated.db"  # the server's database before its first run
 
 
 def session_folder(factory: pytest.TempPathFactory) -> Path:
@@ -55,7 +56,7 @@ def prefect_api(folder: Path) -> Iterator[str]:
         held = os.open(pipe, os.O_RDWR)
         if not address.exists():
             started = _start_server(folder, pipe)
-            snapshot(folder / "prefect.db", folder / "migrated.db")
+            snapshot(folder / "prefect.db", folder / MIGRATED)
             address.write_text(started)
     try:
         yield address.read_text()

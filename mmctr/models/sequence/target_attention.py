@@ -14,7 +14,7 @@ from torch.autograd.function import once_differentiable
 
 from mmctr.models.dice import Dice
 
-PIECE = 2048  # history items that are computed together on the CPU: 2 MB of `[k, q * k]` at D = 128
+CHUNK = 2048  # history items that are computed together on the CPU: 2 MB of `[k, q * k]` at D = 128
 
 
 def mlp(widths: Sequence[int], *, dropout: float) -> nn.Sequential:
@@ -39,7 +39,7 @@ class TargetAttention(nn.Module):
         dropout: probability within the MLP.
     """
 
-    def __init__(self, dim: int, *, hidden: Sequence[int] = (80, 40), dropout: float = 0.0) -> None:
+    def __init__(self, dim: int, *, hidden: Sequence[int], dropout: float = 0.0) -> None:
         super().__init__()
         self.first = nn.Linear(4 * dim, hidden[0])
         self.first_dice = Dice(hidden[0])
@@ -74,12 +74,12 @@ def first_layer(layer: nn.Linear, query: Tensor, keys: Tensor, row: Tensor) -> t
 
     The layer is linear in its four blocks: `W1 q + W2 k + W3 (q - k) + W4 (q * k)` equals
     `(W1 + W3) q + (W2 - W3) k + W4 (q * k)`. So the part of the target is computed once for each row, and the rest is
-    one product with `[k, q * k]`. What else is made of the keys is to be made of those that are given back: their
+    one product with `[k, q * k]`. What else is made of the keys is to be made of those that are returned: their
     gradients then meet in one tensor. Arguments as in `TargetAttention.forward`; `layer` is a plain one from 4 D to H.
     """
     w_q, w_k, w_diff, w_prod = layer.weight.chunk(4, dim=1)  # (H, D) each
-    of_query = F.linear(query, w_q + w_diff, layer.bias)  # (B, H)
-    return _FirstLayer.apply(query, keys, row, of_query, torch.cat([w_k - w_diff, w_prod], dim=1))
+    query_part = F.linear(query, w_q + w_diff, layer.bias)  # (B, H)
+    return _FirstLayer.apply(query, keys, row, query_part, torch.cat([w_k - w_diff, w_prod], dim=1))
 
 
 def pool(weights: Tensor, keys: Tensor, row: Tensor, *, rows: int) -> Tensor:
@@ -88,20 +88,20 @@ def pool(weights: Tensor, keys: Tensor, row: Tensor, *, rows: int) -> Tensor:
 
 
 class _FirstLayer(torch.autograd.Function):
-    """`of_query[row] + weight [k, q * k]` piece by piece, so that what is computed on the way stays in the cache.
+    """`query_part[row] + weight [k, q * k]` chunk by chunk, so that what is computed on the way stays in the cache.
 
-    Products are in the precision of `of_query`, which autocast chose; sums of their gradients are at least float32.
+    Products are in the precision of `query_part`, which autocast chose; sums of their gradients are at least float32.
     """
 
     @staticmethod
     def forward(  # the signature is PyTorch's
-        ctx: Any, query: Tensor, keys: Tensor, row: Tensor, of_query: Tensor, weight: Tensor
+        ctx: Any, query: Tensor, keys: Tensor, row: Tensor, query_part: Tensor, weight: Tensor
     ) -> tuple[Tensor, Tensor]:
-        weight = weight.to(of_query.dtype)  # (H, 2 D)
-        hidden = of_query.new_empty(len(keys), len(weight))
-        for piece in _pieces(keys):
-            _, inputs = _inputs(query, keys[piece], row[piece], weight.dtype)
-            torch.addmm(of_query.index_select(0, row[piece]), inputs, weight.T, out=hidden[piece])
+        weight = weight.to(query_part.dtype)  # (H, 2 D)
+        hidden = query_part.new_empty(len(keys), len(weight))
+        for chunk in _chunks(keys):
+            _, inputs = _inputs(query, keys[chunk], row[chunk], weight.dtype)
+            torch.addmm(query_part.index_select(0, row[chunk]), inputs, weight.T, out=hidden[chunk])
         ctx.save_for_backward(query, keys, row, weight)
         ctx.set_materialize_grads(False)
         passed = keys.view_as(keys)
@@ -111,44 +111,44 @@ class _FirstLayer(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor | None, of_keys: Tensor | None) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad: Tensor | None, grad_passed: Tensor | None) -> tuple[Tensor | None, ...]:
         if grad is None:
-            return None, of_keys, None, None, None
+            return None, grad_passed, None, None, None
         query, keys, row, weight = ctx.saved_tensors
         for_query, for_keys, _, for_part, for_weight = ctx.needs_input_grad
         sums = torch.promote_types(weight.dtype, torch.float32)
-        of_query = weight.new_zeros(len(query), len(weight), dtype=sums) if for_part else None
-        of_weight = torch.zeros_like(weight, dtype=sums) if for_weight else None
-        through_product = torch.zeros_like(query) if for_query else None
-        of_items = torch.empty_like(keys) if for_keys else None  # a tensor of its own: others may hold `of_keys`
-        for piece in _pieces(keys):
-            q, inputs = _inputs(query, keys[piece], row[piece], weight.dtype)
-            if of_query is not None:
-                of_query.index_add_(0, row[piece], grad[piece].to(sums))
-            if of_weight is not None:
-                of_weight += grad[piece].T @ inputs
+        grad_part = weight.new_zeros(len(query), len(weight), dtype=sums) if for_part else None
+        grad_weight = torch.zeros_like(weight, dtype=sums) if for_weight else None
+        grad_query = torch.zeros_like(query) if for_query else None
+        grad_keys = torch.empty_like(keys) if for_keys else None  # a tensor of its own: others may hold `grad_passed`
+        for chunk in _chunks(keys):
+            q, inputs = _inputs(query, keys[chunk], row[chunk], weight.dtype)
+            if grad_part is not None:
+                grad_part.index_add_(0, row[chunk], grad[chunk].to(sums))
+            if grad_weight is not None:
+                grad_weight += grad[chunk].T @ inputs
             if for_query or for_keys:
-                of_k, of_qk = torch.mm(grad[piece], weight, out=inputs).chunk(2, dim=1)  # (n, D) each
-            if of_items is not None:
-                if of_keys is None:
-                    of_items[piece] = of_k
+                grad_k, grad_qk = torch.mm(grad[chunk], weight, out=inputs).chunk(2, dim=1)  # (n, D) each
+            if grad_keys is not None:
+                if grad_passed is None:
+                    grad_keys[chunk] = grad_k
                 else:
-                    torch.add(of_keys[piece], of_k, out=of_items[piece])
-                of_items[piece].addcmul_(of_qk, q)
-            if through_product is not None:
-                through_product.index_add_(0, row[piece], of_qk * keys[piece])
-        part = None if of_query is None else of_query.to(weight.dtype)
-        return through_product, of_items, None, part, of_weight
+                    torch.add(grad_passed[chunk], grad_k, out=grad_keys[chunk])
+                grad_keys[chunk].addcmul_(grad_qk, q)
+            if grad_query is not None:
+                grad_query.index_add_(0, row[chunk], grad_qk * keys[chunk])
+        grad_part = None if grad_part is None else grad_part.to(weight.dtype)
+        return grad_query, grad_keys, None, grad_part, grad_weight
 
 
 class _Pool(torch.autograd.Function):
-    """`interest[row] += weights * keys`, piece by piece."""
+    """`interest[row] += weights * keys`, chunk by chunk."""
 
     @staticmethod
     def forward(ctx: Any, weights: Tensor, keys: Tensor, row: Tensor, rows: int) -> Tensor:
         interest = keys.new_zeros(rows, keys.shape[1])
-        for piece in _pieces(keys):
-            interest.index_add_(0, row[piece], weights[piece] * keys[piece])
+        for chunk in _chunks(keys):
+            interest.index_add_(0, row[chunk], weights[chunk] * keys[chunk])
         ctx.save_for_backward(weights, keys, row)
         return interest
 
@@ -156,20 +156,20 @@ class _Pool(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         weights, keys, row = ctx.saved_tensors
-        of_weights = torch.empty_like(weights) if ctx.needs_input_grad[0] else None
-        of_keys = torch.empty_like(keys) if ctx.needs_input_grad[1] else None
-        for piece in _pieces(keys):
-            of_row = grad.index_select(0, row[piece])  # (n, D)
-            if of_keys is not None:
-                torch.mul(of_row, weights[piece], out=of_keys[piece])
-            if of_weights is not None:
-                torch.sum(of_row.mul_(keys[piece]), dim=1, keepdim=True, out=of_weights[piece])
-        return of_weights, of_keys, None, None
+        grad_weights = torch.empty_like(weights) if ctx.needs_input_grad[0] else None
+        grad_keys = torch.empty_like(keys) if ctx.needs_input_grad[1] else None
+        for chunk in _chunks(keys):
+            grad_row = grad.index_select(0, row[chunk])  # (n, D)
+            if grad_keys is not None:
+                torch.mul(grad_row, weights[chunk], out=grad_keys[chunk])
+            if grad_weights is not None:
+                torch.sum(grad_row.mul_(keys[chunk]), dim=1, keepdim=True, out=grad_weights[chunk])
+        return grad_weights, grad_keys, None, None
 
 
-def _pieces(keys: Tensor) -> list[slice]:
-    """The N history items in pieces; a device that is no CPU takes them at once."""
-    size = PIECE if keys.device.type == "cpu" else max(1, len(keys))
+def _chunks(keys: Tensor) -> list[slice]:
+    """The N history items in chunks; on a device that is no CPU they are one."""
+    size = CHUNK if keys.device.type == "cpu" else max(1, len(keys))
     return [slice(start, start + size) for start in range(0, len(keys), size)]
 
 

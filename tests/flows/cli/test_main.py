@@ -1,4 +1,4 @@
-"""How the command line answers: 0 and the answer, or 2 and a few lines that say what to mend, without a trace."""
+"""How the command line answers: 0 and the answer, or 2 and a few lines with the remedy, without a trace."""
 
 import importlib.metadata
 import json
@@ -36,9 +36,9 @@ def refused(capsys, *arguments, lines=8):
     assert (code, out) == (2, "")
     assert "Traceback" not in err
     announced, _, rest = err.partition("\n")  # what the command begins to do, where it got so far
-    told = err if announced.startswith("usage: ") else rest
-    assert len(told.splitlines()) <= lines, err
-    return told
+    message = err if announced.startswith("usage: ") else rest
+    assert len(message.splitlines()) <= lines, err
+    return message
 
 
 def test_the_command_is_installed():
@@ -163,9 +163,9 @@ def test_check_submission_good_and_bad(capsys, demo_original, tmp_path):
     write_prediction(ids.reverse(), torch.rand(len(ids)).numpy(), tmp_path / "prediction.csv")
     zip_prediction(tmp_path / "prediction.csv", tmp_path / "bad.zip")
     err = refused(capsys, "check-submission", tmp_path / "bad.zip", "--base-path", demo_original)
-    assert "bad.zip: IDs must stand in the order of test.parquet; row 1" in err
+    assert "bad.zip: IDs must be in the order of test.parquet; row 1" in err
     err = refused(capsys, "check-submission", tmp_path / "good.zip", "--base-path", tmp_path)
-    assert "give the folder of the data with --base-path" in err
+    assert "name the folder of the data with --base-path" in err
     err = refused(capsys, "check-submission", tmp_path / "no.zip", "--base-path", demo_original)
     assert "no submission at" in err
 

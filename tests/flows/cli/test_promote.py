@@ -12,15 +12,31 @@ from tasks.tracking.registry import CHALLENGER, Registry
 from tasks.tracking.training_run import CHECKPOINT
 
 
-@pytest.fixture
-def world(tmp_path, tracking_uri, monkeypatch):
-    """Three champions one after the other."""
-    monkeypatch.setattr("flows.cli.main._run_flow", lambda *_: pytest.fail("a server of Prefect's takes ten seconds"))
-    world = World(tmp_path, tracking_uri)
-    world.trainings = [world.trained(good=0) for _ in range(3)]
-    for trained in world.trainings:
+@pytest.fixture(scope="module")
+def original(mlflow_original, tmp_path_factory):
+    """Three champions one after the other: the folder with their MLflow store, and the trainings."""
+    folder = tmp_path_factory.mktemp("champions")
+    (folder / "mlruns").mkdir()
+    world = World(folder, f"sqlite:///{shutil.copy(mlflow_original, folder / 'mlruns/mlflow.db')}")
+    trainings = [world.trained(good=0) for _ in range(3)]
+    for trained in trainings:
         end_of_run(world, trained, test=world.write_test())
         world.registry.make_champion(world.registry.find(trained.run_id))
+    return folder, trainings
+
+
+@pytest.fixture
+def world(original, tmp_path, monkeypatch):
+    """A copy of the three champions for a test to change."""
+    monkeypatch.setattr(
+        "flows.cli.flow_commands._run_flow", lambda *_: pytest.fail("a server of Prefect's takes ten seconds")
+    )
+    folder, trainings = original
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    uri = f"sqlite:///{tmp_path / 'mlruns/mlflow.db'}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    world = World(tmp_path, uri)
+    world.trainings = list(trainings)
     return world
 
 
@@ -59,7 +75,7 @@ def test_rollback_goes_back_and_again_further_back(world, promote):
         assert owner(world) == world.trainings[expected - 1].run_id
     code, _, err = promote("--rollback")
     assert (code, champion(world)) == (2, 1)
-    assert "mmctr-din had none but version 1; give the VERSION" in err
+    assert "mmctr-din had none but version 1; name the VERSION" in err
     promote("3")
     assert world.registry.champions() == ["1", "3"]
     promote("--rollback")
@@ -115,7 +131,7 @@ def test_a_pin_is_kept_until_it_is_ended(world, promote):
     code, _, err = promote("challenger")
     assert (code, champion(world)) == (2, 2)
     assert "version 2, is pinned (20" in err
-    assert "give --unpin as well, or --pin to pin version 4 instead" in err
+    assert "add --unpin, or --pin to pin version 4 instead" in err
     assert "version 2 as before\npinned        no" in promote("--unpin")[1]
     world.trainings.append(better)
     assert promote("4", "--pin")[0] == 0
@@ -138,8 +154,8 @@ def test_without_options_it_says_who_is_and_was_champion(world, promote):
 
 REFUSALS = [
     (["9"], "VERSION is one of mmctr-din (1, 2, 3, champion); found '9'"),
-    (["1", "--rollback"], "give 1 or --rollback"),
-    (["--pin", "--unpin"], "give --pin or --unpin"),
+    (["1", "--rollback"], "use 1 or --rollback"),
+    (["--pin", "--unpin"], "use --pin or --unpin"),
     (["1", "--set", "promote.registered_model=other"], "VERSION is one of other (there is none yet"),
     (["--set", "promote.registered_model=other"], "has no model other yet; run the pipeline first"),
     (["--pin", "--set", "promote.registered_model=other"], "other has no champion"),

@@ -26,7 +26,7 @@ def printed(*arguments: object, **environment: str) -> subprocess.CompletedProce
 
 
 def in_shell(command: str, *arguments: Path) -> subprocess.CompletedProcess[str]:
-    """A command line of a shell in which `$0` stands for `mmctr`, and `$1` for the first argument."""
+    """A command line of a shell in which `$0` is `mmctr`, and `$1` its first argument."""
     script = command.replace("mmctr", f"{sys.executable} -m flows.cli.main")
     return subprocess.run(
         ["bash", "-c", f"set -o pipefail; {script}", "bash", *arguments], capture_output=True, text=True, cwd=PROJECT

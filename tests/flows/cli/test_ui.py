@@ -1,4 +1,4 @@
-"""`make ui`: ports, both addresses once both answer, a clean end; Python's own web server stands for both servers."""
+"""`make ui`: ports, both addresses once both answer, a clean end; Python's own web server takes the part of both."""
 
 import shutil
 import signal

@@ -1,6 +1,7 @@
 """A command that is stopped leaves no process behind, and its own server may die: real processes."""
 
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -32,15 +33,21 @@ def wait_until_gone(pids, seconds=30.0):
 
 @pytest.mark.integration
 def test_a_temporary_server_ends_with_its_run_however_that_ends_and_is_replaced_when_it_dies(
-    demo, tracking_uri, tmp_path, monkeypatch
+    demo, tracking_uri, prefect_database, tmp_path, monkeypatch
 ):
     database = tracking_uri.removeprefix("sqlite:///")
+    home = tmp_path / "home/prefect.db"
+    home.parent.mkdir()
+    shutil.copy(prefect_database, home)
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 
+    def rows(path, query):
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)) as connection:
+            return [value for (value,) in connection.execute(query)]
+
     def status():
-        with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=10)) as connection:
-            return [status for (status,) in connection.execute("select status from runs")]
+        return rows(database, "select status from runs")
 
     with MmctrRun(demo, *SETTINGS, log=tmp_path / "killed.log", server="") as run:
         run.wait_for_line("epoch 1:")
@@ -62,7 +69,7 @@ def test_a_temporary_server_ends_with_its_run_however_that_ends_and_is_replaced_
     assert "mmctr: stopped by SIGHUP; the same command goes on where this one stopped" in run.output()
     assert "Traceback" not in run.output()
     assert status() == ["KILLED"]
-    assert (tmp_path / "home/prefect.db").is_file()
+    assert rows(home, "select count(*) from flow_run") == [2]
 
 
 STUCK = """

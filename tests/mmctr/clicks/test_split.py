@@ -49,7 +49,7 @@ def write_split(path, histories, *, dtype, **extra):
 
 
 @pytest.mark.parametrize("dtype", [pl.Array(pl.Int64, 5), pl.List(pl.Int64), pl.List(pl.Int32)], ids=str)
-def test_reading_in_pieces_from_any_nested_type(tmp_path, monkeypatch, dtype):
+def test_reading_in_chunks_from_any_nested_type(tmp_path, monkeypatch, dtype):
     monkeypatch.setattr(mmctr.inputs.columns, "READ_VALUES", 27)  # 3 rows of 9 values
     monkeypatch.setattr(mmctr.inputs.columns, "READ_ROWS_AT_LEAST", 1)
     histories = [[0, 0, 4, 999, 2], [0, 0, 0, 0, 0], [4, 9, 2, 7, 4], [0, 0, 0, 0, 9], [7, 7, 7, 7, 7]]

@@ -12,7 +12,7 @@ import pytest
 import rarfile
 import rars
 import torch
-from demo_size import DEMO_ITEMS, DEMO_SEED, DEMO_USERS
+from demo_size import DEMO_ITEMS, DEMO_USERS
 from PIL import Image
 
 from mmctr.common.errors import InputError
@@ -257,17 +257,22 @@ def test_the_signal_is_in_the_content(test_rows: pl.DataFrame, embedding: np.nda
     assert 0.45 < np.mean(shuffled) < 0.55
 
 
-def test_same_seed_same_bytes(demo: Path, tmp_path: Path) -> None:
+def test_same_seed_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mmctr.demo.write.TRAINING_PAIRS", 0)
+    monkeypatch.setattr("mmctr.demo.tiny_clip.EPOCHS", 1)
     random_state = torch.get_rng_state()
-    write_demo(tmp_path / "again", items=ITEMS, users=USERS, seed=DEMO_SEED, progress=False)
+    for name, seed in {"first": 3, "again": 3, "other": 4}.items():
+        write_demo(tmp_path / name, items=150, users=50, seed=seed, progress=False)
     assert torch.equal(torch.get_rng_state(), random_state)
 
     def digests(folder: Path) -> dict[str, str]:
         found = (path for path in folder.rglob("*") if path.is_file())
         return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in found}
 
-    assert digests(tmp_path / "again") == digests(demo)
-    assert set(digests(demo)) == set(FILES)
+    first, again, other = (digests(tmp_path / name) for name in ("first", "again", "other"))
+    assert again == first
+    assert set(first) == set(FILES)
+    assert {name for name, digest in first.items() if other[name] == digest} == {"mmctr.toml"}
 
 
 def test_another_seed_another_world() -> None:

@@ -96,7 +96,8 @@ def test_closing_early_ends_the_workers(paths: list[Path]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "remedy"), [(signal.SIGKILL, "use fewer `workers`"), (signal.SIGSEGV, "a fault of the decoder. Take the")]
+    ("number", "remedy"),
+    [(signal.SIGKILL, "use fewer `workers`"), (signal.SIGSEGV, "a fault of the decoder. Take the")],
 )
 def test_a_killed_worker_is_reported_and_nothing_hangs(paths: list[Path], number: signal.Signals, remedy: str) -> None:
     before = children()

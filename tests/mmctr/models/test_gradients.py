@@ -14,9 +14,9 @@ BOTH = (False, True)
 
 
 @pytest.fixture(autouse=True)
-def several_pieces(monkeypatch):
-    """The history in pieces of four items, the last one not whole."""
-    monkeypatch.setattr(mmctr.models.sequence.target_attention, "PIECE", 4)
+def several_chunks(monkeypatch):
+    """The history in chunks of four items, the last one not whole."""
+    monkeypatch.setattr(mmctr.models.sequence.target_attention, "CHUNK", 4)
 
 
 def inputs(*, query=True, keys=True, layer=True):

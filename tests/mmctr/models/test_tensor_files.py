@@ -209,18 +209,18 @@ STATES = {
     "an epoch missing": lambda content: content["history"].pop(0),
     "another learning rate's kind": lambda content: content["optimizer"]["param_groups"][0].update(lr="fast"),
     "a schedule of text": lambda content: content["schedule"].update(best="x"),
-    "a begun epoch of text": lambda content: content.update(begun={"rows": "x", "loss_sum": 0.0, "generators": {}}),
-    "a begun epoch beyond the rows": lambda content: content.update(
-        begun={"rows": 257, "loss_sum": 1.0, "generators": {"cpu": torch.get_rng_state()}}
+    "a partial epoch of text": lambda content: content.update(partial={"rows": "x", "loss_sum": 0.0, "generators": {}}),
+    "a partial epoch beyond the rows": lambda content: content.update(
+        partial={"rows": 257, "loss_sum": 1.0, "generators": {"cpu": torch.get_rng_state()}}
     ),
     "a generator that is none": lambda content: content.update(
-        begun={"rows": 32, "loss_sum": 1.0, "generators": {"cpu": torch.zeros(3, dtype=torch.uint8)}}
+        partial={"rows": 32, "loss_sum": 1.0, "generators": {"cpu": torch.zeros(3, dtype=torch.uint8)}}
     ),
     "a moment of a weight that is none": lambda content: content["optimizer"]["state"].update({99: {}}),
     "an optimizer that is a number": lambda content: content.update(optimizer=3),
     "a list of states": lambda content: content["optimizer"].update(state=[1]),
-    "a begun epoch that is a list": lambda content: content.update(begun=[1]),
-    "a deep value": lambda content: content.update(begun=deep()),
+    "a partial epoch that is a list": lambda content: content.update(partial=[1]),
+    "a deep value": lambda content: content.update(partial=deep()),
 }
 
 

@@ -12,8 +12,9 @@ from project import FIXTURES
 
 from flows.cli.check_report import as_json, as_text
 from mmctr.common.errors import InputError
-from mmctr.report.dataset import Lengths, report_dataset
+from mmctr.report.dataset import report_dataset
 from mmctr.report.row_hash import count_distinct, hash_lists, is_among
+from mmctr.report.splits import Lengths
 
 ARCHIVE = FIXTURES / "rar" / "plain_store_py.rar"  # images 1, 2 and 3 of items
 

@@ -10,12 +10,14 @@ from project import GOLDEN
 from short_training import SHORT, figures, run, setting
 
 import mmctr.training.divergence
+import mmctr.training.epoch
 import mmctr.training.loop
 from mmctr.clicks.batch import ClickSplit
 from mmctr.common.errors import InputError
-from mmctr.training.loop import fit, smoothed_loss
+from mmctr.training.loop import fit
 from mmctr.training.recipe import Recipe
 from mmctr.training.state import save_state
+from mmctr.training.step import smoothed_loss
 
 
 def same_weights(first, second):
@@ -66,12 +68,12 @@ def test_a_training_that_was_stopped_within_an_epoch_goes_on_to_the_same_bits(tm
 
     def save_and_stop(path, *parts):
         save_state(path, *parts)
-        saves.append(parts[-1].begun)
+        saves.append(parts[-1].partial)
         if len(saves) == stop_after:
             raise Killed
 
     model, train, valid = setting()
-    monkeypatch.setattr("mmctr.training.loop.save_state", save_and_stop)
+    monkeypatch.setattr("mmctr.training.trainer.save_state", save_and_stop)
     with pytest.raises(Killed):
         fit(model, train, valid, recipe=SHORT, state=tmp_path / "state.pt", save_seconds=0, progress=False)
     assert (saves[-1] is None) == (stop_after % 8 == 0)
@@ -191,7 +193,7 @@ def bfloat16_products(monkeypatch):
     def autocast(device, *, enabled=True):
         return torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled)
 
-    for module in ("models.din", "training.loop", "evaluation.prediction"):
+    for module in ("models.din", "training.step", "evaluation.prediction"):
         monkeypatch.setattr(f"mmctr.{module}.autocast", autocast)
 
 
@@ -213,7 +215,7 @@ def test_gradients_of_products_in_bfloat16_point_the_same_way(bfloat16_products,
     found = {}
     for kind in ("rounded", "exact"):
         model.zero_grad()
-        with mmctr.training.loop.autocast(model.device):
+        with mmctr.training.step.autocast(model.device):
             loss = smoothed_loss(model(train.slice(0, 128)), train.slice(0, 128).label, smoothing=0.01)
         loss.backward()
         found[kind] = {name: w.grad.to_dense().flatten() for name, w in model.named_parameters() if w.requires_grad}
@@ -228,7 +230,7 @@ DIVERGING = Recipe(epochs=4, batch_size=32, learning_rate=1e30, clip_norm=1e30)
 
 def spoiled_after(monkeypatch, steps, *, what=lambda model: model.logit.bias):
     """Make a weight NaN after so many steps of the process, as a step that is too large would."""
-    taken, step = [], mmctr.training.loop.train_step
+    taken, step = [], mmctr.training.epoch.train_step
 
     def stepped(model, *rest, **settings):
         loss = step(model, *rest, **settings)
@@ -238,7 +240,7 @@ def spoiled_after(monkeypatch, steps, *, what=lambda model: model.logit.bias):
                 what(model).view(-1)[-1] = float("nan")
         return loss
 
-    monkeypatch.setattr("mmctr.training.loop.train_step", stepped)
+    monkeypatch.setattr("mmctr.training.epoch.train_step", stepped)
     return taken
 
 
@@ -258,7 +260,7 @@ def test_the_last_good_state_is_kept_when_a_later_epoch_diverges(tmp_path, monke
     kept = state.read_bytes()
     for _ in range(2):
         spoiled_after(monkeypatch, 3)
-        with pytest.raises(InputError, match=r"epoch 3: the loss of the step after 96 rows is nan; .*epochs = 2 "):
+        with pytest.raises(InputError, match=r"epoch 3: the loss of the step after 96 rows is nan; .*`epochs = 2` "):
             run(SHORT, state=state)
         assert state.read_bytes() == kept
         monkeypatch.undo()
@@ -273,7 +275,7 @@ def test_no_state_within_an_epoch_holds_what_is_not_finite(tmp_path, monkeypatch
         fit(model, train, valid, recipe=SHORT, state=state, save_seconds=0, progress=False)
     assert len(taken) == 3
     saved = torch.load(state, weights_only=True)
-    assert saved["begun"]["rows"] == 64
+    assert saved["partial"]["rows"] == 64
     assert saved["model"]["logit.bias"].isfinite().all()
 
 

@@ -6,10 +6,13 @@ import pytest
 import torch
 from short_training import SHORT, run, setting
 
+import mmctr.training.epoch
 import mmctr.training.loop
 import mmctr.training.progress
-from mmctr.training.loop import fit, optimizer_and_schedule, train_epoch
+from mmctr.training.epoch import train_epoch
+from mmctr.training.loop import fit
 from mmctr.training.recipe import Recipe
+from mmctr.training.step import optimizer_and_schedule
 
 
 class Clock:
@@ -72,12 +75,12 @@ def test_a_training_that_stops_early_says_so_once(caplog):
 
 def test_whoever_trains_an_epoch_trains_it_under_the_kernels_that_fit_has(monkeypatch):
     model, train, _ = setting()
-    recipe, seen, step = Recipe(batch_size=128), [], mmctr.training.loop.train_step
+    recipe, seen, step = Recipe(batch_size=128), [], mmctr.training.epoch.train_step
 
     def looked_at(*rest, **settings):
         seen.append(torch.are_deterministic_algorithms_enabled())
         return step(*rest, **settings)
 
-    monkeypatch.setattr(mmctr.training.loop, "train_step", looked_at)
+    monkeypatch.setattr(mmctr.training.epoch, "train_step", looked_at)
     train_epoch(model, train, optimizer_and_schedule(model, recipe=recipe)[0], recipe=recipe, number=1)
     assert seen == [True, True]

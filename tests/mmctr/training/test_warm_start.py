@@ -7,6 +7,7 @@ from mmctr.clicks.item_table import ItemTable
 from mmctr.common.errors import InputError
 from mmctr.evaluation.prediction import predict_logits
 from mmctr.models.checkpoint import Checkpoint
+from mmctr.models.din import DIN
 from mmctr.training.loop import train_din
 from mmctr.training.recipe import Recipe
 from mmctr.training.warm_start import start_from
@@ -52,7 +53,7 @@ def test_items_keep_what_was_learned_of_them_by_id_and_new_ones_keep_their_vecto
 
 def test_on_the_same_items_the_first_logits_are_the_earlier_models(earlier):
     table, checkpoint = earlier
-    model, known = din(table), checkpoint.architecture.build()
+    model, known = din(table), DIN.of(checkpoint.architecture)
     known.load_state_dict(checkpoint.weights)
     start_from(model, table, checkpoint)
     split = click_split(np.random.default_rng(2), table)

@@ -396,9 +396,9 @@ def test_digests_of_files_that_are_gone_are_forgotten(workspace):
 
 def test_without_a_finished_run_nothing_is_collected(workspace):
     write(workspace.store("embed", digits("hours of work")) / "result")
-    with pytest.raises(InputError, match=r"runs tells of no run; start one with `mmctr run` first"):
+    with pytest.raises(InputError, match=r"runs knows of no run; start one with `mmctr run` first"):
         known_runs(workspace)
-    with pytest.raises(InputError, match="tells of no run"):
+    with pytest.raises(InputError, match="knows of no run"):
         plan(workspace)
 
 
@@ -574,7 +574,7 @@ def test_a_folder_without_runs_is_refused_and_left_as_it_is(tmp_path, tracking_u
     (tmp_path / "empty").mkdir()
     code, out, err = said(capsys, "gc", tmp_path / "empty")
     assert (code, out) == (2, "")
-    assert "tells of no run" in err
+    assert "knows of no run" in err
     assert list((tmp_path / "empty").iterdir()) == []
 
 

@@ -12,6 +12,7 @@ from mmctr.training.divergence import diverged
 from mmctr.training.recipe import Recipe
 from tasks.cache.results import Predicted
 from tasks.cache.stage import RunContext, stage
+from tasks.cache.workspace import Workspace
 from tasks.running.refusal import refusal
 from tasks.settings.named import OTHERWISE, settings_named
 from tasks.settings.sections import PipelineConfig
@@ -116,7 +117,7 @@ def test_a_stage_says_in_settings_what_the_library_says_in_parameters(
         raise AssertionError
 
     work.__name__ = name
-    context = RunContext(base_path=tmp_path, device="cpu", tracking_uri="", experiment="")
+    context = RunContext(workspace=Workspace(tmp_path), device="cpu")
     message = refusal(stage(work).fn(context)) or ""
     assert run in message
     assert "`" not in message

@@ -6,6 +6,7 @@ from uuid import uuid4
 import pytest
 from mlflow import MlflowClient
 
+import mmctr.training.epoch
 import mmctr.training.loop
 import tasks.tracking.page
 from flows.pipeline import pipeline
@@ -78,14 +79,14 @@ def test_a_training_shows_itself_from_its_start_cached_or_not_and_a_diverged_one
     demo, tracking_uri, made, monkeypatch
 ):
     config = load_config(demo, overrides=["train.epochs=2", "train.batch_size=128", "train.patience=1"], device="cpu")
-    train, step, taken = mmctr.training.loop.train_din, mmctr.training.loop.train_step, []
+    train, step, taken = mmctr.training.loop.train_din, mmctr.training.epoch.train_step, []
 
     def spoiled(model, *rest, **settings):
         loss = step(model, *rest, **settings)
         taken.append(loss)
         return loss * float("nan") if len(taken) == 3 else loss
 
-    monkeypatch.setattr(mmctr.training.loop, "train_step", spoiled)
+    monkeypatch.setattr(mmctr.training.epoch, "train_step", spoiled)
     state = pipeline(config, return_state=True)
     assert state.is_failed()
     assert (
@@ -100,7 +101,7 @@ def test_a_training_shows_itself_from_its_start_cached_or_not_and_a_diverged_one
         made.append("training begins")
         return train(*splits, **settings)
 
-    monkeypatch.setattr(mmctr.training.loop, "train_step", step)
+    monkeypatch.setattr(mmctr.training.epoch, "train_step", step)
     monkeypatch.setattr(mmctr.training.loop, "train_din", noted)
     for expected in (["link", "training begins", "table", "image"], ["link", "table", "image"]):
         made.clear()

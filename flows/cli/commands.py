@@ -1,0 +1,116 @@
+"""What the commands do that need no Prefect server; each returns the exit code."""
+
+import argparse
+
+from flows.cli.arguments import config_of
+from flows.process.terminal import OK, show
+
+
+def run_demo(options: argparse.Namespace) -> int:
+    """`mmctr demo`."""
+    from mmctr.demo.write import is_demo, write_demo
+
+    if options.if_missing and is_demo(options.out):
+        show(f"{options.out} is a demo data set already")
+        return OK
+    write_demo(options.out, items=options.items, users=options.users, seed=options.seed)
+    show(f"demo data set written to {options.out}; next: mmctr run {options.out}")
+    return OK
+
+
+def run_check(options: argparse.Namespace) -> int:
+    """`mmctr check`."""
+    from flows.cli.check_report import as_json, as_text
+    from flows.run.outputs import check_places
+    from mmctr.report.dataset import report_dataset
+    from tasks.settings.archive import archive_limits
+    from tasks.settings.named import settings_named
+
+    config = config_of(options)
+    with settings_named("inputs", "extract"):
+        report = report_dataset(
+            config.base_path,
+            min_items=config.reduce.n_components,
+            min_known_targets=config.predict.min_known_targets,
+            **archive_limits(config.extract),
+        )
+    check_places(config.base_path, writes=False)
+    show(as_json(report) if options.json else f"{as_text(report)}\n\nthe inputs can be used")
+    return OK
+
+
+def run_promote(options: argparse.Namespace) -> int:
+    """`mmctr promote`; it needs no Prefect server."""
+    from flows.cli.promote import champions_text, change_champion
+
+    config = config_of(options)
+    if options.version is None and not (options.rollback or options.pin or options.unpin):
+        show(champions_text(config))
+    else:
+        show(
+            change_champion(
+                config, version=options.version, rollback=options.rollback, pin=options.pin, unpin=options.unpin
+            )
+        )
+    return OK
+
+
+def run_settings(options: argparse.Namespace) -> int:
+    """`mmctr settings`."""
+    from flows.cli.settings_report import as_json, as_markdown, as_text
+
+    show(as_json() if options.json else as_markdown() if options.markdown else as_text())
+    return OK
+
+
+def run_gc(options: argparse.Namespace) -> int:
+    """`mmctr gc`."""
+    from tasks.settings.sections import PipelineConfig, home_expanded
+    from tasks.tracking.store_address import tracking_uri
+    from tasks.tracking.store_check import check_store
+
+    check_store(tracking_uri(), PipelineConfig.model_fields["experiment"].default, writes=False)
+    from flows.cli.gc_report import as_json, as_text
+    from tasks.cache.collect import known_runs, plan_collection, remove
+    from tasks.cache.workspace import Workspace
+    from tasks.tracking.registry import runs_with_alias
+
+    workspace = Workspace(home_expanded(options.base_path))
+    known = known_runs(workspace)  # before the lock, which makes the folder where there is none
+    protected = runs_with_alias(tracking_uri(), [run.mlflow_run for run in known])
+    with workspace.alone():
+        collection = plan_collection(
+            workspace, keep=options.keep, protected_runs=protected, drop_unfinished=options.drop_unfinished
+        )
+        if options.delete:
+            remove(workspace, collection)
+    if options.json:
+        show(as_json(collection, base_path=workspace.base_path, deleted=options.delete))
+    else:
+        show(as_text(collection, deleted=options.delete))
+    return OK
+
+
+def run_check_submission(options: argparse.Namespace) -> int:
+    """`mmctr check-submission`."""
+    from mmctr.common.errors import InputError
+    from mmctr.inputs.columns import read_ids
+    from mmctr.inputs.layout import split_path
+    from mmctr.submission.challenge import check_submission
+
+    test = split_path(options.base_path, "test")
+    try:
+        ids = read_ids(test)
+    except InputError as error:
+        raise InputError(f"{error}; or name the folder of the data with --base-path") from error
+    rows = check_submission(options.zip, test_ids=ids)
+    show(f"{options.zip} is a valid submission of {rows:,} rows")
+    return OK
+
+
+def run_ui(options: argparse.Namespace) -> int:
+    """`mmctr ui`."""
+    from flows.cli.ui import serve_pages
+
+    serve_pages(mlflow_port=options.mlflow_port, prefect_port=options.prefect_port)
+    return OK

@@ -1,0 +1,74 @@
+"""The commands that run a flow.
+
+What can be refused is refused before Prefect's server starts, which takes ten seconds and more.
+"""
+
+import argparse
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from flows.cli.arguments import config_of
+from flows.process.terminal import MISTAKE, OK, say, show
+
+
+def run_pipeline(options: argparse.Namespace) -> int:
+    """`mmctr run`."""
+    config = config_of(options)
+    from flows.run.inputs import look_at_archive, look_before
+
+    look_before(config)
+    look_at_archive(config.base_path, config.extract)
+
+    def load() -> Callable[[], Any]:
+        from flows.pipeline import pipeline
+
+        return partial(pipeline, config, return_state=True)
+
+    return _run_flow(load)
+
+
+def run_predict(options: argparse.Namespace) -> int:
+    """`mmctr predict`."""
+    config = config_of(options)
+    from flows.run.outputs import check_places
+    from mmctr.inputs.layout import split_path
+    from mmctr.inputs.rules import check_split
+    from tasks.tracking.store_address import tracking_uri
+    from tasks.tracking.store_check import check_store
+
+    if not split_path(config.base_path, "test").is_file():
+        check_split(config.base_path, "test")
+    check_places(config.base_path)
+    check_store(tracking_uri(), config.experiment)
+
+    def load() -> Callable[[], Any]:
+        from flows.predict import predict_with
+
+        return partial(predict_with, config, model=options.model, return_state=True)
+
+    return _run_flow(load)
+
+
+def _run_flow(load: Callable[[], Callable[[], Any]]) -> int:
+    """Run a flow and print the text of its result, or the message that it was refused with.
+
+    `load` imports the flow, while Prefect's server starts.
+    """
+    from flows.cli.interrupts import stop_because
+    from flows.process.prefect_server import connect, server_that_stays
+
+    server_answers = connect(on_loss=stop_because)
+    run = load()
+    from flows.cli.console import refusals_said_once
+    from tasks.running.refusal import refusal
+
+    server_answers()
+    with refusals_said_once(), server_that_stays():
+        state = run()
+    message = refusal(state)
+    if message is not None:
+        say(f"mmctr: {message}")
+        return MISTAKE
+    show(state.result().text())
+    return OK
