@@ -27,15 +27,15 @@ def test_what_a_page_names_is_there(page):
     text = page.read_text()
     for link in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
         assert "://" in link or (page.parent / link).exists(), link
-    for name in re.findall(rf"(?<![\w./-])((?:{'|'.join(ROOTS)})[./][\w./-]*\w)", text):
+    for name in re.findall(rf"(?<![\w./-])((?:{'|'.join(ROOTS)})[./][\w./*-]*[\w*])", text):
         assert name in RESERVED or is_there(name), name
 
 
 def is_there(name: str) -> bool:
-    """Whether a path of the project, a module, or something that a module defines."""
+    """Whether a path of the project, perhaps a pattern, a module, or something that a module defines."""
     if "/" in name:
-        return (PROJECT / name).exists()
-    *outer, last = name.split(".")
+        return any(PROJECT.glob(name))
+    *outer, last = name.removesuffix(".*").split(".")
     folder, module = PROJECT.joinpath(*outer, last), PROJECT.joinpath(*outer).with_suffix(".py")
     if folder.is_dir() or folder.with_suffix(".py").is_file():
         return True
