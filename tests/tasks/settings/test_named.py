@@ -7,7 +7,7 @@ import pytest
 
 from mmctr.common.errors import InputError
 from mmctr.embedding.pca import reduce_embeddings
-from mmctr.inputs.rules import check_targets_known
+from mmctr.inputs.targets import check_targets_known
 from mmctr.training.divergence import diverged
 from mmctr.training.recipe import Recipe
 from tasks.cache.results import Predicted
