@@ -60,7 +60,7 @@ class World:
 
     def embed(self, shards: str = "shards", **options: object) -> tuple[pl.DataFrame, EmbedReport]:
         items, images = options.pop("frames", None) or self.frames()
-        shown = {name: options.pop(name) for name in ("progress", "on_progress") if name in options}
+        shown = {name: options.pop(name) for name in ("progress", "on_progress", "image_code") if name in options}
         settings = {"workers": 0, "shard_size": SHARD, "batch_size": BATCH, "token_batch": 8 * BATCH} | options
         return embed_items(
             items,
@@ -266,6 +266,8 @@ def test_vectors_of_another_model_or_limit_are_not_reused(world: World, tmp_path
     _, report = world.embed(jpeg_draft=True)
     assert (report.reused_titles, report.reused_images) == (COUNT, 0)
     _, report = world.embed(image_precision="int8")
+    assert (report.reused_titles, report.reused_images) == (COUNT, 0)
+    _, report = world.embed(image_code="of another component")
     assert (report.reused_titles, report.reused_images) == (COUNT, 0)
     world.checkpoint = save_tiny_clip(tmp_path / "other.pt", seed=1)
     _, report = world.embed()
