@@ -83,7 +83,7 @@ def digests(demo):
 
 def champion_of(monkeypatch, digests):
     tags = {f"digest.{name}": digest for name, digest in digests.items()}
-    monkeypatch.setattr(Registry, "at", lambda *_: Version("1", "run", ("champion",), tags))
+    monkeypatch.setattr(Registry, "version_at", lambda *_: Version("1", "run", ("champion",), tags))
 
 
 def change(demo, name="train"):
