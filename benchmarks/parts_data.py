@@ -169,11 +169,16 @@ def reduce(_: Path) -> list[Row]:
     spread = rng.normal(size=(91_717, 512)) * np.exp(-np.arange(512) / 60)
     embeddings = spread @ axes * 0.05 + rng.normal(0, 0.04, 512)
     embeddings = (embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)).astype(np.float32)
-    pair = in_turn(lambda: reduce_embeddings(embeddings), lambda: PCA(128).fit_transform(embeddings), repeats=9)
+    pair = in_turn(
+        lambda: reduce_embeddings(embeddings, n_components=128), lambda: PCA(128).fit_transform(embeddings), repeats=9
+    )
     exact = PCA(128, svd_solver="covariance_eigh").fit(embeddings.astype(np.float64)).components_.T
     angles = [
         scipy.linalg.subspace_angles(exact, components.T.astype(np.float64)).max()
-        for components in (reduce_embeddings(embeddings).pca.components_, PCA(128).fit(embeddings).components_)
+        for components in (
+            reduce_embeddings(embeddings, n_components=128).pca.components_,
+            PCA(128).fit(embeddings).components_,
+        )
     ]
     beside = "scikit-learn's default"
     return [

@@ -18,7 +18,8 @@ from threadpoolctl import threadpool_limits
 from mmctr.embedding.fill import embed_images
 from mmctr.embedding.options import EmbedOptions
 from mmctr.embedding.store import VectorShards
-from mmctr.encoders.clip import ClipEncoder, clip
+from mmctr.encoders.clip import ClipEncoder
+from mmctr.encoders.clip_official import clip
 from mmctr.encoders.pixels import PIXEL_MEAN, PIXEL_STD
 from mmctr.images.preprocess import View, preprocess_image
 

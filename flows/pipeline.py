@@ -109,7 +109,9 @@ def run_stages(config: PipelineConfig, context: RunContext, *, reason: str = "by
         mlflow_address=tracker.run_address(trained.run_id),
         decision=decision,
         reason=reason,
-        **figures_of(config, made, workspace),
+        n_components=config.reduce.n_components,
+        most_epochs=config.train.epochs,
+        **figures_of(made, workspace),
     )
     show_on_page(summary)
     return summary
@@ -196,15 +198,13 @@ def promote_and_publish(
     return decision, outputs
 
 
-def figures_of(config: PipelineConfig, made: Made, workspace: Workspace) -> dict[str, Any]:
+def figures_of(made: Made, workspace: Workspace) -> dict[str, Any]:
     """The summary's figures of what the stages made."""
     trained = made.trained
     return {
         "items": made.embedded.counts,
         "explained_variance": made.reduced.explained_variance,
-        "n_components": config.reduce.n_components,
         "epochs": len(json.loads(workspace.path(trained.history).read_bytes())),
-        "most_epochs": config.train.epochs,
         "best_epoch": trained.best_epoch,
         "valid_auc": trained.valid_auc,
         "valid_logloss": trained.valid_logloss,

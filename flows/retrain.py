@@ -31,7 +31,7 @@ from tasks.cache.run_manifest import read_manifests
 from tasks.cache.workspace import Workspace
 from tasks.running.refusal import refusing
 from tasks.settings.sections import PipelineConfig
-from tasks.tracking.registry import CHAMPION
+from tasks.tracking.registry import CHAMPION, Registry
 
 Stamps = dict[str, tuple[int, int, int]]  # by role of the file: size in bytes, modification and change time in ns
 NS = 1_000_000_000
@@ -72,7 +72,7 @@ def retrain(
     if _stamps(paths) != before:
         return _ended("Unsettled", "the data changed while it was read; looked at later", odd)
 
-    known = _champions_digests(whole)
+    known = _champions_digests(registry_of(whole))
     changed = sorted(role for role, digest in digests.items() if known.get(role) != digest)
     if not changed:
         return _ended("Unchanged", "the champion was trained on this data", odd)
@@ -130,9 +130,9 @@ def _wait_or_say(paths: dict[str, Path], before: Stamps, *, seconds: float) -> s
     return None
 
 
-def _champions_digests(config: PipelineConfig) -> dict[str, str]:
+def _champions_digests(registry: Registry) -> dict[str, str]:
     """Digests of the inputs that the champion was trained on; none where there is no champion."""
-    champion = registry_of(config).version_at(CHAMPION)
+    champion = registry.version_at(CHAMPION)
     tags = {} if champion is None else champion.tags
     return {name.removeprefix("digest."): value for name, value in tags.items() if name.startswith("digest.")}
 

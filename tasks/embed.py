@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmctr.common.errors import InputError
-from tasks.cache.code_digest import vectors_folder
+from tasks.cache.code_digest import components_code, vectors_folder
 from tasks.cache.results import Embedded
 from tasks.cache.stage import RunContext, logger, own_folder, stage
 from tasks.cache.workspace import FileRef, FolderRef, Workspace
@@ -56,6 +56,7 @@ def embed(
                 model=str(model),
                 device=device,
                 shards=workspace.vectors / vectors_folder(),
+                image_code=components_code(config),
                 options=_options(config),
                 on_progress=ProgressArtifact("embedding, titles and images of those that are new"),
             )

@@ -25,7 +25,7 @@ def make_submission(
     from mmctr.evaluation.prediction import predict_probabilities
     from mmctr.inputs.columns import read_ids
     from mmctr.inputs.layout import CSV_FILE, ZIP_FILE
-    from mmctr.inputs.rules import check_targets_known
+    from mmctr.inputs.targets import check_targets_known
     from mmctr.models.checkpoint import load_checkpoint, restore_model
     from mmctr.submission.challenge import check_submission, write_prediction, zip_prediction
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import mlflow
 import pytest
-from printed_commands import DOCUMENTS, PROJECT, commands, inline_commands, printed, python_block
+from printed_commands import DOCUMENTS, PROJECT, commands, inline_commands, printed, python_blocks
 
 from flows.cli.arguments import parser
 from tasks.settings.load import load_config
@@ -65,10 +65,14 @@ def test_readmes_commands_as_printed_in_order(checkout):
     assert first == ["make", "run"]
     assert "champion with AUC" in shell(" ".join(first))
     before = set(checkout.iterdir())
-    answer = shell(f"source .venv/bin/activate; python - <<'PROGRAM'\n{python_block(README)}\nPROGRAM")
-    probabilities = [float(number) for number in answer.strip("[]\n ").split()]
+    scoring, training = (
+        shell(f"source .venv/bin/activate; python - <<'PROGRAM'\n{program}\nPROGRAM")
+        for program in python_blocks(README)
+    )
+    probabilities = [float(number) for number in scoring.strip("[]\n ").split()]
     assert len(probabilities) > 100
     assert all(0 < probability < 1 for probability in probabilities)
+    assert 0 < float(training) < 1
     assert set(checkout.iterdir()) == before  # no database of its own
     of_several = {"challenger", "--model", "--rollback", "--pin", "--unpin", "3"}  # versions; here there is one
     lines = [

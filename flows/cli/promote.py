@@ -17,7 +17,7 @@ from tasks.cache.stage import RunContext
 from tasks.cache.workspace import Workspace
 from tasks.predict import make_submission
 from tasks.settings.named import settings_named
-from tasks.settings.sections import PipelineConfig
+from tasks.settings.sections import PipelineConfig, PredictConfig
 from tasks.tracking.fetching import LostFileError
 from tasks.tracking.registry import CHAMPION, Registry, Version
 from tasks.tracking.store_address import tracking_uri
@@ -42,13 +42,18 @@ def change_champion(config: PipelineConfig, *, version: str | None, rollback: bo
     workspace = context.workspace
     # Before anything is read: a run that ends now may make another model the champion.
     with workspace.running(), workspace.locks.of_champion():
-        return _change(config, context, version=version, rollback=rollback, pin=pin, unpin=unpin)
+        model, changed = _change(
+            registry_of(config), workspace, version=version, rollback=rollback, pin=pin, unpin=unpin
+        )
+        if config.promote.publish == "latest":
+            return "\n".join([*changed, "outputs       stay as they are (promote.publish = latest)"])
+        return "\n".join([*changed, *_publish(model, context, config.predict)])
 
 
 def _change(
-    config: PipelineConfig, context: RunContext, *, version: str | None, rollback: bool, pin: bool, unpin: bool
-) -> str:
-    registry = registry_of(config)
+    registry: Registry, workspace: Workspace, *, version: str | None, rollback: bool, pin: bool, unpin: bool
+) -> tuple[Model, list[str]]:
+    """Change the champion or its pin; returns the model that is champion now, and what was done, in lines."""
     champion, champions = registry.version_at(CHAMPION), registry.champions()
     target = champion
     if version is not None:
@@ -59,7 +64,7 @@ def _change(
         target = _last(registry, champions, now=champion)
     if target is None:
         raise InputError(
-            f"{registry.name} has no champion; make one: mmctr promote {quote(str(config.base_path))} VERSION, with "
+            f"{registry.name} has no champion; make one: mmctr promote {quote(str(workspace.base_path))} VERSION, with "
             f"VERSION one of {registry.names()}"
         )
     moves = champion is None or target.number != champion.number
@@ -69,15 +74,14 @@ def _change(
             f"the champion of {registry.name}, version {champion.number}, is pinned ({pinned}) and stays; add --unpin, "
             f"or --pin to pin version {target.number} instead"
         )
-    model = _usable(registry, target, context.workspace)
+    model = _usable(registry, target, workspace)
     done = _done_by()
     if moves:
         _move(registry, target, champion, champions, rollback=rollback, done=done)
     if pin or unpin:
         registry.set_pin(done if pin else None)
     before = f", {f'version {champion.number}' if champion else 'none'} until now" if moves else " as before"
-    said = [f"champion      {registry.name} version {target.number}{before}", _pin_line(registry.pin())]
-    return "\n".join([*said, *_publish(config, context, model)])
+    return model, [f"champion      {registry.name} version {target.number}{before}", _pin_line(registry.pin())]
 
 
 def champions_text(config: PipelineConfig) -> str:
@@ -155,19 +159,17 @@ def _move(
     registry.tag(target, {"decision": CHAMPION})
 
 
-def _publish(config: PipelineConfig, context: RunContext, model: Model) -> list[str]:
+def _publish(model: Model, context: RunContext, config: PredictConfig) -> list[str]:
     """Publish the champion's files with a submission for the test split as it is now; what that did, in lines."""
-    if config.promote.publish == "latest":
-        return ["outputs       stay as they are (promote.publish = latest)"]
     workspace = context.workspace
     try:
-        test = workspace.file_ref(check_split(config.base_path, "test"))
+        test = workspace.file_ref(check_split(workspace.base_path, "test"))
         made_in = TemporaryDirectory(dir=workspace.root, prefix=".promote.", suffix=PARTIAL)
         with made_in as folder, settings_named("predict"):
             predicted = make_submission(
                 context,
                 workspace.base_path / folder,
-                config=config.predict,
+                config=config,
                 test=test,
                 checkpoint=model.checkpoint,
             )

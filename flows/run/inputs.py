@@ -142,7 +142,7 @@ def _check_clip_model(config: EmbedConfig, *, n_components: int) -> None:
     if is_file(home_expanded(Path(config.model))):
         _check_width(config, n_components=n_components)
         return
-    from mmctr.encoders.clip import official_models
+    from mmctr.encoders.clip_official import official_models
 
     if config.model not in official_models():
         raise InputError(

@@ -7,7 +7,6 @@ section 2.3.
 Shapes: B pairs in a batch, T tokens of the longest title, S image side, E embedding dimension.
 """
 
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,13 +15,7 @@ import torch
 import torch.nn.functional as F
 
 from mmctr.common.progress import progress_bar
-
-with warnings.catch_warnings():
-    # clip-anytorch imports pkg_resources, which warns of its own end; pyproject.toml pins a setuptools that has it.
-    warnings.filterwarnings("ignore", message="pkg_resources is deprecated", category=UserWarning)
-    import clip
-    from clip.model import CLIP
-
+from mmctr.encoders.clip_official import clip
 from mmctr.encoders.pixels import PIXEL_MEAN, PIXEL_STD
 
 IMAGE_SIDE = 32
@@ -33,9 +26,9 @@ LONGEST = 32  # tokens of a title to train on: the rare longer ones would slow e
 LEARNING_RATE = 1e-3
 
 
-def new_model() -> CLIP:
+def new_model() -> "clip.model.CLIP":
     """An untrained CLIP of about 4 M parameters, most of them the token embedding; from torch's global generator."""
-    return CLIP(
+    return clip.model.CLIP(
         embed_dim=EMBED_DIM,
         image_resolution=IMAGE_SIDE,
         vision_layers=2,
@@ -78,7 +71,9 @@ def train_tiny_clip(
     torch.save({name: value.contiguous() for name, value in model.state_dict().items()}, path)
 
 
-def _fit(model: CLIP, *, tokens: torch.Tensor, images: np.ndarray, seed: int, progress: bool | None) -> None:
+def _fit(
+    model: "clip.model.CLIP", *, tokens: torch.Tensor, images: np.ndarray, seed: int, progress: bool | None
+) -> None:
     """AdamW on the symmetric contrastive loss; the learning rate is warmed up and then let down."""
     steps = EPOCHS * len(tokens) // BATCH
     mean, std = torch.tensor(PIXEL_MEAN).view(3, 1, 1), torch.tensor(PIXEL_STD).view(3, 1, 1)
@@ -102,7 +97,7 @@ def _fit(model: CLIP, *, tokens: torch.Tensor, images: np.ndarray, seed: int, pr
             model.logit_scale.clamp_(max=float(np.log(100)))
 
 
-def contrastive_loss(model: CLIP, *, pixels: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+def contrastive_loss(model: "clip.model.CLIP", *, pixels: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
     """The mean of the two cross entropies: each image among the titles, each title among the images. Scalar.
 
     `pixels`: float32 (B, 3, S, S); `tokens`: int64 (B, T), T <= 77: attention is causal, so what follows the longest

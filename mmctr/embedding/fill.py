@@ -10,7 +10,6 @@ Shapes: b images of a batch, E the length of CLIP's embedding, R the model's res
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,16 +18,14 @@ from mmctr.common.progress import progress_bar
 from mmctr.compute.cores import usable_cores
 from mmctr.embedding.options import EmbedOptions
 from mmctr.embedding.store import VectorShards
+from mmctr.encoders.base import Encoder
 from mmctr.images.preprocess import View
 from mmctr.images.workers import Batch, read_images
-
-if TYPE_CHECKING:
-    from mmctr.encoders.clip import ClipEncoder
 
 NOT_FINITE = "the encoder gave no finite vector"
 MANY = 8  # where so many vectors and no finite one among them are made at a time, it is not what they are made of
 
-LoadEncoder = Callable[[], "ClipEncoder"]
+LoadEncoder = Callable[[], Encoder]
 Advance = Callable[[int], None]  # is called with each number of titles or images that are done
 
 
@@ -115,7 +112,7 @@ def embed_images(
     return len(new)
 
 
-def _encode_batch(encoder: "ClipEncoder", batch: Batch, vectors: np.ndarray, begin: int) -> list[str]:
+def _encode_batch(encoder: Encoder, batch: Batch, vectors: np.ndarray, begin: int) -> list[str]:
     """Fill the batch's rows of `vectors` from `begin` on; returns a reason for each row, "" where it has a vector."""
     import torch
 

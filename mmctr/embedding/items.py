@@ -7,11 +7,9 @@ neither gets zeros. Vectors are kept in `VectorShards` by the digest of their co
 are embedded once, an interrupted run goes on after its last shard, and a run with nothing new needs no model.
 """
 
-import hashlib
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -22,9 +20,7 @@ from mmctr.embedding.fill import Advance, LoadEncoder, embed_images, embed_title
 from mmctr.embedding.options import EmbedOptions
 from mmctr.embedding.report import EmbedReport, check_failures, make_report
 from mmctr.embedding.store import Lookup, VectorShards, stored_dim
-
-if TYPE_CHECKING:
-    from mmctr.encoders.clip import ClipEncoder
+from mmctr.encoders.base import Encoder, vector_space
 
 DEFAULTS = EmbedOptions()
 
@@ -37,6 +33,7 @@ def embed_items(
     model: str,
     device: str,
     shards: Path,
+    image_code: str = "",
     options: EmbedOptions = DEFAULTS,
     progress: bool | None = None,
     on_progress: Callable[[int, int], None] | None = None,
@@ -46,6 +43,7 @@ def embed_items(
     `items`: item_id i64 (unique), item_title str (null or blank: no title). `images`: item_id i64 (unique), file_name
     str in `images_folder`, sha256 str of the file; images of other items are counted and not read. Returns item_id i64
     and embedding array[f32, E], sorted by item_id, and the report. The rows do not depend on the order of the inputs.
+    `image_code` names the code that makes image vectors, where it is chosen; vectors of two are never mixed.
     `progress` None shows bars on a terminal only; `on_progress` is called with how many titles and images are done and
     how many there are to do. Raises InputError where the model or an image file cannot be opened or changes meanwhile,
     or where too many of the items' images are unreadable; what was computed is kept.
@@ -53,7 +51,8 @@ def embed_items(
     contents = join_contents(items, images, images_folder=images_folder)
     sha256 = file_sha256(Path(model)) if is_file(Path(model)) else None
     encoder = _encoder(model, device=device, sha256=sha256, options=options)
-    texts, pictures = _open_stores(shards, _vector_space(sha256 or model, device), encoder, view=options.view)
+    view = f"{options.view}{image_code and '-'}{image_code}"
+    texts, pictures = _open_stores(shards, vector_space(sha256 or model, device=device), encoder, view=view)
     to_do = len(texts.missing(contents.titles)) + len(pictures.missing(contents.image_paths))
     advance = _counting(on_progress, to_do=to_do)
     new_titles = embed_titles(texts, contents.titles, encoder, options=options, show=progress, advance=advance)
@@ -74,7 +73,7 @@ def _encoder(model: str, *, device: str, sha256: str | None, options: EmbedOptio
     """Loads the encoder the first time that it is asked for; `sha256` is that of a checkpoint file."""
 
     @cache
-    def encoder() -> "ClipEncoder":
+    def encoder() -> Encoder:
         from mmctr.encoders.clip import load_clip  # importing torch and clip is six seconds
 
         return load_clip(
@@ -106,12 +105,3 @@ def _open_stores(shards: Path, space: str, encoder: LoadEncoder, *, view: str) -
     text_folder, image_folder = shards / "text" / space, shards / "image" / f"{space}-{view}"
     dim = stored_dim(text_folder) or stored_dim(image_folder) or encoder().embed_dim
     return VectorShards(text_folder, dim=dim), VectorShards(image_folder, dim=dim)
-
-
-def _vector_space(model: str, device: str) -> str:
-    """A name for all that decides a content's vector: vectors of two spaces are never mixed in one store.
-
-    `model` is an official name, or the SHA-256 of a checkpoint.
-    """
-    precision = "fp32" if device.split(":")[0] == "cpu" else "fp16"
-    return hashlib.sha256(f"{model} {precision}".encode()).hexdigest()[:16]

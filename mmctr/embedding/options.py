@@ -1,6 +1,7 @@
 """How items are embedded. Imports little, as the settings read their defaults here."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from mmctr.images.limits import MAX_PIXELS
 
@@ -27,7 +28,7 @@ class EmbedOptions:
     workers: int | None = None
     max_pixels: int = MAX_PIXELS
     jpeg_draft: bool = False
-    image_precision: str = "float32"
+    image_precision: Literal["float32", "int8"] = "float32"
     allow_torchscript: bool = False
     max_failure_share: float = 0.2
 

@@ -43,9 +43,7 @@ class Reduction:
     explained_variance: float
 
 
-def reduce_embeddings(
-    embeddings: npt.NDArray[np.float32], *, n_components: int = 128, pca: PCA | None = None
-) -> Reduction:
+def reduce_embeddings(embeddings: npt.NDArray[np.float32], *, n_components: int, pca: PCA | None = None) -> Reduction:
     """Fit PCA on the items that have an embedding and project them.
 
     With a `pca` nothing is fitted: equal embeddings get the vectors that they had, and the share of the variance is

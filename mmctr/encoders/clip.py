@@ -10,36 +10,38 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from mmctr.common.components import load_component
 from mmctr.common.errors import InputError
-from mmctr.common.files import file_sha256, is_file
+from mmctr.common.files import is_file
+from mmctr.common.text import first_line
 from mmctr.encoders.clip_checkpoint import UnusableError, Weights, checked_weights, digest_of, read_checkpoint
-from mmctr.encoders.clip_cpu.matmul import Float32Product
+from mmctr.encoders.clip_cpu.matmul.float32 import Float32Product
 from mmctr.encoders.clip_cpu.towers import ImageTower, MakeProduct, TextTower
+from mmctr.encoders.clip_official import (
+    clip,
+    downloaded_weights,
+    official_digests,
+    official_models,
+    official_path,
+    official_sha256,
+)
 from mmctr.encoders.pixels import PIXEL_MEAN, PIXEL_STD
-
-with warnings.catch_warnings():
-    warnings.filterwarnings("ignore", "pkg_resources is deprecated", UserWarning)  # clip imports it for one comparison
-    import clip
 
 TITLE_LIMIT = 2_000  # characters; tokenising one word of 100,000 letters takes a minute and 77 tokens are kept
 TOKEN_BATCH = 4096
 MAX_PADDING = 1.1  # times as long, and a token, may the longest title of a step be as its shortest
 LARGEST = 1024  # pixels a side and tokens of a title; OpenAI's models have up to 448 and 77
-PRODUCTS = {  # of an image_precision; imported by name, so that a product is no part of what does not use it
-    "float32": "mmctr.encoders.clip_cpu.matmul.Float32Product",
-    "int8": "mmctr.encoders.clip_cpu.int8.Int8Product",
-}
+PRODUCTS = "mmctr.encoders.clip_cpu.matmul"  # a module for each image_precision
 
 
 @dataclass(frozen=True, eq=False)
 class ClipEncoder:
-    """A CLIP model that gives L2-normalised float32 vectors; a row that is not finite is all NaN."""
+    """A CLIP model as an `Encoder`: L2-normalised float32 vectors; a row that is not finite is all NaN."""
 
     network: "clip.model.CLIP"
     embed_dim: int
@@ -90,9 +92,8 @@ class ClipEncoder:
 
 
 def _product(image_precision: str) -> MakeProduct:
-    module, _, name = PRODUCTS[image_precision].rpartition(".")
-    make: MakeProduct = getattr(import_module(module), name)
-    return make
+    product: MakeProduct = load_component(PRODUCTS, image_precision)
+    return product
 
 
 def _steps(lengths: np.ndarray, token_batch: int) -> list[np.ndarray]:
@@ -129,35 +130,41 @@ def load_clip(
 ) -> ClipEncoder:
     """Load CLIP by an official name or from a checkpoint file (a state_dict, or TorchScript as OpenAI publishes).
 
-    Weights are fp16 on a GPU and fp32 on the CPU, as `clip.load` gives them; `image_precision` "int8" rounds
-    what the image tower multiplies on the CPU. Official weights are looked for in
-    ~/.cache/clip, checked by their sha256, and downloaded where they are missing. A state_dict is read without
-    running code (`weights_only`); TorchScript is a program by nature, so a file that is none of OpenAI's is refused
-    unless `allow_torchscript`. `sha256` is what a checkpoint file must have, where it was hashed before. Raises
-    InputError.
+    Weights are fp16 on a GPU and fp32 on the CPU, as those of `clip.load`; `image_precision` "int8" rounds what the
+    image tower multiplies on the CPU. Official weights are looked for in ~/.cache/clip, checked by their sha256, and
+    downloaded where they are missing. A state_dict is read without running code (`weights_only`); TorchScript is a
+    program by nature, so a file that is none of OpenAI's is refused unless `allow_torchscript`. `sha256` is what a
+    checkpoint file must have, where it was hashed before. Raises InputError.
     """
-    place = _checked_device(device)
-    official = model in clip.available_models()
-    path = _downloaded(model) if official else Path(model)
+    target = _checked_device(device)
+    official = model in official_models()
+    path = downloaded_weights(model) if official else Path(model)
     if not official and not is_file(path):
         raise InputError(
             f"A CLIP model is an official name or a checkpoint file, and {model!r} is neither.\n"
-            f"Official names: {', '.join(clip.available_models())}."
+            f"Official names: {', '.join(official_models())}."
         )
     content = read_checkpoint(path, sha256=official_sha256(model) if official else sha256)
     try:
-        weights = checked_weights(content, name=model, trusted=_official_digests(), allow_torchscript=allow_torchscript)
-        network = _build(weights, place)
+        weights = checked_weights(content, name=model, trusted=official_digests(), allow_torchscript=allow_torchscript)
+        network = _build(weights, target)
     except UnusableError as error:
         raise InputError(_unusable_file(model, error)) from error
     encoder = ClipEncoder(
         network=network,
         embed_dim=network.text_projection.shape[1],
         resolution=network.visual.input_resolution,
-        device=place,
+        device=target,
         image_precision=image_precision,
     )
-    if image_precision == "int8" and (place.type != "cpu" or not hasattr(network.visual, "transformer")):
+    _check_fits(encoder, model)
+    return encoder
+
+
+def _check_fits(encoder: ClipEncoder, model: str) -> None:
+    """The precision must exist for the network, and the tokenizer's tokens be those of the network."""
+    device, network = encoder.device, encoder.network
+    if encoder.image_precision == "int8" and (device.type != "cpu" or not hasattr(network.visual, "transformer")):
         raise InputError(
             f"`image_precision = int8` is for vision transformers on the CPU; {model} on {device} is none.\n"
             "Use float32."
@@ -165,9 +172,8 @@ def load_clip(
     vocabulary = len(clip.clip._tokenizer.encoder)
     if network.vocab_size != vocabulary:
         raise InputError(
-            f"{model} has {network.vocab_size} token rows, but CLIP's tokenizer gives {vocabulary} tokens."
+            f"{model} has {network.vocab_size} token rows, but CLIP's tokenizer returns {vocabulary} tokens."
         )
-    return encoder
 
 
 def clip_width(model: str, *, allow_torchscript: bool = False) -> int | None:
@@ -176,28 +182,18 @@ def clip_width(model: str, *, allow_torchscript: bool = False) -> int | None:
     A file is read and checked as `load_clip` does it, and InputError is raised for what that refuses. None is returned
     where there is no file, as for official weights that clip has not downloaded yet.
     """
-    official = model in clip.available_models()
-    path = _official_place(model) if official else Path(model)
+    official = model in official_models()
+    path = official_path(model) if official else Path(model)
     if not is_file(path):
         return None
     content = read_checkpoint(path, sha256=None)
     if official and digest_of(content) != official_sha256(model):
         return None  # clip downloads it again
     try:
-        weights = checked_weights(content, name=model, trusted=_official_digests(), allow_torchscript=allow_torchscript)
+        weights = checked_weights(content, name=model, trusted=official_digests(), allow_torchscript=allow_torchscript)
         return int(_build(weights, torch.device("meta")).text_projection.shape[1])
     except UnusableError as error:
         raise InputError(_unusable_file(model, error)) from error
-
-
-def official_models() -> list[str]:
-    """Names that `load_clip` takes beside paths."""
-    return list(clip.available_models())
-
-
-def official_sha256(model: str) -> str | None:
-    """SHA-256 of an official model's weights, as OpenAI publishes them; None for other names."""
-    return str(clip.clip._MODELS[model].split("/")[-2]) if model in clip.available_models() else None
 
 
 def _build(weights: Weights, device: torch.device) -> "clip.model.CLIP":
@@ -215,64 +211,23 @@ def _build(weights: Weights, device: torch.device) -> "clip.model.CLIP":
     except (MemoryError, torch.OutOfMemoryError, UnusableError):
         raise
     except Exception as error:  # tensors of another model can fail anywhere in it
-        raise UnusableError(_cause(error)) from error
+        raise UnusableError(f"{type(error).__name__}: {first_line(error)}") from error
     return network.float() if device.type == "cpu" else network
-
-
-def _downloaded(model: str) -> Path:
-    """Where the official weights are, after clip has downloaded them where they are missing or damaged."""
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "unclosed file", ResourceWarning)  # clip hashes the file without closing
-            warnings.filterwarnings("ignore", ".*SHA256 checksum does not match", UserWarning)  # it downloads again
-            place = _official_place(model)
-            clip.clip._download(clip.clip._MODELS[model], str(place.parent))
-    except Exception as error:
-        raise InputError(_missing_weights(model, error)) from error
-    return place
-
-
-def _official_digests() -> set[str]:
-    return {str(official_sha256(model)) for model in clip.available_models()}
-
-
-def _official_place(model: str) -> Path:
-    """Where clip keeps the official weights."""
-    return Path("~/.cache/clip").expanduser() / str(clip.clip._MODELS[model].split("/")[-1])
-
-
-def _missing_weights(model: str, error: Exception) -> str:
-    """What to do by hand when clip could not get the official weights."""
-    url = clip.clip._MODELS[model]
-    sha256, place = official_sha256(model), _official_place(model)
-    state = "are not there"
-    if place.is_file():
-        found = file_sha256(place)
-        state = "are damaged" if found == sha256 else f"have the wrong sha256 {found}"
-    return (
-        f"The weights of CLIP {model} must be at {place}; they {state}, and getting them failed "
-        f"({_cause(error)}).\n"
-        f"Download {url}\nto that place; its sha256 is {sha256}. Or give the path of a local checkpoint."
-    )
 
 
 def _unusable_file(model: str, error: Exception) -> str:
     return (
         "A CLIP checkpoint must be a state_dict of OpenAI's CLIP (plain tensors, no other objects) or its TorchScript "
         f"file; {model} is not, or is incomplete ({error}).\n"
-        f"Fetch the file again, or give an official name: {', '.join(clip.available_models())}."
+        f"Fetch the file again, or give an official name: {', '.join(official_models())}."
     )
-
-
-def _cause(error: Exception) -> str:
-    return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0][:160]}"
 
 
 def _checked_device(device: str) -> torch.device:
     try:
-        place = torch.empty(0, device=device).device
-        return torch.device("cpu") if place.type == "cpu" else place  # clip.load knows the CPU as "cpu", not "cpu:0"
+        found = torch.empty(0, device=device).device
+        return torch.device("cpu") if found.type == "cpu" else found  # clip.load knows the CPU as "cpu", not "cpu:0"
     except (RuntimeError, AssertionError, ValueError) as error:
         raise InputError(
-            f"The device must exist here, and {device!r} does not ({_cause(error)}).\nUse 'cpu'."
+            f"The device must exist here, and {device!r} does not ({first_line(error)}).\nUse 'cpu'."
         ) from error

@@ -1,4 +1,4 @@
-"""A child process that decodes images, and the watch over it. Imports neither torch nor the caller's program.
+"""A child process that decodes images (`mmctr.images.decoder_child`), and the watch over it.
 
 Shapes: n images of a request, R the model's resolution.
 
@@ -8,8 +8,6 @@ children import the caller's main module again, which here would bring Prefect a
 a child that waits for its input ends by itself when its parent dies.
 """
 
-import errno
-import hashlib
 import io
 import json
 import os
@@ -23,23 +21,21 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO
 
 import numpy as np
 import PIL
-from PIL import AvifImagePlugin
 
 import mmctr
 from mmctr.common.errors import InputError
-from mmctr.images.limits import UnreadableImage
-from mmctr.images.preprocess import View, preprocess_image
+from mmctr.images.decoder_child import Reading
+from mmctr.images.preprocess import View
 
 PATIENCE = 60.0  # seconds without any work after which a process counts as stopped
 IN_THE_KERNEL = 10  # times as long for one that waits for a disk or a network
 COMPUTING = 5  # times as many seconds of a processor for one image
 IDLE_SHARE = 0.01  # of a processor: who gets less does nothing
 FAULTS = {signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE}
-GONE = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP}
 
 # Each package comes from the very file that the parent took it from. No folder of the parent's path is searched, as the
 # current folder or a data folder may be among them; -P and no PYTHONPATH keep them out of the child's own path.
@@ -60,47 +56,13 @@ for name, file in json.loads(sys.argv[1]).items():
     spec = spec_from_file_location(name, file, submodule_search_locations=[dirname(file)])
     sys.modules[name] = module_from_spec(spec)
     spec.loader.exec_module(sys.modules[name])
-from mmctr.images.decoder_process import serve
+from mmctr.images.decoder_child import serve
 serve()
 """
 
 
-class Reading(NamedTuple):
-    """What became of one file."""
-
-    sha256: str  # of the bytes that were decoded
-    reason: str  # why they are no image that can be used; "" where they are
-
-
-def read_image(path: Path, view: View, pixels: np.ndarray) -> Reading:
-    """Decode a file into `pixels`, uint8 (3, R, R), which is zero where the bytes are no image that can be used.
-
-    Raises InputError where the file is gone or memory is short, OSError where the machine does not let it be read.
-    """
-    pixels[:] = 0
-    try:
-        content = path.read_bytes()
-        sha256 = hashlib.sha256(content).hexdigest()
-        pixels[:] = preprocess_image(content, view)
-    except UnreadableImage as error:
-        return Reading(sha256, error.reason)
-    except MemoryError as error:
-        raise InputError(
-            f"Memory must suffice to decode each image, and did not for {path}.\n"
-            "Use fewer `workers`, a lower `max_pixels`, or a machine with more memory."
-        ) from error
-    except OSError as error:
-        if error.errno in GONE:
-            raise InputError(
-                f"Every listed image must be there while it is embedded, but {path} cannot be opened: "
-                f"{error.strerror}.\nExtract the images again."
-            ) from error
-        raise OSError(error.errno, error.strerror, str(path)) from error
-    return Reading(sha256, "")
-
-
 class DecoderProcess:
-    """A process that runs `serve`. One thread at a time may read."""
+    """A process that runs `decoder_child.serve`. One thread at a time may read."""
 
     def __init__(self, view: View) -> None:
         environment = {name: value for name, value in os.environ.items() if name[:6] != "PYTHON" or name[6:] == "HOME"}
@@ -244,31 +206,3 @@ def _scratch_file() -> IO[bytes]:
         return os.fdopen(os.memfd_create("complaints"), "w+b")
     except (AttributeError, OSError):
         return tempfile.TemporaryFile()
-
-
-def serve() -> None:
-    """The child's side: answer requests on standard input until it is closed."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # they reach the whole group; the parent ends us
-        signal.signal(number, signal.SIG_IGN)
-    AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # there are as many processes instead
-    replies = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever a decoder prints must not fall among the replies
-    view = View(**json.loads(sys.argv[2]))
-    for line in sys.stdin.buffer:
-        paths = [Path(path) for path in json.loads(line)]
-        pixels = np.empty((len(paths), 3, view.resolution, view.resolution), np.uint8)
-        reply: dict[str, object] = {}
-        for row, path in enumerate(paths):
-            try:
-                reply = read_image(path, view, pixels[row])._asdict()
-            except InputError as error:
-                reply = {"error": str(error)}
-            except OSError as error:
-                reply = {"errno": error.errno, "path": str(path)}
-            replies.write(json.dumps(reply).encode() + b"\n")
-            replies.flush()
-            if "sha256" not in reply:
-                break
-        else:
-            replies.write(pixels.data.cast("B"))
-            replies.flush()

@@ -6,133 +6,19 @@ the folder, and links are never created.
 
 import hashlib
 import os
-import re
 import zlib
-from dataclasses import dataclass
 from pathlib import Path
 
 from mmctr.common.errors import InputError
 from mmctr.common.files import replacing_folder
 from mmctr.common.progress import progress_bar
-from mmctr.common.text import shown
 from mmctr.images.manifest import ImageRow, write_manifest
+from mmctr.images.plan import ExtractReport, Plan, check_plan, plan_images
 from mmctr.images.rar.listing import list_members
-from mmctr.images.rar.member import FILE, FOLDER, Member
+from mmctr.images.rar.member import Member
 from mmctr.images.rar.sizes import MAX_MEMBER_BYTES, MAX_TOTAL_BYTES
-from mmctr.images.rar.stream import REPACK_REMEDY, unpacking
+from mmctr.images.rar.stream import unpacking
 from mmctr.images.rar.tool import STALLED_SECONDS
-
-LISTED_AT_MOST = 100
-NAMES_IN_A_MESSAGE = 3
-MAX_ITEM_ID = 2**63 - 1
-# RAR5 keeps a backslash in a name, so both separators end a folder's name.
-_IMAGE_NAME = re.compile(
-    r"(?:.*[/\\])?0*([1-9][0-9]{0,18})(\.(?:jpg|jpeg|png|webp|gif|bmp))", re.DOTALL | re.IGNORECASE | re.ASCII
-)
-
-
-@dataclass(frozen=True)
-class Names:
-    """How many members there were of a kind, and the names of the first hundred."""
-
-    count: int
-    first: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class ItemNames:
-    """How many members there were of a kind, and item id and name of the first hundred."""
-
-    count: int
-    first: tuple[tuple[int, str], ...]
-
-
-@dataclass(frozen=True)
-class ExtractReport:
-    """What an archive gave: images written, and every member that became none."""
-
-    images: int  # files written
-    duplicates: ItemNames  # further images of an item that already has one: the first in archive order is kept
-    not_items: Names  # members that are no image with a positive integer as its stem, links among them
-    total_bytes: int  # of the files written
-
-
-def image_name(member_name: str) -> tuple[int, str] | None:
-    """Item id and file name of a member, or None where it is no image of an item: `a/00003.JPEG` is (3, "3.jpg")."""
-    match = _IMAGE_NAME.fullmatch(member_name)
-    if match is None or int(match[1]) > MAX_ITEM_ID:
-        return None
-    extension = match[2].lower()
-    return int(match[1]), match[1] + (".jpg" if extension == ".jpeg" else extension)
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """For each member the image that it becomes, or None for a member that is passed over."""
-
-    images: list[tuple[int, str] | None]
-    report: ExtractReport
-
-
-def _plan(members: list[Member]) -> _Plan:
-    images: list[tuple[int, str] | None] = []
-    found: set[int] = set()
-    duplicates: list[tuple[int, str]] = []
-    not_items: list[Member] = []
-    for member in members:
-        named = image_name(member.name) if member.kind == FILE else None
-        kept = None
-        if named is None:
-            if member.kind != FOLDER:
-                not_items.append(member)
-        elif named[0] in found:
-            duplicates.append((named[0], member.name))
-        else:
-            found.add(named[0])
-            kept = named
-        images.append(kept)
-    first = tuple((item_id, shown(name)) for item_id, name in duplicates[:LISTED_AT_MOST])
-    report = ExtractReport(
-        images=len(found),
-        duplicates=ItemNames(len(duplicates), first),
-        not_items=Names(len(not_items), tuple(map(_shown, not_items[:LISTED_AT_MOST]))),
-        total_bytes=sum(member.size for member, image in zip(members, images, strict=True) if image is not None),
-    )
-    return _Plan(images, report)
-
-
-def _shown(member: Member) -> str:
-    """A member's name, and what it is where it is no plain file."""
-    return shown(member.name) if member.kind == FILE else f"{shown(member.name)} ({member.kind})"
-
-
-def _check_plan(
-    archive: Path, members: list[Member], plan: _Plan, *, max_member_bytes: int, max_total_bytes: int
-) -> None:
-    if plan.report.images == 0:
-        found = ", ".join(shown(name, limit=60) for name in plan.report.not_items.first[:NAMES_IN_A_MESSAGE])
-        raise InputError(
-            f"The archive must hold images named <item_id>.jpg (or .jpeg, .png, .webp, .gif, .bmp): {archive} holds "
-            f"no image among its {len(members)} members{f', such as {found}' if found else ''}. "
-            "Give the archive with the item images."
-        )
-    for member, image in zip(members, plan.images, strict=True):
-        if member.unusable:
-            raise InputError(
-                f"Every member of an archive must be there itself: member '{shown(member.name)}' of {archive} "
-                f"{shown(member.unusable)}. {REPACK_REMEDY}"
-            )
-        if image is not None and member.size > max_member_bytes:
-            raise InputError(
-                f"An image may unpack to at most {max_member_bytes} bytes: member '{shown(member.name)}' of {archive} "
-                f"lists {member.size}. Raise `max_member_bytes` if you trust the archive."
-            )
-    total = sum(member.size for member in members)
-    if total > max_total_bytes:
-        raise InputError(
-            f"An archive may unpack to at most {max_total_bytes} bytes: {archive} lists {total}. "
-            "Raise `max_total_bytes` if you trust the archive."
-        )
 
 
 def check_archive(
@@ -152,15 +38,15 @@ def check_archive(
 
 def _looked_at(
     archive: Path, password: str | None, max_member_bytes: int, max_total_bytes: int, progress: bool | None
-) -> tuple[list[Member], _Plan]:
+) -> tuple[list[Member], Plan]:
     members = list_members(archive, password=password, progress=progress)
-    plan = _plan(members)
-    _check_plan(archive, members, plan, max_member_bytes=max_member_bytes, max_total_bytes=max_total_bytes)
+    plan = plan_images(members)
+    check_plan(archive, members, plan, max_member_bytes=max_member_bytes, max_total_bytes=max_total_bytes)
     return members, plan
 
 
 def _write_image(folder: Path, item_id: int, file_name: str, content: bytes, crc32: int) -> ImageRow:
-    """Write a new file; gives its row of the manifest."""
+    """Write a new file; returns its row of the manifest."""
     # Plain calls, as a Path and a file object per image cost more than its bytes. O_EXCL follows no link.
     path = f"{folder}/{file_name}"
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
@@ -180,12 +66,12 @@ def _unpack(
     *,
     folder: Path,
     members: list[Member],
-    plan: _Plan,
+    plan: Plan,
     password: str | None,
     stalled_seconds: float,
     progress: bool | None,
 ) -> list[ImageRow]:
-    """Write the images of the plan to the empty `folder`; gives their rows of the manifest."""
+    """Write the images of the plan to the empty `folder`; returns their rows of the manifest."""
     rows = []
     total = sum(member.size for member in members)
     with (
@@ -223,7 +109,7 @@ def extract_images(
 
     `max_member_bytes` bounds an image, `max_total_bytes` all members together; both are compared with the listing
     before anything is unpacked, and no more than what is listed is read from the unpacking tool afterwards.
-    `stalled_seconds` is how long the unpacking tool may give no byte and use no processor time, before it is ended.
+    `stalled_seconds` is how long the unpacking tool may write no byte and use no processor time, before it is ended.
     `progress` shows a bar over the bytes; None shows it on a terminal only.
 
     Raises InputError for every archive that cannot be used: absent, no RAR, encrypted, a part missing, cut off,

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mmctr.images.decoder_process import PATIENCE, DecoderProcess, Reading, Watch, read_image
+from mmctr.images.decoder_child import Reading, read_image
+from mmctr.images.decoder_process import PATIENCE, DecoderProcess, Watch
 from mmctr.images.preprocess import View
 
 CHUNK = 32  # images a worker decodes per request: at R = 224 about 5 MB and a tenth of a second

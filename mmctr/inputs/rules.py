@@ -13,6 +13,7 @@ from mmctr.common.errors import InputError
 from mmctr.inputs.columns import plain_numbers, read_chunks
 from mmctr.inputs.layout import ITEM_ID, ITEMS, KNOWN_COLUMNS, find_inputs, split_path
 from mmctr.inputs.table_rules import check_table
+from mmctr.inputs.targets import check_targets_known
 
 SHOWN_PROBLEMS = 20
 
@@ -66,24 +67,6 @@ def _known_targets(items: Path, clicks: Path) -> npt.NDArray[np.bool_]:
         for path in (items, clicks)
     )
     return np.isin(targets, ids)
-
-
-def check_targets_known(known: npt.NDArray[np.bool_], *, min_known_targets: float) -> None:
-    """Refuse target items that a model does not know: its answers would mean nothing.
-
-    Args:
-        known: (R,) whether the target of each row is among the model's items.
-        min_known_targets: of the rows, whose target must be.
-
-    Raises:
-        InputError: fewer are.
-    """
-    count = int(known.sum())
-    if count < min_known_targets * len(known):
-        raise InputError(
-            f"the model must know at least {min_known_targets:.0%} of the target items, it knows {count:,} of "
-            f"{len(known):,}; use data or a model of the same items, or lower `min_known_targets`"
-        )
 
 
 def check_split(base_path: Path, name: str) -> Path:

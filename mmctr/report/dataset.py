@@ -11,7 +11,8 @@ import numpy as np
 import polars as pl
 
 from mmctr.clicks.item_table import ItemTable
-from mmctr.images.extract import check_archive, image_name
+from mmctr.images.extract import check_archive
+from mmctr.images.plan import image_name
 from mmctr.images.rar.member import FILE
 from mmctr.images.rar.sizes import MAX_MEMBER_BYTES, MAX_TOTAL_BYTES
 from mmctr.images.rar.volumes import archive_parts

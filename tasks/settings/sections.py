@@ -1,10 +1,12 @@
 """The configuration: one frozen tree, a section for each stage. Defaults that the library has are the library's.
 
 A field marked with `RunsOnly` says how a stage does its work and not what comes out, so changing it reruns nothing.
+Other fields count in a cache key where they differ from their default, beside the section's revision.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, field_validator, model_validator
 from pydantic.json_schema import JsonSchemaValue
@@ -22,14 +24,27 @@ class RunsOnly:
     """Marks a field whose value never changes a result; it is no part of cache keys."""
 
 
+@dataclass(frozen=True)
+class Component:
+    """Marks a field whose value names a module of `package`: its code counts in the keys of runs that choose it."""
+
+    package: str
+
+
 Width = Annotated[int, Field(ge=1, le=8192)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Section(BaseModel):
-    """Base of all sections: frozen, and unknown names are refused."""
+    """Base of all sections: frozen, and unknown names are refused.
+
+    A keyed field that is new counts for nothing at its default, so its default must do what was done without it. Where
+    a default changes its value or what it does, or a keyed field goes, `revision` is raised; a test compares both with
+    tests/golden/defaults.json.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    revision: ClassVar[int] = 1
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
@@ -41,11 +56,26 @@ class Section(BaseModel):
                 field["description"] += f"; default {default}"
         return made
 
+    @classmethod
+    def marked(cls, mark: type) -> dict[str, Any]:
+        """The marks of a kind, by the name of the field that has it."""
+        marks = [(name, found) for name, field in cls.model_fields.items() for found in field.metadata]
+        return {name: found for name, found in marks if isinstance(found, mark)}
+
+    @classmethod
+    def defaults(cls) -> dict[str, Any]:
+        """The defaults of the fields that a stage's result depends on, as JSON values."""
+        return cls().model_dump(mode="json", exclude=set(cls.marked(RunsOnly)))
+
     def keyed(self) -> dict[str, Any]:
-        """The fields that a stage's result depends on, as JSON values."""
-        fields = type(self).model_fields.items()
-        skipped = {name for name, field in fields if any(isinstance(mark, RunsOnly) for mark in field.metadata)}
-        return self.model_dump(mode="json", exclude=skipped)
+        """What a stage's result depends on: the revision, and the fields that differ from their defaults."""
+        defaults, values = self.defaults(), self.model_dump(mode="json", exclude=set(self.marked(RunsOnly)))
+        changed = {name: value for name, value in values.items() if value != defaults[name]}
+        return {"revision": self.revision, **changed}
+
+    def components(self) -> list[str]:
+        """Modules that a stage loads by the names in this section."""
+        return [f"{mark.package}.{getattr(self, name)}" for name, mark in self.marked(Component).items()]
 
 
 class ExtractConfig(Section):
@@ -83,8 +113,8 @@ class EmbedConfig(Section):
         EmbedOptions.shard_size, ge=1, le=1_000_000, description="titles or images after which work is saved"
     )
     max_pixels: int = Field(EmbedOptions.max_pixels, ge=1, description="largest image that is decoded, in pixels")
-    image_precision: Literal["float32", "int8"] = Field(
-        "float32",
+    image_precision: Annotated[Literal["float32", "int8"], Component("mmctr.encoders.clip_cpu.matmul")] = Field(
+        EmbedOptions.image_precision,
         description="of the image tower's products on a CPU; int8 is faster, vectors at a cosine of about 0.9999",
     )
     jpeg_draft: bool = Field(

@@ -88,7 +88,7 @@ def _weights(clip_model: str) -> str:
     """SHA-256 of the weights that an official name, or a file's digest, means."""
     if _is_digest(clip_model):
         return clip_model
-    from mmctr.encoders.clip import official_sha256
+    from mmctr.encoders.clip_official import official_sha256
 
     return official_sha256(clip_model) or clip_model
 

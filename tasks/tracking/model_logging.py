@@ -18,6 +18,7 @@ from mlflow.types.schema import Array, ColSpec, DataType, Schema, TensorSpec
 
 from mmctr import __file__ as library
 from mmctr.embedding.pca import load_pca
+from mmctr.inputs.layout import HISTORY, ITEM_ID, LIKES_LEVEL, VIEWS_LEVEL
 from tasks.cache.code_digest import reached_modules
 
 logging.getLogger("mlflow.sklearn").setLevel(logging.ERROR)  # it warns that a PCA model cannot predict
@@ -29,10 +30,8 @@ def log_din_model(uri: str, run_id: str, *, checkpoint: Path, model_id: str | No
     """Log the click model as `din`, or anew under the id it has: rows of the click log in, probabilities out."""
     inputs = Schema(
         [
-            ColSpec(Array(DataType.long), "item_seq"),
-            ColSpec(DataType.long, "item_id"),
-            ColSpec(DataType.long, "likes_level"),
-            ColSpec(DataType.long, "views_level"),
+            ColSpec(Array(DataType.long), HISTORY),
+            *(ColSpec(DataType.long, name) for name in (ITEM_ID, LIKES_LEVEL, VIEWS_LEVEL)),
         ]
     )
     outputs = Schema([TensorSpec(np.dtype(np.float32), (-1,))])

@@ -14,6 +14,7 @@ from mlflow.pyfunc.model import PythonModel
 
 from mmctr.clicks.split import split_from_lists
 from mmctr.evaluation.prediction import predict_probabilities
+from mmctr.inputs.layout import HISTORY, ITEM_ID, LIKES_LEVEL, VIEWS_LEVEL
 from mmctr.models.checkpoint import load_checkpoint, restore_model
 
 BATCH_SIZE = 8192
@@ -35,10 +36,10 @@ class DINScorer(PythonModel):
     ) -> np.ndarray:
         """(rows,) float32 probabilities of a click."""
         split = split_from_lists(
-            model_input["item_seq"].tolist(),
-            target=model_input["item_id"].to_numpy(),
-            likes=model_input["likes_level"].to_numpy(),
-            views=model_input["views_level"].to_numpy(),
+            model_input[HISTORY].tolist(),
+            target=model_input[ITEM_ID].to_numpy(),
+            likes=model_input[LIKES_LEVEL].to_numpy(),
+            views=model_input[VIEWS_LEVEL].to_numpy(),
             table=self.checkpoint.table,
             max_len=self.checkpoint.max_len,
         )

@@ -27,7 +27,7 @@ def table(demo_original, tmp_path_factory):
         options=EmbedOptions(workers=1),
         progress=False,
     )
-    vectors = reduce_embeddings(embeddings["embedding"].to_numpy()).vectors
+    vectors = reduce_embeddings(embeddings["embedding"].to_numpy(), n_components=128).vectors
     weights = np.vstack([np.zeros((1, 128), dtype=np.float32), vectors])
     return ItemTable(item_ids=embeddings["item_id"].to_numpy(), weights=weights)
 

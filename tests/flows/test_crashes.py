@@ -172,7 +172,7 @@ def test_publishing_removes_what_a_killed_run_left_of_another_content(tmp_path):
 
 
 @pytest.mark.parametrize("number", REMEDIES)
-def test_what_the_user_can_mend_is_said_with_file_reason_and_remedy(number):
+def test_what_the_user_can_fix_is_said_with_file_reason_and_remedy(number):
     error = OSError(number, "whatever", "/data/file")
     told = str(as_input_error(error))
     assert told.startswith(f"cannot use /data/file: {os.strerror(number)}; {REMEDIES[number]}")
@@ -181,7 +181,7 @@ def test_what_the_user_can_mend_is_said_with_file_reason_and_remedy(number):
     assert str(as_input_error(wrapped)) == told
 
 
-def test_a_full_database_is_the_users_to_mend_and_a_fault_is_not():
+def test_a_full_database_is_the_users_to_fix_and_a_fault_is_not():
     with closing(sqlite3.connect(":memory:")) as database:
         database.execute("pragma max_page_count = 1")
         with pytest.raises(sqlite3.OperationalError) as full:

@@ -77,8 +77,11 @@ def look(demo, tracking_uri, server):
 def digests(demo):
     from flows.run.inputs import name_inputs
 
-    model = completed(PipelineConfig(base_path=demo)).embed.model
-    return lambda: name_inputs(Workspace(demo), clip_model=model).digests()
+    def digests():
+        model = completed(PipelineConfig(base_path=demo)).embed.model
+        return name_inputs(Workspace(demo), clip_model=model).digests()
+
+    return digests
 
 
 def champion_of(monkeypatch, digests):

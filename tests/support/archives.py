@@ -12,8 +12,9 @@ import project
 import pytest
 
 from mmctr.common.errors import InputError
-from mmctr.images.extract import ExtractReport, extract_images
+from mmctr.images.extract import extract_images
 from mmctr.images.manifest import MANIFEST_NAME, MANIFEST_SCHEMA
+from mmctr.images.plan import ExtractReport
 from mmctr.images.rar.tool import unpacking_tool
 
 FIXTURES = project.FIXTURES / "rar"

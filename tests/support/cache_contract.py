@@ -1,9 +1,14 @@
 """The tables of docs/cache-contract.md, and a runner that says what would run without running it."""
 
 import hashlib
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+import pytest
 from project import PROJECT
 
 from flows.pipeline import run_stages
@@ -18,10 +23,15 @@ STAGES = ["extract", "embed", "reduce", "build_weights", "train", "predict"]
 RUNS, CACHED, FOLLOWS, RAN = "runs", "cached", "follows", "ran"
 
 
+def section(heading: str) -> str:
+    """What stands under `heading`."""
+    return PAGE.read_text().split(f"\n## {heading}\n")[1].split("\n## ")[0]
+
+
 def table(heading: str) -> dict[str, list[str]]:
     """Rows of the table under `heading`: what is changed, and a word for each stage."""
-    section = PAGE.read_text().split(f"\n## {heading}\n")[1].split("\n## ")[0]
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if line[:1] == "|"]
+    lines = [line for line in section(heading).splitlines() if line[:1] == "|"]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     assert rows[0][1:] == STAGES
     words = {name: cells for name, *cells in rows[2:]}
     assert len(words) == len(rows) - 2, f"{heading}: a row stands there twice"
@@ -85,3 +95,28 @@ def _with_other_bytes(result: Result) -> Result:
         elif isinstance(value, FolderRef):
             changed[name] = FolderRef(path=value.path, digest=other(value.digest))
     return result.model_copy(update=changed)
+
+
+def assert_planned(found, words: list[str]) -> None:
+    """What runs first is as the row says; what follows runs if it is handed other bytes, and only then."""
+    assert found.same_bytes == stages_that_run(words, handed_on=False)
+    assert found.other_bytes == stages_that_run(words, handed_on=True)
+
+
+def rows(heading: str) -> Any:
+    return pytest.mark.parametrize(("name", "words"), [(name.strip("`"), row) for name, row in table(heading).items()])
+
+
+@contextmanager
+def replaced(path: Path, content: bytes | None) -> Iterator[None]:
+    """Another content for a file, or none; afterwards the old one with the old times."""
+    before, status = path.read_bytes(), path.stat()
+    if content is None:
+        path.unlink()
+    else:
+        path.write_bytes(content)
+    try:
+        yield
+    finally:
+        path.write_bytes(before)
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))

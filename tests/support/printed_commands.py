@@ -39,7 +39,6 @@ def printed(program: str, *words: str) -> list[str]:
     return whole[0]
 
 
-def python_block(document: Path) -> str:
-    """The one block of a document that is a Python program."""
-    (program,) = [block for block in blocks(document) if block.startswith("import ")]
-    return program
+def python_blocks(document: Path) -> list[str]:
+    """The blocks of a document that are Python programs."""
+    return [block for block in blocks(document) if block.startswith(("import ", "from "))]

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from mmctr.encoders.clip import clip  # quietly imported there
+from mmctr.encoders.clip_official import clip  # quietly imported there
 
 
 def tiny_network(

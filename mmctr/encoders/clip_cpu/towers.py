@@ -17,7 +17,6 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mmctr.encoders.clip_cpu.matmul import Product
 from mmctr.encoders.pixels import PIXEL_MEAN, PIXEL_STD
 
 if TYPE_CHECKING:
@@ -26,6 +25,17 @@ if TYPE_CHECKING:
 STEP_TOKENS = 2048  # of images that go through all layers together
 MLP_TOKENS = 1024  # the hidden activations of ViT-B/32 take 12 MB then
 QUICK_GELU = 1.702
+
+
+class Product(Protocol):
+    """x W^T + b for one weight (O, I) and bias (O,); N rows, I inputs, O outputs."""
+
+    def __call__(self, x: torch.Tensor, *, factor: float = 1.0) -> torch.Tensor:
+        """factor * (x W^T + b): float32 (N, I) to (N, O)."""
+
+    def add_to(self, sums: torch.Tensor, x: torch.Tensor, *, factor: float = 1.0) -> None:
+        """sums += factor * x W^T + b, in place: (N, O) and (N, I)."""
+
 
 MakeProduct = Callable[[torch.Tensor, torch.Tensor], Product]
 

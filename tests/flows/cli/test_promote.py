@@ -154,7 +154,7 @@ def test_without_options_it_says_who_is_and_was_champion(world, promote):
 
 REFUSALS = [
     (["9"], "VERSION is one of mmctr-din (1, 2, 3, champion); found '9'"),
-    (["1", "--rollback"], "give 1 or --rollback"),
+    (["1", "--rollback"], "use 1 or --rollback"),
     (["--pin", "--unpin"], "use --pin or --unpin"),
     (["1", "--set", "promote.registered_model=other"], "VERSION is one of other (there is none yet"),
     (["--set", "promote.registered_model=other"], "has no model other yet; run the pipeline first"),

@@ -17,7 +17,8 @@ from PIL import Image
 from tiny_clip import picture, save_tiny_clip, tiny_network
 
 from mmctr.common.errors import InputError
-from mmctr.encoders.clip import ClipEncoder, clip, clip_width, load_clip
+from mmctr.encoders.clip import ClipEncoder, clip_width, load_clip
+from mmctr.encoders.clip_official import clip
 from mmctr.images.preprocess import View, preprocess_image
 
 pytest_plugins = ["clip_fixtures"]

@@ -25,8 +25,9 @@ import mmctr.images.rar.tool
 from mmctr.common.errors import InputError
 from mmctr.common.files import file_sha256
 from mmctr.common.text import shown
-from mmctr.images.extract import extract_images, image_name
+from mmctr.images.extract import extract_images
 from mmctr.images.manifest import MANIFEST_NAME, manifest_digest
+from mmctr.images.plan import image_name
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from tiny_clip import picture
 
-from mmctr.encoders.clip import clip
+from mmctr.encoders.clip_official import clip
 from mmctr.encoders.pixels import PIXEL_MEAN, PIXEL_STD
 from mmctr.images.limits import UnreadableImage
 from mmctr.images.preprocess import View, preprocess_image

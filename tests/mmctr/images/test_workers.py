@@ -13,8 +13,8 @@ from tiny_clip import picture
 
 from mmctr.common.errors import InputError
 from mmctr.common.files import file_sha256
-from mmctr.images import decoder_process
-from mmctr.images.decoder_process import read_image
+from mmctr.images import decoder_child, decoder_process
+from mmctr.images.decoder_child import read_image
 from mmctr.images.preprocess import View, preprocess_image
 from mmctr.images.workers import read_images
 
@@ -96,7 +96,8 @@ def test_closing_early_ends_the_workers(paths: list[Path]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "remedy"), [(signal.SIGKILL, "use fewer workers"), (signal.SIGSEGV, "a fault of the decoder. Take the")]
+    ("number", "remedy"),
+    [(signal.SIGKILL, "use fewer `workers`"), (signal.SIGSEGV, "a fault of the decoder. Take the")],
 )
 def test_a_killed_worker_is_reported_and_nothing_hangs(paths: list[Path], number: signal.Signals, remedy: str) -> None:
     before = children()
@@ -150,8 +151,8 @@ def test_a_worker_that_computes_without_end_is_ended(
 def test_a_worker_that_works_slowly_is_let_alone(paths: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """What counts is one image, and not all of a request."""
     slow = decoder_process.PROGRAM.replace(
-        "from mmctr.images.decoder_process import serve",
-        "import time\nfrom mmctr.images import decoder_process as at\nread, serve = at.read_image, at.serve\n"
+        "from mmctr.images.decoder_child import serve",
+        "import time\nfrom mmctr.images import decoder_child as at\nread, serve = at.read_image, at.serve\n"
         "at.read_image = lambda *of: (time.sleep(0.12), read(*of))[1]",
     )
     monkeypatch.setattr(decoder_process, "PROGRAM", slow)
@@ -194,16 +195,16 @@ def test_a_fault_of_the_machine_is_no_unreadable_image(
 ) -> None:
     """It says nothing about the bytes, so it must not be kept for them; another try may go well."""
     program = (
-        "import mmctr.images.decoder_process as at\ndef fail(*_): raise {}\n"
-        "at.preprocess_image = fail\nfrom mmctr.images.decoder_process import serve"
+        "import mmctr.images.decoder_child as at\ndef fail(*_): raise {}\n"
+        "at.preprocess_image = fail\nfrom mmctr.images.decoder_child import serve"
     )
-    broken = decoder_process.PROGRAM.replace("from mmctr.images.decoder_process import serve", program.format(fault))
+    broken = decoder_process.PROGRAM.replace("from mmctr.images.decoder_child import serve", program.format(fault))
     monkeypatch.setattr(decoder_process, "PROGRAM", broken)
 
     def fail(*_: object) -> None:
         raise eval(fault)
 
-    monkeypatch.setattr(decoder_process, "preprocess_image", fail)
+    monkeypatch.setattr(decoder_child, "preprocess_image", fail)
     with pytest.raises(error, match=words) as raised:
         list(read_images(paths, view=View(R), batch_size=8, workers=workers))
     assert str(paths[0]) in str(raised.value)

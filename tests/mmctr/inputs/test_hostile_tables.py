@@ -1,4 +1,4 @@
-"""Parquet files of every odd kind: each is either read right or refused with one message that says what to mend.
+"""Parquet files of every odd kind: each is either read right or refused with one message that says what to fix.
 
 `loads_right` holds for all of them that what `check_inputs` accepts is what `load_split` reads, row by row.
 """
@@ -70,7 +70,7 @@ def refusal(base: Path) -> str:
 
 
 def loads_right(base: Path, role: str, *, max_len: int = 64) -> None:
-    """`load_split` gives what a slow loop over the rows gives."""
+    """`load_split` returns what a slow loop over the rows returns."""
     ids = np.array(KNOWN)
     table = ItemTable(item_ids=ids, weights=np.zeros((len(ids) + 1, 2), np.float32))
     split = load_split(place(base, role), table=table, max_len=max_len, with_label=role != "test")

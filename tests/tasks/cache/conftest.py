@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from finished_run import Finished, outputs, ran, run
+from cache_contract import plan
+from finished_run import Finished, outputs, ran, run, settings
 from mlflow import MlflowClient
 
+from tasks.settings.sections import PipelineConfig
 from tasks.tracking.registry import Registry, Version
 from tasks.tracking.training_run import TrainingRun
 
@@ -56,3 +58,14 @@ def finished(original, tmp_path) -> Iterator[Finished]:
     base = Path(shutil.copytree(original.base, tmp_path / "demo"))
     yield Finished(base, original.first, original.outputs, original.client)
     original.restore_mlflow_run()
+
+
+@pytest.fixture
+def planned(original, monkeypatch):
+    """What a run of the original with other settings or after a change would run."""
+    known = original.results()
+
+    def planned(config: PipelineConfig | None = None):
+        return plan(config or settings(original.base), known=known, patch=monkeypatch.setattr)
+
+    return planned

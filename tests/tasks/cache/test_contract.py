@@ -1,27 +1,24 @@
-"""docs/cache-contract.md, row by row, planned on one finished run; test_contract_runs.py runs its last table."""
+"""docs/cache-contract.md, row by row, planned on one finished run.
 
-import ast
+Its tables of code and packages are those of test_contract_code.py, its last table that of test_contract_runs.py.
+"""
+
 import io
 import json
 import os
 import shutil
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import polars as pl
 import pytest
-from cache_contract import STAGES, plan, stages_that_run, table
+from cache_contract import STAGES, assert_planned, replaced, rows, stages_that_run, table
 from finished_run import INPUTS, Finished, flipped, input_path, settings
-from project import PROJECT
 from pydantic import BaseModel
 
 import flows.pipeline
-import tasks.cache.code_digest
 from tasks.cache.workspace import FileRef
 from tasks.settings.sections import PipelineConfig
 from tasks.tracking.ancestor import Ancestor
@@ -31,46 +28,7 @@ from tasks.tracking.training_run import training_run
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("quiet_mlflow")]
 
-KEYED_PACKAGES = [name for names in tasks.cache.code_digest.DISTRIBUTIONS.values() for name in names]
-
-
-@pytest.fixture
-def planned(original, monkeypatch):
-    """What a run of the original with other settings or after a change would run."""
-    known = original.results()
-
-    def planned(config: PipelineConfig | None = None):
-        return plan(config or settings(original.base), known=known, patch=monkeypatch.setattr)
-
-    return planned
-
-
-def assert_planned(found, words: list[str]) -> None:
-    """What runs first is as the row says; what follows runs if it is handed other bytes, and only then."""
-    assert found.same_bytes == stages_that_run(words, handed_on=False)
-    assert found.other_bytes == stages_that_run(words, handed_on=True)
-
-
-def rows(heading: str) -> Any:
-    return pytest.mark.parametrize(("name", "words"), [(name.strip("`"), row) for name, row in table(heading).items()])
-
-
 # Inputs
-
-
-@contextmanager
-def replaced(path: Path, content: bytes | None) -> Iterator[None]:
-    """Another content for a file, or none; afterwards the old one with the old times."""
-    before, status = path.read_bytes(), path.stat()
-    if content is None:
-        path.unlink()
-    else:
-        path.write_bytes(content)
-    try:
-        yield
-    finally:
-        path.write_bytes(before)
-        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
 def test_every_input_has_a_row(original):
@@ -153,105 +111,6 @@ def test_another_champion(name, words, original, planned, monkeypatch):
     ancestor = {"its PCA": Ancestor(pca=other), "its weights": Ancestor(checkpoint=other)}[name]
     monkeypatch.setattr("flows.pipeline.find_ancestor", lambda *args, **kwargs: ancestor)
     assert_planned(planned(), words)
-
-
-# Code
-
-
-def modules(package: str) -> set[str]:
-    paths = (PROJECT / package).rglob("*.py")
-    return {".".join(path.relative_to(PROJECT).with_suffix("").parts).removesuffix(".__init__") for path in paths}
-
-
-def is_of(module: str, row: str) -> bool:
-    """Whether a row names the module, or with `.*` all modules of a package that have no row of their own."""
-    package = row.removesuffix(".*")
-    own = {name.strip("`") for name in table("Code")}
-    return module == row or (row != package and f"{module}.".startswith(f"{package}.") and module not in own)
-
-
-def test_every_module_has_a_row():
-    every = modules("mmctr") | modules("tasks") | modules("flows")
-    named = {name.strip("`") for name in table("Code")}
-    assert {module for module in every if not any(is_of(module, row) for row in named)} == set()
-    assert {row for row in named if not any(is_of(module, row) for module in every)} == set()
-
-
-@pytest.fixture(scope="module")
-def source_tree(tmp_path_factory) -> Path:
-    """A copy of the sources for tests to change."""
-    tree = tmp_path_factory.mktemp("sources")
-    for package in ("mmctr", "tasks", "flows"):
-        shutil.copytree(PROJECT / package, tree / package, ignore=shutil.ignore_patterns("__pycache__"))
-    return tree
-
-
-def source(tree: Path, module: str) -> Path:
-    path = tree.joinpath(*module.split("."))
-    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-
-
-@pytest.fixture
-def from_tree(source_tree, monkeypatch) -> Iterator[Path]:
-    """Digests are of the sources in the tree, and taken anew."""
-    monkeypatch.setattr("tasks.cache.code_digest._file", lambda module: source(source_tree, module))
-    tasks.cache.code_digest.code_digest.cache_clear()
-    yield source_tree
-    tasks.cache.code_digest.code_digest.cache_clear()
-
-
-@rows("Code")
-def test_a_changed_statement(name, words, from_tree, planned, monkeypatch):
-    changed = [module for module in modules(name.partition(".")[0]) if is_of(module, name)]
-    monkeypatch.setattr("flows.run.inputs.check_inputs", lambda *args, **kwargs: None)
-    before = {module: source(from_tree, module).read_text() for module in changed}
-    for module, text in before.items():
-        source(from_tree, module).write_text(f"{text}\nADDED = 1\n")
-    try:
-        assert_planned(planned(), words)
-    finally:
-        for module, text in before.items():
-            source(from_tree, module).write_text(text)
-
-
-def test_comments_docstrings_and_layout(from_tree, planned):
-    for module in modules("mmctr") | modules("tasks"):
-        tree = ast.parse(source(from_tree, module).read_bytes())
-        for node in ast.walk(tree):
-            if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Module) and ast.get_docstring(node) is not None:
-                node.body[0] = ast.Expr(ast.Constant("other words"))
-        source(from_tree, module).write_text(f"# a comment\n\n{ast.unparse(tree)}\n")
-    assert "other words" in source(from_tree, "mmctr.training").read_text()
-    assert_planned(planned(), ["cached"] * 6)
-
-
-# Packages
-
-
-def test_every_package_has_a_row():
-    packages = {f"`{name}`" for name in KEYED_PACKAGES}
-    assert packages == {name for name in table("Packages") if name.startswith("`")}
-
-
-@rows("Packages")
-def test_package(name, words, planned, monkeypatch):
-    def raised(number: str, place: int) -> str:
-        numbers = [*number.split("+")[0].split("."), "0"]
-        return ".".join([*numbers[:place], str(int(numbers[place]) + 1), *numbers[place + 1 :]])
-
-    minor = {name: raised(version(name), 1)} if name in KEYED_PACKAGES else {}
-    if name == "Python":
-        other = SimpleNamespace(major=3, minor=99)
-        known = SimpleNamespace(version_info=other, stdlib_module_names=sys.stdlib_module_names)
-        monkeypatch.setattr("tasks.cache.code_digest.sys", known)
-    elif not minor:
-        minor = {package: raised(version(package), 2) for package in KEYED_PACKAGES}
-    monkeypatch.setattr("tasks.cache.code_digest.version", lambda package: minor.get(package) or version(package))
-    tasks.cache.code_digest.code_digest.cache_clear()
-    try:
-        assert_planned(planned(), words)
-    finally:
-        tasks.cache.code_digest.code_digest.cache_clear()
 
 
 # Files

@@ -41,7 +41,7 @@ def outside(tmp_path) -> Path:
 
 
 def deployed(folder: Path, **settings: object) -> PipelineConfig:
-    """The settings of a flow run whose deployment gives these as JSON."""
+    """The settings of a flow run whose deployment sets these as JSON."""
     return completed(PipelineConfig.model_validate_json(json.dumps({"base_path": str(folder), **settings})))
 
 

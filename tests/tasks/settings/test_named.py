@@ -1,13 +1,15 @@
 """An error names the library's parameter to who calls it from Python, and the setting to who starts a run."""
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from project import PROJECT
 
 from mmctr.common.errors import InputError
 from mmctr.embedding.pca import reduce_embeddings
-from mmctr.inputs.rules import check_targets_known
+from mmctr.inputs.targets import check_targets_known
 from mmctr.training.divergence import diverged
 from mmctr.training.recipe import Recipe
 from tasks.cache.results import Predicted
@@ -64,6 +66,16 @@ def test_every_name_is_a_setting() -> None:
         for setting in names.values():
             section, field = next(word for word in setting.split() if "." in word).split(".")
             assert field in config[section]
+
+
+def test_no_error_of_the_library_names_a_setting() -> None:
+    sections = PipelineConfig(base_path=Path("/data")).model_dump()
+    settings = [
+        f"{section}.{field}" for section, fields in sections.items() if isinstance(fields, dict) for field in fields
+    ]
+    naming = re.compile("|".join(rf"\b{re.escape(setting)}\b" for setting in settings))
+    found = {str(path): naming.findall(path.read_text()) for path in (PROJECT / "mmctr").rglob("*.py")}
+    assert {path: names for path, names in found.items() if names} == {}
 
 
 def test_several_sections_at_once() -> None:

@@ -1,10 +1,26 @@
+import json
+import subprocess
+import sys
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
+from typing import Annotated, get_args
 
 import pytest
+from golden_defaults import DEFAULTS, described, served_stale
+from project import PROJECT
 
 from mmctr.common.errors import InputError
 from tasks.settings.load import load_config
-from tasks.settings.sections import PipelineConfig, TrainConfig
+from tasks.settings.sections import (
+    EmbedConfig,
+    PipelineConfig,
+    PromoteConfig,
+    RunConfig,
+    RunsOnly,
+    Section,
+    TrainConfig,
+)
 
 
 def test_defaults_are_those_of_the_challenges_baseline():
@@ -129,11 +145,68 @@ def test_an_unknown_users_folder_is_refused():
 
 
 def test_what_only_says_how_to_run_is_no_part_of_a_key():
-    config = PipelineConfig(base_path="/data")
-    assert "workers" not in config.embed.keyed()
-    assert "password_env" not in config.extract.keyed()
-    assert set(config.train.keyed()) == set(TrainConfig.model_fields) - {"warm_start"}
-    assert config.run.keyed() == config.promote.keyed() == {}
+    config = EmbedConfig(workers=3, image_batch=2, model="elsewhere.pt", max_pixels=5)
+    assert config.keyed() == {"revision": 1, "max_pixels": 5}
+    assert set(TrainConfig.defaults()) == set(TrainConfig.model_fields) - {"warm_start"}
+    assert RunConfig.defaults() == PromoteConfig.defaults() == {}
+
+
+class Older(Section):
+    depth: int = 3
+
+
+class Newer(Section):
+    depth: int = 3
+    width: int = 8
+    threads: Annotated[int, RunsOnly()] = 1
+
+
+class Revised(Section):
+    revision = 2
+    depth: int = 4
+
+
+def test_a_new_setting_at_its_default_changes_no_key():
+    assert Older().keyed() == Newer().keyed() == Newer(depth=3, width=8, threads=4).keyed() == {"revision": 1}
+    assert Older(depth=5).keyed() == Newer(depth=5).keyed() == {"revision": 1, "depth": 5}
+    assert Newer(width=9).keyed() != Newer().keyed()
+
+
+def test_a_changed_default_is_a_revision():
+    keys = [section.keyed() for section in (Older(), Older(depth=4), Revised(), Revised(depth=3))]
+    assert all(key not in keys[:number] for number, key in enumerate(keys))
+
+
+def test_keys_leave_out_the_defaults_that_were_reviewed():
+    """Where this fails: `python tests/support/golden_defaults.py`, and review the difference."""
+    known = json.loads(DEFAULTS.read_text())
+    assert served_stale(known, described()) == []
+    assert known == described()
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"defaults": {"depth": 4, "gone": 1}}, "train.depth changed its default from 3 to 4"),
+        ({"defaults": {"depth": 3}}, "train.gone is no keyed setting any more"),
+        ({"defaults": {"depth": 3, "gone": 1, "threads": 1}, "not keyed": []}, "train.threads is keyed now"),
+        ({"revision": 1}, "train: the revision fell from 2 to 1"),
+        ({"defaults": {"depth": 3, "gone": 1, "width": 8}}, None),
+        ({"revision": 3, "defaults": {"depth": 4}}, None),
+    ],
+)
+def test_what_would_serve_old_results_for_new_settings(change, problem):
+    known = {"train": {"revision": 2, "defaults": {"depth": 3, "gone": 1}, "not keyed": ["threads"]}}
+    found = served_stale(known, {"train": {**known["train"], **change}})
+    assert found == ([problem] if problem else [])
+
+
+def test_a_component_is_named_by_its_setting():
+    package = "mmctr.encoders.clip_cpu.matmul"
+    assert EmbedConfig().components() == [f"{package}.float32"]
+    assert EmbedConfig(image_precision="int8").components() == [f"{package}.int8"]
+    names = {module.name for module in iter_modules(import_module(package).__path__)}
+    assert names == set(get_args(EmbedConfig.model_fields["image_precision"].annotation))
 
 
 @pytest.mark.parametrize("name", ["/tmp/elsewhere", "../escaped", "a/b", "", ".hidden"])
@@ -150,3 +223,12 @@ def test_base_path_is_no_setting(tmp_path):
 def test_a_deployments_base_path_is_made_absolute(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert PipelineConfig.model_validate({"base_path": "~/data"}).base_path == tmp_path / "data"
+
+
+def test_defaults_come_from_modules_that_load_nothing_heavy():
+    code = (
+        "import sys, tasks.settings.sections\n"
+        "heavy = {'torch', 'polars', 'pyarrow', 'prefect', 'mlflow', 'numpy', 'PIL'} & set(sys.modules)\n"
+        "sys.exit(repr(heavy) if heavy else 0)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False, cwd=PROJECT).returncode == 0

@@ -10,10 +10,11 @@ import torch
 from tiny_clip import tiny_network
 
 import mmctr.encoders.clip_cpu.towers
-from mmctr.encoders.clip import ClipEncoder, clip
-from mmctr.encoders.clip_cpu.int8 import Int8Product
-from mmctr.encoders.clip_cpu.matmul import Float32Product
+from mmctr.encoders.clip import ClipEncoder
+from mmctr.encoders.clip_cpu.matmul.float32 import Float32Product
+from mmctr.encoders.clip_cpu.matmul.int8 import Int8Product
 from mmctr.encoders.clip_cpu.towers import ImageTower, TextTower
+from mmctr.encoders.clip_official import clip
 from mmctr.encoders.pixels import PIXEL_MEAN, PIXEL_STD
 
 pytest_plugins = ["clip_fixtures"]

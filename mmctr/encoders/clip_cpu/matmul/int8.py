@@ -1,4 +1,4 @@
-"""The matrix products of a transformer's linear layers in 8-bit integers, for `image_precision` "int8" on the CPU.
+"""The matrix products of a transformer's linear layers in 8-bit integers, on the CPU.
 
 Shapes: N rows, I inputs, O outputs.
 """
@@ -48,3 +48,6 @@ class Int8Product:
 def _largest(rows: torch.Tensor) -> torch.Tensor:
     """The largest magnitude of each row, (N, 1); of a row of zeros a very small number."""
     return rows.abs().amax(dim=1, keepdim=True).clamp_min_(1e-30)
+
+
+COMPONENT = Int8Product

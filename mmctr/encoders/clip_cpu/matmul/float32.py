@@ -1,23 +1,9 @@
-"""The matrix products of a transformer's linear layers, in float32. For the CPU.
-
-`int8` holds the same products in 8-bit integers.
+"""The matrix products of a transformer's linear layers in float32, on the CPU.
 
 Shapes: N rows, I inputs, O outputs.
 """
 
-from typing import Protocol
-
 import torch
-
-
-class Product(Protocol):
-    """x W^T + b for one weight (O, I) and bias (O,)."""
-
-    def __call__(self, x: torch.Tensor, *, factor: float = 1.0) -> torch.Tensor:
-        """factor * (x W^T + b): float32 (N, I) to (N, O)."""
-
-    def add_to(self, sums: torch.Tensor, x: torch.Tensor, *, factor: float = 1.0) -> None:
-        """sums += factor * x W^T + b, in place: (N, O) and (N, I)."""
 
 
 class Float32Product:
@@ -31,3 +17,6 @@ class Float32Product:
 
     def add_to(self, sums: torch.Tensor, x: torch.Tensor, *, factor: float = 1.0) -> None:
         sums.addmm_(x, self._weight, alpha=factor).add_(self._bias)
+
+
+COMPONENT = Float32Product
