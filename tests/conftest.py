@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from demo_size import DEMO_ITEMS, DEMO_SEED, DEMO_USERS
 from hypothesis import settings
-from shared import MIGRATED, WORKER, made_once, prefect_api, session_folder
+from shared import MIGRATED, WORKER, made_once, prefect_api, session_folder, unchanged
 
 settings.register_profile("project", deadline=None, max_examples=50)  # two shared cores: no deadline on a single case
 settings.load_profile("project")
@@ -29,14 +29,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def demo_original(tmp_path_factory) -> Path:
-    """A small demo data set that no test may change; `demo` gives a copy."""
+def demo_original(tmp_path_factory) -> Iterator[Path]:
+    """A small demo data set that no test may change; `demo` is a copy."""
     from mmctr.demo.write import write_demo
 
     size = {"items": DEMO_ITEMS, "users": DEMO_USERS, "seed": DEMO_SEED}
-    return made_once(
-        session_folder(tmp_path_factory) / "demo", lambda folder: write_demo(folder, **size, progress=False)
-    )
+    folder = session_folder(tmp_path_factory) / "demo"
+    with unchanged(made_once(folder, lambda folder: write_demo(folder, **size, progress=False))):
+        yield folder
 
 
 @pytest.fixture
@@ -75,10 +75,12 @@ def tracking_uri(mlflow_original, tmp_path, monkeypatch) -> str:
 def prefect_server(tmp_path_factory) -> Iterator[None]:
     """A Prefect server with a database of its own for as long as the tests run."""
     os.environ["PREFECT_HOME"] = str(tmp_path_factory.mktemp("prefect"))
+    from prefect.logging.handlers import APILogWorker
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
     with prefect_api(session_folder(tmp_path_factory) / "prefect") as api, temporary_settings({PREFECT_API_URL: api}):
         yield
+        APILogWorker.instance().drain()  # what is still to be sent goes to this server
 
 
 @pytest.fixture(scope="session")

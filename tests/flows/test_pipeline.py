@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 import torch
 from mlflow import MlflowClient
+from shared import unchanged
 
 from mmctr.evaluation.metrics import auc
 from mmctr.models.checkpoint import load_checkpoint
@@ -49,7 +50,9 @@ def first_run(demo_original, mlflow_original, prefect_server, tmp_path_factory):
     uri = f"sqlite:///{shutil.copy(mlflow_original, folder / 'mlruns/mlflow.db')}"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", uri)
-        return base, run(base), MlflowClient(uri)
+        summary = run(base)
+    with unchanged(base / ".mmctr/store"):
+        yield base, summary, MlflowClient(uri)
 
 
 @pytest.fixture

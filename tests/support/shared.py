@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from flows.process.temporary_server import OWN, PROGRAM, is_healthy
+from mmctr.common.files import file_sha256
 
 WORKER = os.environ.get("PYTEST_XDIST_WORKER")
 MIGRATED = "migrated.db"  # the server's database before its first run
@@ -40,6 +41,19 @@ def made_once(folder: Path, make: Callable[[Path], object]) -> Path:
             make(folder)
             done.touch()
     return folder
+
+
+@contextmanager
+def unchanged(folder: Path) -> Iterator[Path]:
+    """`folder`, whose files must have the same bytes at the end."""
+
+    def digests() -> dict[Path, str]:
+        return {path: file_sha256(path) for path in folder.rglob("*") if path.is_file()}
+
+    before = digests()
+    yield folder
+    changed = {path for path, _ in before.items() ^ digests().items()}
+    assert not changed, f"a test has changed what others look at: {sorted(map(str, changed))[:5]}"
 
 
 @contextmanager
