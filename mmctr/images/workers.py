@@ -38,8 +38,8 @@ def read_images(
     """Decode `paths` in order, a few batches ahead of the caller.
 
     Yields a Batch per `batch_size` paths. The batches do not depend on `workers`; 0 decodes in this process. Closing
-    the iterator ends the workers, and they end with the thread that asked for the first batch. Raises InputError where a
-    file is gone, where a worker dies, or where it does nothing for `patience` seconds; OSError where the machine does
+    the iterator ends the workers, and they end with the thread that asked for the first batch. Raises InputError where
+    a file is gone, where a worker dies, or where it does nothing for `patience` seconds; OSError where the machine does
     not let a file be read.
     """
     with ExitStack() as stack:
