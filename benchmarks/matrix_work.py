@@ -50,7 +50,7 @@ class Linear:
 
 
 def din_layers(model: DIN, *, rows: int, items: int) -> list[Linear]:
-    """Of a step of the mission's DIN on B = `rows` and N = `items`; items that are frozen need no gradient."""
+    """Of a step of the challenge's baseline on B = `rows` and N = `items`; items that are frozen need no gradient."""
     dim, trained = model.items.embedding_dim, model.items.weight.requires_grad
     hidden = [model.attention.first.out_features]
     hidden += [layer.out_features for layer in model.attention.rest if isinstance(layer, torch.nn.Linear)]
@@ -65,14 +65,14 @@ def din_layers(model: DIN, *, rows: int, items: int) -> list[Linear]:
 
 
 def organisers_layers(*, rows: int, items: int, different: int) -> list[Linear]:
-    """Of a step of the organisers' architecture; attention in pieces of `CHUNK_ROWS` rows, as it is run."""
-    pieces = rows // CHUNK_ROWS
-    piece = items // pieces
+    """Of a step of the organisers' architecture; attention in chunks of `CHUNK_ROWS` rows, as it is run."""
+    chunks = rows // CHUNK_ROWS
+    chunk = items // chunks
     return [
         Linear(different, CONTENT_DIM, CONTENT_DIM, input_gradient=False),
-        Linear(CHUNK_ROWS, ITEM_DIM, ATTENTION[0], times=pieces),
-        Linear(piece, 2 * ITEM_DIM, ATTENTION[0], times=pieces),  # k and q * k
-        *(Linear(piece, *pair, times=pieces) for pair in pairwise([*ATTENTION, 1])),
+        Linear(CHUNK_ROWS, ITEM_DIM, ATTENTION[0], times=chunks),
+        Linear(chunk, 2 * ITEM_DIM, ATTENTION[0], times=chunks),  # k and q * k
+        *(Linear(chunk, *pair, times=chunks) for pair in pairwise([*ATTENTION, 1])),
         *(Linear(rows, *pair) for pair in pairwise([2 * ID_DIM + 2 * ITEM_DIM, *TOWER, 1])),
     ]
 

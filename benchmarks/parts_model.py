@@ -53,7 +53,7 @@ def train(folder: Path) -> list[Row]:
 
 
 def started(table: ItemTable, *, freeze: bool) -> DIN:
-    """The mission's DIN before its first step."""
+    """The challenge's baseline before its first step."""
     torch.manual_seed(0)
     model = DIN(len(table.item_ids), 128, freeze=freeze)
     model.set_item_table(torch.from_numpy(table.weights))
@@ -113,7 +113,7 @@ def share(folder: Path) -> list[Row]:
     for freeze in (False, True):
         model, optimizer = stepping(table, recipe=recipe, freeze=freeze)
         layers = din_layers(model, rows=BATCH, items=len(split.take(order[:BATCH]).history))
-        name = f"mission's DIN, {'frozen' if freeze else 'trained'} items"
+        name = f"challenge's baseline, {'frozen' if freeze else 'trained'} items"
         rows += shares(
             name, lambda m=model, o=optimizer: train_step(m, split.take(order[:BATCH]), o, recipe=recipe), layers
         )

@@ -13,7 +13,7 @@ with warnings.catch_warnings():
 
 
 def official_models() -> list[str]:
-    """Names that stand for a model beside paths of checkpoints."""
+    """Names of models; other models are paths of checkpoints."""
     return list(clip.available_models())
 
 

@@ -118,7 +118,7 @@ class DecoderProcess:
         A stop by a signal and a hang show no work. What works for long on one image is ended, too, but by the time that
         it got of a processor, so that a slow or busy machine changes nothing.
         """
-        paths, place, state = self._paths, self._answered, _state(self.process.pid)
+        paths, number, state = self._paths, self._answered, _state(self.process.pid)
         if self.verdict or not paths or state is None:
             self._idle, self._looked = 0.0, (-1, 0.0, 0.0)
             return
@@ -131,7 +131,7 @@ class DecoderProcess:
         else:
             self._idle = 0.0
         self._looked = (self._answers, used, first)
-        path = paths[min(place, len(paths) - 1)]
+        path = paths[min(number, len(paths) - 1)]
         if self._idle > patience * (IN_THE_KERNEL if kind == "D" else 1):
             self.verdict = (
                 f"Image workers must work until all is read, but one did nothing for {self._idle:.0f} s at {path}: it "
@@ -192,7 +192,7 @@ class Watch:
 
 
 def _state(pid: int) -> tuple[str, float] | None:
-    """A process's state as one letter, and the seconds that it has computed; None where the system does not tell."""
+    """A process's state as one letter, and the seconds that it has computed; None where the system does not say."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         return fields[0], (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

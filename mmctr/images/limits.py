@@ -16,15 +16,15 @@ RUN_LENGTH_COSTS = 20, 300  # of a pixel and of a byte of a BMP with runs, which
 MAX_SEGMENTS = 100_000  # of a JPEG's markers, a PNG's chunks, a TIFF's strips or tiles
 MAX_PREAMBLE = 1 << 20  # bytes of a GIF before its first picture
 
-_JPEG_MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")  # 00 and D0 to D7 stand within a scan, FF fills up
+_JPEG_MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")  # 00 and D0 to D7 are within a scan, FF fills up
 _SOI, _EOI, _SOS = 0xD8, 0xD9, 0xDA
 _SIZES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # SOFn: the frame's height and width
-_METADATA = {*range(0xE1, 0xF0), 0xFE} - {0xEE}  # APPn and comments; APP0 and APP14 tell the colours
+_METADATA = {*range(0xE1, 0xF0), 0xFE} - {0xEE}  # APPn and comments; APP0 and APP14 have the colours
 _TIFF_OFFSETS = (273, 324)  # tags of where strips and tiles begin
 _TIFF_RAW, _TIFF_JPEG = 1, (6, 7)  # values of the tag `compression`
 
 
-class UnreadableImage(Exception):  # noqa: N818 - it tells of the image, not of a fault
+class UnreadableImage(Exception):  # noqa: N818 - it is about the image, not a fault
     """The bytes are no image that can be used. `reason` is short and the same whenever the bytes are the same."""
 
     def __init__(self, reason: str) -> None:
@@ -94,7 +94,7 @@ def _check_png(content: bytes) -> None:
 
 
 def _check_gif(content: bytes) -> None:
-    """Pillow reads what stands before the first picture block by block, in Python."""
+    """Pillow reads what is before the first picture block by block, in Python."""
     flags = content[10] if len(content) > 10 else 0
     begin = position = 13 + (3 << (flags & 7) + 1 if flags & 0x80 else 0)
     while position < len(content) and content[position] not in b"\x2c\x3b":  # a picture, the end
@@ -120,10 +120,10 @@ def _check_tiff(content: bytes) -> None:
     """Refuse too many strips, for which Pillow makes a list when it opens the file."""
     order = "<" if content.startswith(b"II") else ">"
     big = b"+" in content[2:4]
-    place, number, entry = ("Q", "Q", "HHQ") if big else ("I", "H", "HHI")
+    offset, number, entry = ("Q", "Q", "HHQ") if big else ("I", "H", "HHI")
     step = 20 if big else 12
     try:
-        (folder,) = struct.unpack_from(order + place, content, 8 if big else 4)
+        (folder,) = struct.unpack_from(order + offset, content, 8 if big else 4)
         (entries,) = struct.unpack_from(order + number, content, folder)
         begin = folder + struct.calcsize(order + number)
         for position in range(begin, min(begin + entries * step, len(content)), step):

@@ -1,4 +1,4 @@
-"""The manifest of a folder of images: what lies in it, and whether that is still so.
+"""The manifest of a folder of images: what is in it, and whether that is still so.
 
 It keeps each file's times, so that "is this folder still what was extracted" is cheap: only a file whose times are
 others is read again.

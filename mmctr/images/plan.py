@@ -39,7 +39,7 @@ class ItemNames:
 
 @dataclass(frozen=True)
 class ExtractReport:
-    """What an archive gave: images written, and every member that became none."""
+    """What an archive held: images written, and every member that became none."""
 
     images: int  # files written
     duplicates: ItemNames  # further images of an item that already has one: the first in archive order is kept

@@ -5,8 +5,8 @@ Shapes: R the model's resolution.
 The pixels are those of CLIP's own preprocessing (Radford et al. 2021, `clip.load`'s transform): the shorter side is
 resized to R with bicubic resampling, the middle R x R is cut out, the result is converted to RGB. Here only the part
 that is kept is resized, and it stays uint8 until it is on the model's device. As in CLIP the orientation that EXIF
-notes is not applied, an animation gives its first frame and transparency is dropped. One thing differs: 16-bit grey
-is scaled to 8 bits, where CLIP's conversion would turn nearly all of it white.
+notes is not applied, the first frame of an animation counts, and transparency is dropped. One thing differs: 16-bit
+grey is scaled to 8 bits, where CLIP's conversion would turn nearly all of it white.
 """
 
 import io
@@ -85,7 +85,7 @@ def _middle(image: Image.Image, view: View) -> np.ndarray:
     """The middle square of the resized image, uint8 (3, R, R): torchvision's Resize and CenterCrop in one step."""
     resolution, (width, height) = view.resolution, image.size
     shorter = min(width, height)
-    columns, rows = (int(resolution * side / shorter) for side in (width, height))  # the size Resize would give
+    columns, rows = (int(resolution * side / shorter) for side in (width, height))  # the size that Resize would return
     left, top = (round((side - resolution) / 2) for side in (columns, rows))  # where CenterCrop would begin
     box = (
         left * width / columns,

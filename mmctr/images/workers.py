@@ -24,7 +24,7 @@ Submit = Callable[[Sequence[Path], np.ndarray], Callable[[], list[Reading]]]
 
 @dataclass(frozen=True)
 class Batch:
-    """What became of some paths that stand beside each other; a position is one in the list of all paths."""
+    """What became of some consecutive paths; a position is one in the list of all paths."""
 
     positions: np.ndarray  # int64 (b,), of the images read
     pixels: np.ndarray  # uint8 (b, 3, R, R), theirs
@@ -37,10 +37,10 @@ def read_images(
 ) -> Generator[Batch, None, None]:
     """Decode `paths` in order, a few batches ahead of the caller.
 
-    Yields a Batch per `batch_size` paths. The same paths give the same batches whatever `workers` is; 0 decodes in this
-    process. Closing the iterator ends the workers, and they end with the thread that asked for the first batch. Raises
-    InputError where a file is gone, where a worker dies, or where it does nothing for `patience` seconds; OSError where
-    the machine does not let a file be read.
+    Yields a Batch per `batch_size` paths. The batches do not depend on `workers`; 0 decodes in this process. Closing
+    the iterator ends the workers, and they end with the thread that asked for the first batch. Raises InputError where
+    a file is gone, where a worker dies, or where it does nothing for `patience` seconds; OSError where the machine does
+    not let a file be read.
     """
     with ExitStack() as stack:
         workers = min(workers, -(-len(paths) // CHUNK))

@@ -17,7 +17,7 @@ SHA1_BLOCK = 64
 
 
 class Blake2SP:
-    """The hash of what `update` was given so far."""
+    """The hash of all bytes that `update` had so far."""
 
     def __init__(self, content: bytes = b"") -> None:
         self._lanes = [_blake2s(lane, depth=0, last=lane == LANES - 1) for lane in range(LANES)]

@@ -2,7 +2,7 @@
 
 rarfile unpacks comments of RAR 1.5 to 3 with whatever `unrar` the PATH holds, and hands it the password on its command
 line: here comments are not read. It accepts any number of headers, and keys that take as long as a header asks: here
-both are bounded. It leaves out older versions of a file, whose bytes 7-Zip gives all the same: here they are members.
+both are bounded. It leaves out older versions of a file, whose bytes 7-Zip unpacks all the same: here they are members.
 """
 
 import logging
@@ -51,7 +51,7 @@ class _Bounded(rarfile.CommonParser):
             self._keep_entry()
 
     def first_header(self) -> Any:
-        """The first header of the first volume, which tells whether there are more volumes; None where it is none."""
+        """The first header of the first volume, which says whether there are more volumes; None where it is none."""
         with rarfile.XFile(self._rarfile) as stream:
             stream.seek(len(self._expect_sig))
             return self._parse_header(stream)
@@ -175,7 +175,7 @@ def headers_of(archive: Path, *, password: str | None, progress: bool | None = N
 
 
 def _member(entry: Any) -> Member:
-    """A member as 7-Zip 26 unpacks it: folders and RAR5 links give no bytes, a RAR4 symbolic link gives its target."""
+    """A member as 7-Zip 26 unpacks it: folders and RAR5 links have no bytes, a RAR4 symbolic link has its target."""
     redirection = entry.file_redir[0] if entry.file_redir else None
     is_link = entry.is_symlink() or redirection not in (None, rarfile.RAR5_XREDIR_FILE_COPY)
     gives_no_bytes = entry.is_dir() or (redirection is not None and is_link)

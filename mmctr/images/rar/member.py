@@ -8,7 +8,7 @@ SYMBOLIC_LINK, HARD_LINK, OLDER_VERSION = "symbolic link", "hard link", "older v
 
 
 class Member(NamedTuple):
-    """One entry of the listing: `size` is the number of bytes it gives to the stream."""
+    """One entry of the listing: `size` is its number of bytes in the stream."""
 
     name: str
     size: int

@@ -57,16 +57,16 @@ class MemberStream:
         return content
 
     def skip(self, member: Member) -> None:
-        """Read the next member in pieces and check it, without keeping it."""
+        """Read the next member in chunks and check it, without keeping it."""
         crc32, blake2sp, left = 0, Blake2SP() if member.blake2sp is not None else None, member.size
         while left:
-            piece = self._tool.output.read(min(left, CHUNK_BYTES))
-            if not piece:
+            chunk = self._tool.output.read(min(left, CHUNK_BYTES))
+            if not chunk:
                 raise self._stopped(member)
-            crc32 = zlib.crc32(piece, crc32)
+            crc32 = zlib.crc32(chunk, crc32)
             if blake2sp is not None:
-                blake2sp.update(piece)
-            left -= len(piece)
+                blake2sp.update(chunk)
+            left -= len(chunk)
         self._check(member, crc32, None if blake2sp is None else blake2sp.digest())
 
     def _check(self, member: Member, crc32: int, blake2sp: bytes | None) -> None:

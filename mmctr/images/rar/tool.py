@@ -42,7 +42,7 @@ class StalledError(Exception):
 
 
 class Tool:
-    """A running 7-Zip; `output` gives what it writes, and raises StalledError where it does not go on."""
+    """A running 7-Zip; `output` returns what it writes, and raises StalledError where it does not go on."""
 
     def __init__(
         self, command: Sequence[str | Path], *, password: str | None, stalled_seconds: float, silent_seconds: float
@@ -80,7 +80,7 @@ class Tool:
         return True
 
     def watch(self, is_ready: Callable[[float], bool]) -> None:
-        """Return when `is_ready`, which waits for as long as it is told, says so.
+        """Return when `is_ready`, which waits for the seconds it is called with, says so.
 
         Looks are counted and not the clock: where both processes were stopped for a night, neither has failed.
         """
