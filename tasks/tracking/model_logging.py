@@ -1,7 +1,8 @@
 """The models of a run in MLflow's own formats, with signatures and without pickle."""
 
 import logging
-import shutil
+import re
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from tasks.cache.code_digest import reached_modules
 
 logging.getLogger("mlflow.sklearn").setLevel(logging.ERROR)  # it warns that a PCA model cannot predict
 SCORER, SCORER_MODULE = Path(__file__).with_name("scorer.py"), "tasks.tracking.scorer"
+CARRIED = "mmctr_scorer"  # of a name of its own, so that it stands in nobody's way who imports mmctr
 SCORER_PACKAGES = ("numpy", "pandas", "polars", "pyarrow", "torch")
 
 
@@ -38,14 +40,15 @@ def log_din_model(uri: str, run_id: str, *, checkpoint: Path, model_id: str | No
     with (
         _logged_model(uri, run_id, "din", model_id) as model_id,
         TemporaryDirectory() as folder,
+        _importable(_copy_modules(SCORER_MODULE, Path(folder))) as carried,
         warnings.catch_warnings(),
     ):
         warnings.filterwarnings("ignore", message=".*input example", category=UserWarning)  # the signature says it all
         mlflow.pyfunc.log_model(
             model_id=model_id,
-            python_model=str(SCORER),
+            python_model=str(_copy(SCORER, Path(folder) / SCORER.name)),
             artifacts={"checkpoint": checkpoint.absolute().as_uri()},  # a path would be read as an address, too
-            code_paths=[str(_copy_modules(SCORER_MODULE, Path(folder)))],
+            code_paths=[carried],
             signature=ModelSignature(inputs=inputs, outputs=outputs),
             pip_requirements=_pinned(SCORER_PACKAGES),
         )
@@ -69,15 +72,35 @@ def log_pca_model(uri: str, run_id: str, *, pca: Path, model_id: str | None = No
 
 
 def _copy_modules(module: str, folder: Path) -> Path:
-    """The library below `folder` with the modules that `module` needs, and no others; returns its package."""
+    """A package below `folder` of the library's modules that `module` needs, and no others; returns its path."""
     package = Path(library).parent
     for name in reached_modules(module):
         source = package.joinpath(*name.split(".")[1:])
         source = source / "__init__.py" if source.is_dir() else source.with_suffix(".py")
-        copy = folder / source.relative_to(package.parent)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, copy)
-    return folder / package.name
+        _copy(source, folder / CARRIED / source.relative_to(package))
+    return folder / CARRIED
+
+
+def _copy(source: Path, path: Path) -> Path:
+    """Write a module that imports from the carried package what it imports from the library; returns its path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = re.sub(
+        r"^(\s*(?:from|import) )mmctr\b", rf"\1{CARRIED}", source.read_text(encoding="utf-8"), flags=re.MULTILINE
+    )
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@contextmanager
+def _importable(package: Path) -> Iterator[str]:
+    """Let MLflow, which runs the scorer while it logs it, import the package; yields its path."""
+    sys.path.insert(0, str(package.parent))
+    try:
+        yield str(package)
+    finally:
+        sys.path.remove(str(package.parent))
+        for name in [name for name in sys.modules if name.partition(".")[0] == package.name]:
+            del sys.modules[name]
 
 
 @contextmanager

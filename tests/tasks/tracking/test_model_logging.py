@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from generated import architecture, din, item_table
+from project import PROJECT
 
 from mmctr.models.checkpoint import Checkpoint, save_checkpoint
 from tasks.tracking.model_logging import SCORER_PACKAGES, log_din_model
@@ -27,7 +28,7 @@ import mlflow, pandas
 model = mlflow.pyfunc.load_model(sys.argv[1])
 rows = pandas.DataFrame(json.loads(sys.argv[2]))
 scores = [float(score) for score in model.predict(rows)]
-files = [module.__file__ for name, module in sys.modules.items() if name.partition(".")[0] == "mmctr"]
+files = [module.__file__ for name, module in sys.modules.items() if name.partition(".")[0] in ("mmctr", "mmctr_scorer")]
 print(json.dumps({"scores": scores, "files": files}))
 """
 
@@ -66,6 +67,18 @@ def test_it_scores_without_the_project_by_the_modules_it_carries_and_no_others(l
     assert loaded <= carried
 
 
+def test_who_has_loaded_it_imports_the_library_as_before(logged):
+    program = (
+        "import sys, mlflow\nmlflow.pyfunc.load_model(sys.argv[1])\n"
+        "import mmctr.embedding.items, mmctr.clicks.split, mmctr_scorer.clicks.split\n"
+        "assert mmctr.clicks.split is not mmctr_scorer.clicks.split\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program, str(logged)], cwd=PROJECT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
 def test_its_requirements_name_every_package_that_it_imports(logged):
     imported = set()
     for path in [logged / "scorer.py", *(logged / "code").rglob("*.py")]:
@@ -74,6 +87,6 @@ def test_its_requirements_name_every_package_that_it_imports(logged):
                 imported |= {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom):
                 imported.add(str(node.module).partition(".")[0])
-    assert imported - sys.stdlib_module_names - {"mmctr", "mlflow"} == set(SCORER_PACKAGES)
+    assert imported - sys.stdlib_module_names - {"mmctr_scorer", "mlflow"} == set(SCORER_PACKAGES)
     required = (logged / "requirements.txt").read_text()
     assert all(f"{name}==" in required for name in SCORER_PACKAGES)

@@ -44,7 +44,7 @@ def config_of(base: Path) -> PipelineConfig:
 
 
 def archive_ref(base: Path):
-    return name_inputs(config_of(base), Workspace(base)).archive
+    return name_inputs(Workspace(base), clip_model=config_of(base).embed.model).archive
 
 
 def flip_a_bit(path: Path) -> None:
@@ -127,7 +127,7 @@ def test_a_missing_part_is_said_before_any_work(demo, missing):
     look_before(config_of(demo))
     told = []
     says = rf"All parts .* one folder: {parts[missing].name} is missing beside"
-    for look in (lambda: report_dataset(demo), lambda: look_at_archive(config_of(demo))):
+    for look in (lambda: report_dataset(demo), lambda: look_at_archive(demo, config_of(demo).extract)):
         with pytest.raises(InputError, match=says) as error:
             look()
         told.append(str(error.value))
