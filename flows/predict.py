@@ -96,7 +96,7 @@ def find_model(name: str, registry: Registry, workspace: Workspace) -> Model:
     except LostFileError as error:
         raise InputError(
             f"the checkpoint of {shown} cannot be read from {registry.tracker.uri} ({error}); "
-            "give another model, or set MLFLOW_TRACKING_URI to the store that has it"
+            "choose another model, or set MLFLOW_TRACKING_URI to the store that has it"
         ) from error
 
 

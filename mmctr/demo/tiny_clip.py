@@ -47,7 +47,7 @@ def train_tiny_clip(
 ) -> None:
     """Train on pairs (title i, image i) and write the state_dict to `path`.
 
-    `images`: uint8 (pairs, S, S, 3) with S = IMAGE_SIDE. The same seed gives the same bytes on the same machine.
+    `images`: uint8 (pairs, S, S, 3) with S = IMAGE_SIDE. The same seed makes the same bytes on the same machine.
     Runs on the CPU and leaves torch's global generator as it was.
     """
     with torch.random.fork_rng(devices=[]):

@@ -1,6 +1,6 @@
 """The demo world's items: topics, titles, tags, popularity, levels, and the items that are odd on purpose.
 
-Shapes: I items, K topics. Row i stands for the item with id i + 1.
+Shapes: I items, K topics. Row i is the item with id i + 1.
 """
 
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class World:
 
 
 def make_world(*, items: int, rng: np.random.Generator) -> World:
-    """Draw `items` items; the same generator state gives the same world.
+    """Draw `items` items; the same generator state makes the same world.
 
     Topics are of equal size to within one item, and cold items are spread evenly over them. Of the items at least
     3 lack the title, 3 lack the cover, 3 have a broken cover, 1 lacks title and cover, 1 has a title of several

@@ -58,7 +58,7 @@ def write_demo(
     """Make the demo data set in the folder `out`, whole or not at all.
 
     `items`: number of items, ids 1 .. items, at least 150. `users`: number of train users, at least 50; valid and test
-    have a tenth of it each, at least 200. The same arguments give the same bytes on the same machine.
+    have a tenth of it each, at least 200. The same arguments make the same bytes on the same machine.
     `progress`: show bars; None shows them on a terminal only.
 
     Raises InputError where a number is too small, or `out` is or lies below a file, or is a folder that is not empty.
@@ -66,12 +66,12 @@ def write_demo(
     if items < MIN_ITEMS:
         raise InputError(
             f"The demo needs at least {MIN_ITEMS} items, since the reduction to 128 dimensions needs more items than "
-            f"dimensions; items is {items}. Give {MIN_ITEMS} or more."
+            f"dimensions; items is {items}. Use {MIN_ITEMS} or more."
         )
     if users < MIN_USERS:
-        raise InputError(f"The demo needs at least {MIN_USERS} users; users is {users}. Give {MIN_USERS} or more.")
+        raise InputError(f"The demo needs at least {MIN_USERS} users; users is {users}. Use {MIN_USERS} or more.")
     if seed < 0:
-        raise InputError(f"The demo's seed must be 0 or more; seed is {seed}. Give another.")
+        raise InputError(f"The demo's seed must be 0 or more; seed is {seed}. Use another.")
     nearest = next(folder for folder in out.absolute().parents if folder.exists())
     if not nearest.is_dir():
         raise InputError(f"The demo is written below folders; {nearest} is a file. Name another place.")

@@ -219,7 +219,7 @@ def _unusable_file(model: str, error: Exception) -> str:
     return (
         "A CLIP checkpoint must be a state_dict of OpenAI's CLIP (plain tensors, no other objects) or its TorchScript "
         f"file; {model} is not, or is incomplete ({error}).\n"
-        f"Fetch the file again, or give an official name: {', '.join(official_models())}."
+        f"Fetch the file again, or use an official name: {', '.join(official_models())}."
     )
 
 

@@ -56,5 +56,5 @@ def _missing_weights(model: str, error: Exception) -> str:
     return (
         f"The weights of CLIP {model} must be at {path}; they {state}, and getting them failed "
         f"({type(error).__name__}: {first_line(error)}).\n"
-        f"Download {url}\nto that path; its sha256 is {sha256}. Or give the path of a local checkpoint."
+        f"Download {url}\nto that path; its sha256 is {sha256}. Or use the path of a local checkpoint."
     )

@@ -141,7 +141,7 @@ class DecoderProcess:
         elif used - first > COMPUTING * patience:
             self.verdict = (
                 f"An image must be decoded in {COMPUTING * patience:.0f} s of a processor's time, but {path} was not."
-                "\nTake it out of the images, or give another file in its place. What was computed is kept."
+                "\nTake it out of the images, or put another file in its place. What was computed is kept."
             )
         if self.verdict:
             self.process.kill()
@@ -156,7 +156,7 @@ class DecoderProcess:
         path = self._paths[min(self._answered, len(self._paths) - 1)]
         remedy = "If memory ran out, use fewer `workers` or a lower `max_pixels`; `workers=0` decodes in this process."
         if -code in FAULTS:
-            remedy = "That is a fault of the decoder. Take the image out, or give another file in its place."
+            remedy = "That is a fault of the decoder. Take the image out, or put another file in its place."
         return f"Image workers must live until all is read, but one {end} at {path}.\n{remedy}"
 
     def close(self) -> None:

@@ -106,7 +106,7 @@ def check_plan(
         raise InputError(
             f"The archive must hold images named <item_id>.jpg (or .jpeg, .png, .webp, .gif, .bmp): {archive} holds "
             f"no image among its {len(members)} members{f', such as {found}' if found else ''}. "
-            "Give the archive with the item images."
+            "Use the archive with the item images."
         )
     for member, image in zip(members, plan.images, strict=True):
         if member.unusable:

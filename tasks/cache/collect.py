@@ -108,7 +108,7 @@ def plan_collection(
         InputError: `keep` is out of range, or no run is known.
     """
     if keep < 1:
-        raise InputError(f"at least 1 run must be kept, --keep is {keep}; give 1 or more")
+        raise InputError(f"at least 1 run must be kept, --keep is {keep}; use 1 or more")
     now = time.time() if now is None else now
     runs = runs_to_keep(known_runs(workspace), keep=keep, protected_runs=protected_runs, now=now)
     unfinished = [] if drop_unfinished else read_unfinished(workspace)

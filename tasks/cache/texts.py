@@ -71,7 +71,7 @@ def is_text(node: ast.expr, texts: Set[str]) -> bool:
 
 
 def holds_text(node: ast.Assign | ast.AugAssign, names: Set[str]) -> bool:
-    """Whether this gives a text to one of `names`."""
+    """Whether this assigns a text to one of `names`."""
     return any(target.id in names for target in _targets(node)) and is_text(node.value, names)
 
 

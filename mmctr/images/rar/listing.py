@@ -12,11 +12,11 @@ from mmctr.images.rar.headers import UnboundedError, headers_of
 from mmctr.images.rar.member import Member
 
 DAMAGED_REMEDY = "Download or copy the archive again."
-PASSWORD_REMEDY = "Give the right `password`."  # noqa: S105
+PASSWORD_REMEDY = "Use the right `password`."  # noqa: S105
 
 
 def _check_is_rar(archive: Path) -> None:
-    remedy = "Give the path of the RAR archive with the item images."
+    remedy = "Use the path of the RAR archive with the item images."
     if not archive.is_file():
         state = "is not a file" if archive.exists() else "does not exist"
         raise InputError(f"The image archive must be a RAR file: {archive} {state}. {remedy}")
@@ -86,7 +86,7 @@ def _refusal(archive: Path, error: Exception) -> InputError:
     if isinstance(error, rarfile.NeedFirstVolume):
         return InputError(
             f"An archive of several parts is read from its first part: {archive} is a later one. "
-            "Give the first part (.part1.rar, .part01.rar or .rar)."
+            "Use the first part (.part1.rar, .part01.rar or .rar)."
         )
     if isinstance(error, rarfile.BadRarName):
         return InputError(

@@ -85,7 +85,7 @@ class MemberStream:
         if self._tool.output.read(1):
             self._tool.end()
             raise InputError(
-                f"An archive must unpack to what it lists: {self._archive} gives more bytes than that. {DAMAGED_REMEDY}"
+                f"An archive must unpack to what it lists: {self._archive} has more bytes than that. {DAMAGED_REMEDY}"
             )
         code = self._end_code()
         if code != 0:
@@ -93,7 +93,7 @@ class MemberStream:
 
     def _stopped(self, member: Member) -> InputError:
         self._end_code()
-        detail = f"member '{shown(member.name)}' does not give its {member.size} listed bytes"
+        detail = f"member '{shown(member.name)}' does not have its {member.size} listed bytes"
         return self._failure(detail, encrypted=member.encrypted and not self._messages)
 
     def _end_code(self) -> int:

@@ -140,12 +140,12 @@ def test_encrypted_without_the_password(name: str, password: str | None, tmp_pat
 @pytest.mark.parametrize(
     ("name", "options", "says"),
     [
-        ("rar5_empty", {}, ["must hold images named <item_id>.jpg", "among its 0 members", "Give the archive"]),
-        ("rar5_names", {}, ["must hold images named <item_id>.jpg", "among its 8 members", "Give the archive"]),
+        ("rar5_empty", {}, ["must hold images named <item_id>.jpg", "among its 0 members", "Use the archive"]),
+        ("rar5_names", {}, ["must hold images named <item_id>.jpg", "among its 8 members", "Use the archive"]),
         ("rar5_corrupt", {}, ["must unpack to what it lists", "'images/15.jpg'", "CRC32 68a5b019", DOWNLOAD]),
         ("rar5_truncated", {}, ["must be whole", "cut off or damaged after member 'images/20.jpg'", DOWNLOAD]),
-        ("vol5.part02", {}, ["read from its first part", "is a later one", "Give the first part"]),
-        ("vol5.part03", {}, ["read from its first part", "is a later one", "Give the first part"]),
+        ("vol5.part02", {}, ["read from its first part", "is a later one", "Use the first part"]),
+        ("vol5.part03", {}, ["read from its first part", "is a later one", "Use the first part"]),
         (
             "rar5_bomb_10MB",
             {"max_member_bytes": 9_999_999},
@@ -189,8 +189,8 @@ def test_no_rar(content: bytes, says: str, tmp_path: Path) -> None:
 
 
 def test_no_file(tmp_path: Path) -> None:
-    fails(tmp_path / "absent.rar", tmp_path, "must be a RAR file", "does not exist", "Give the path")
-    fails(tmp_path, tmp_path / "x", "must be a RAR file", "is not a file", "Give the path")
+    fails(tmp_path / "absent.rar", tmp_path, "must be a RAR file", "does not exist", "Use the path")
+    fails(tmp_path, tmp_path / "x", "must be a RAR file", "is not a file", "Use the path")
 
 
 def test_an_archive_inside_the_target_is_not_lost(tmp_path: Path) -> None:
@@ -263,8 +263,8 @@ def test_odd_members(blocks: list[bytes], files: dict[int, bytes], tmp_path: Pat
     [
         # the two lies about a size leave the sum as it is: only the checksum sees the wrong cut
         ([member(b"1.jpg", A, size=7), member(b"2.jpg", B, size=11)], "'1.jpg' has CRC32"),
-        ([member(b"1.jpg", A, size=50), member(b"2.jpg", B)], "'1.jpg' does not give its 50 listed bytes"),
-        ([member(b"x.jpg", A, size=50), member(b"2.jpg", B)], "'x.jpg' does not give its 50 listed bytes"),
+        ([member(b"1.jpg", A, size=50), member(b"2.jpg", B)], "'1.jpg' does not have its 50 listed bytes"),
+        ([member(b"x.jpg", A, size=50), member(b"2.jpg", B)], "'x.jpg' does not have its 50 listed bytes"),
         ([member(b"x.jpg", A, crc32=1), member(b"2.jpg", B)], "'x.jpg' has CRC32"),
         ([member(b"1.jpg", A, size=1 << 50)], "lists 1125899906842624"),
         ([member(b"x.jpg", A, size=1 << 50), member(b"2.jpg", B)], "lists 1125899906842631"),
@@ -273,7 +273,7 @@ def test_odd_members(blocks: list[bytes], files: dict[int, bytes], tmp_path: Pat
             [member(b"x.jpg", B * 2, crc32=None, extra=BLAKE2SP_OF_A), member(b"2.jpg", B)],
             "'x.jpg' has another BLAKE2sp than listed",
         ),
-        ([member(b"1.jpg", A, method=0x3F), member(b"2.jpg", B)], "'1.jpg' does not give its 11 listed bytes"),
+        ([member(b"1.jpg", A, method=0x3F), member(b"2.jpg", B)], "'1.jpg' does not have its 11 listed bytes"),
         # rarfile stops silently at a block of an unknown kind
         ([member(b"1.jpg", A), block(77, b""), member(b"2.jpg", B)], "7-Zip ended with code 2"),
         ([member(b"1.jpg", A), b"\x00" + member(b"2.jpg", B)[1:]], "damaged after member '1.jpg'"),
@@ -319,9 +319,9 @@ def test_a_talkative_tool_does_not_block(tmp_path: Path, monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     ("script", "says"),
     [
-        ('TOOL "$@"; printf x', "gives more bytes than that"),
+        ('TOOL "$@"; printf x', "has more bytes than that"),
         ('TOOL "$@"; exit 3', "7-Zip ended with code 3"),
-        ('TOOL "$@" | head -c 3000', "'images/2.jpg' does not give its 2256 listed bytes"),
+        ('TOOL "$@" | head -c 3000', "'images/2.jpg' does not have its 2256 listed bytes"),
         ("exec cat /dev/zero", "'images/1.jpg' has CRC32"),
     ],
 )

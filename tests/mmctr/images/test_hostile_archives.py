@@ -274,7 +274,7 @@ def no_prefect(**_: object) -> None:
         ("rar5_names", "", "such as изображения/товар 1.jpg, 图片/封面 (1).jpg, images/[a]*?.jpg"),
         ("rar5_store", "extract.max_total_gib=1", ""),
         ("rar5_truncated", "", "cut off or damaged after member 'images/20.jpg'"),
-        ("rar5_enc", "", "Give the right password in the environment variable that extract.password_env names."),
+        ("rar5_enc", "", "Use the right password in the environment variable that extract.password_env names."),
         ("bomb", "extract.max_member_mib=1", "Raise extract.max_member_mib if you trust the archive."),
     ],
 )

@@ -47,8 +47,8 @@ def said(message: str, *sections: str) -> str:
         ("extract", "Raise `max_total_bytes` if", "Raise extract.max_total_gib if"),
         (
             "extract",
-            "Give the right `password`.",
-            "Give the right password in the environment variable that extract.password_env names.",
+            "Use the right `password`.",
+            "Use the right password in the environment variable that extract.password_env names.",
         ),
         ("embed", "a model of workers, /a/max_pixels/b.jpg", "a model of workers, /a/max_pixels/b.jpg"),  # plain words
         ("embed", "/a/`max_pixels`/b.jpg", "/a/`max_pixels`/b.jpg"),
