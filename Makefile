@@ -6,7 +6,7 @@ PYTHON ?= python3
 UV_VERSION := 0.13.9
 MLFLOW_PORT ?= 5000
 PREFECT_PORT ?= 4200
-WORKERS ?= auto
+WORKERS ?= $(shell expr $$(nproc 2>/dev/null || echo 1) + 1)
 TESTS ?= tests
 
 VENV := .venv
@@ -22,7 +22,7 @@ ifeq ($(BASE_PATH),data/demo)
 endif
 	$(BIN)/mmctr run "$(BASE_PATH)" $(ARGS)
 
-# A worker for each core, up to four; `make test WORKERS=0 TESTS=tests/mmctr` is some tests in one process.
+# A worker more than there are cores, as tests also wait, and four at most; `make test WORKERS=0 TESTS=tests/mmctr` is some tests in one process.
 test: $(READY)
 	$(BIN)/python -m pytest -n "$(WORKERS)" --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(TESTS)
 

@@ -1,8 +1,9 @@
 """Real processes of `mmctr run`, which tests stop at chosen points."""
 
+import atexit
+import json
 import os
 import re
-import resource
 import signal
 import subprocess
 import sys
@@ -10,7 +11,52 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from project import PROJECT
+
 LIMIT_SECONDS = 120
+
+
+class ForkedProcess:
+    """A process that `forking` has made, with the part of `subprocess.Popen` that is needed here."""
+
+    server: subprocess.Popen[str] | None = None
+
+    def __init__(
+        self, arguments: list[str], *, environment: dict[str, str], log: Path, largest_file: int | None
+    ) -> None:
+        server = self._server(environment)
+        self._status = log.with_suffix(".status")
+        request = {"arguments": arguments, "environment": environment, "log": str(log), "largest_file": largest_file}
+        assert server.stdin is not None
+        assert server.stdout is not None
+        print(json.dumps({**request, "status": str(self._status)}), file=server.stdin, flush=True)
+        self.pid = int(server.stdout.readline())
+
+    @classmethod
+    def _server(cls, environment: dict[str, str]) -> subprocess.Popen[str]:
+        """Started for the first process; Prefect reads the session's settings when it is imported."""
+        if cls.server is None:
+            program = Path(__file__).with_name("forking.py")
+            cls.server = subprocess.Popen(
+                [sys.executable, program],
+                **{"cwd": PROJECT, "env": {**environment, "PYTHONPATH": str(PROJECT)}, "text": True},
+                **{"stdin": subprocess.PIPE, "stdout": subprocess.PIPE},
+            )
+            atexit.register(cls.server.communicate)
+        return cls.server
+
+    def poll(self) -> int | None:
+        """The exit code, negative where a signal ended it; None while it goes on."""
+        return int(self._status.read_text()) if self._status.exists() else None
+
+    def wait(self, seconds: float = LIMIT_SECONDS) -> int:
+        """Wait for its end; returns the exit code."""
+        deadline = time.monotonic() + seconds
+        while (code := self.poll()) is None:
+            if time.monotonic() > deadline:
+                raise subprocess.TimeoutExpired("mmctr", seconds)
+            time.sleep(0.005)
+        return code
 
 
 class MmctrRun:
@@ -27,18 +73,20 @@ class MmctrRun:
 
         address = PREFECT_API_URL.value() if server is None else server
         assert address is not None
-        words = [word for setting in settings for word in ("--set", setting)]
+        arguments = ["run", str(base), *(word for setting in settings for word in ("--set", setting))]
+        environment = {**os.environ, "PREFECT_API_URL": address, "OMP_NUM_THREADS": "1"}
         self.log = log
-        with log.open("w") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "flows.cli.main", "run", base, *words],
-                env={**os.environ, "PREFECT_API_URL": address, "OMP_NUM_THREADS": "1"},
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        if largest_file is not None:
-            resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE, (largest_file, largest_file))
+        log.write_bytes(b"")
+        self.process: ForkedProcess | subprocess.Popen[bytes]
+        if server is None:
+            self.process = ForkedProcess(arguments, environment=environment, log=log, largest_file=largest_file)
+        else:  # another server than that which `forking` was started with
+            assert largest_file is None
+            with log.open("w") as output:
+                self.process = subprocess.Popen(
+                    [sys.executable, "-m", "flows.cli.main", *arguments],
+                    **{"env": environment, "stdout": output, "stderr": output, "start_new_session": True},
+                )
 
     def __enter__(self) -> "MmctrRun":
         return self
