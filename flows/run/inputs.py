@@ -159,8 +159,8 @@ def _check_width(config: EmbedConfig, *, n_components: int) -> None:
     width = _width(model, stamp, config.allow_torchscript)
     if width is not None and width < n_components:
         raise InputError(
-            f"PCA to {n_components} components needs embeddings at least that wide, those of {model} have {width} numbers; "
-            "use a wider model (embed.model) or lower reduce.n_components"
+            f"PCA to {n_components} components needs embeddings at least that wide; those of {model} have {width} "
+            "numbers; use a wider model (embed.model) or lower reduce.n_components"
         )
 
 
