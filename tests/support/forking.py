@@ -8,12 +8,18 @@ import os
 import resource
 import select
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import tasks.tracking.model_logging  # noqa: F401
 from flows.cli.main import main
 
+IMPORTED = (  # by a run, sooner or later
+    *("flows.pipeline", "mmctr.embedding.items", "mmctr.encoders.clip", "mmctr.images.extract", "mmctr.inputs.rules"),
+    *("mmctr.embedding.pca", "mmctr.training.loop", "mmctr.submission.challenge", "mmctr.evaluation.scoring"),
+    *("tasks.tracking.model_logging", "tasks.tracking.plots", "mlflow.sklearn", "mlflow.pyfunc", "skops.io"),
+    *("matplotlib.figure", "mlflow.store.tracking.sqlalchemy_store"),
+)
 POLL_SECONDS = 0.01
 
 
@@ -54,4 +60,6 @@ def run(*, arguments: list[str], environment: dict[str, str], log: str, largest_
 
 
 if __name__ == "__main__":
+    for module in IMPORTED:
+        import_module(module)
     serve()
