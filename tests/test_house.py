@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from project import PROJECT
 
+from tasks.cache.counted_syntax import parsed
+
 # From the top floor down. A room imports from floors below its own, never from another room of its own floor.
 FLOORS = [
     {"flows.cli"},
@@ -51,7 +53,7 @@ def room_of(module: str) -> str:
 def imported(path: Path) -> frozenset[str]:
     """Modules of the project that a file imports, at any level of it."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_bytes())):
+    for node in ast.walk(parsed(path.read_bytes())):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):

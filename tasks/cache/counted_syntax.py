@@ -24,13 +24,14 @@ from tasks.cache.texts import FAULTS, LOGGERS, effects, holds_text, is_text, log
 
 def counted_syntax(source: bytes, *, neutral: Set[str]) -> ast.Module:
     """The part of `source` that counts; imports of the modules `neutral` and of `logging` do not."""
-    tree = _parsed(source)
+    tree = parsed(source)
     counted = _Counted(text_names(tree), neutral={*neutral, "logging", "typing.TYPE_CHECKING"}).visit(tree)
     assert isinstance(counted, ast.Module)
     return counted
 
 
-def _parsed(source: bytes) -> ast.Module:
+def parsed(source: bytes | str) -> ast.Module:
+    """The syntax of a source, also where other threads parse at the same time."""
     try:
         return ast.parse(source)
     except SystemError:  # Python 3.11 counts the depth of threads that parse at once together (python/cpython#106905)

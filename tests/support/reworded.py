@@ -2,12 +2,13 @@
 
 import ast
 
+from tasks.cache.counted_syntax import parsed
 from tasks.cache.texts import FAULTS
 
 
 def reworded(source: str) -> tuple[str, int]:
     """The source with other words in the texts of all errors that it makes, and the number of these errors."""
-    tree, errors = ast.parse(source), 0
+    tree, errors = parsed(source), 0
     for call in ast.walk(tree):
         if isinstance(call, ast.Call) and ast.unparse(call.func).endswith(FAULTS):
             texts = [node for part in call.args for node in _literals(part)]

@@ -27,6 +27,7 @@ from tasks.cache.code_digest import (
     stage_code,
     vectors_folder,
 )
+from tasks.cache.counted_syntax import parsed
 from tasks.settings.sections import Component, EmbedConfig, PipelineConfig, Section
 
 
@@ -106,7 +107,7 @@ def test_components_of_a_stage_are_those_that_its_section_chooses():
 
 def _loaded_by_name(module: str) -> set[str]:
     """Packages whose modules `module` loads by name; the package must stand in the module as a string."""
-    tree = ast.parse(source(PROJECT, module).read_bytes())
+    tree = parsed(source(PROJECT, module).read_bytes())
     found, strings = set(), {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
@@ -121,7 +122,7 @@ def test_nothing_but_components_is_loaded_by_name():
     for path in (PROJECT / "mmctr").rglob("*.py"):
         if path.name == "components.py":
             continue
-        for node in ast.walk(ast.parse(path.read_bytes())):
+        for node in ast.walk(parsed(path.read_bytes())):
             name = ast.unparse(node) if isinstance(node, ast.Name | ast.Attribute) else ""
             assert not name.endswith(("import_module", "__import__", "entry_points")), f"{path} loads a module by name"
 
@@ -133,7 +134,7 @@ def test_neutral_modules_are_those_of_the_page():
 
 @pytest.mark.parametrize("module", NEUTRAL)
 def test_a_neutral_module_loads_nothing_that_computes(module):
-    for node in ast.walk(ast.parse(source(PROJECT, module).read_bytes())):
+    for node in ast.walk(parsed(source(PROJECT, module).read_bytes())):
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         names += [node.module] if isinstance(node, ast.ImportFrom) else []
         for name in names:
@@ -147,7 +148,7 @@ MAKERS = {"dump", "dumps", "encode", "pack", "save", "savez", "tobytes", "to_byt
 def test_a_neutral_module_makes_no_bytes_of_a_result(module):
     """`files.remember_json` writes what only saves time; `text.shown` encodes a character to show it."""
     known = {("mmctr.common.files", "remember_json"), ("mmctr.common.text", "shown")}
-    tree = ast.parse(source(PROJECT, module).read_bytes())
+    tree = parsed(source(PROJECT, module).read_bytes())
     for function in [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]:
         calls = {ast.unparse(node.func).rpartition(".")[2] for node in ast.walk(function) if isinstance(node, ast.Call)}
         assert not calls & MAKERS or (module, function.name) in known, (module, function.name)

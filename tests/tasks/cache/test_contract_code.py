@@ -20,6 +20,7 @@ from project import PROJECT
 from reworded import reworded
 
 from tasks.cache.code_digest import CONTAINERS, DISTRIBUTIONS, NEUTRAL, code_digest, stage_code
+from tasks.cache.counted_syntax import parsed
 from tasks.settings.sections import EmbedConfig, Section, TrainConfig
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("quiet_mlflow")]
@@ -105,11 +106,11 @@ def test_a_component_counts_where_it_is_chosen(name, words, from_tree):
 
 def change_comments(tree: Path) -> None:
     for module in modules("mmctr") | modules("tasks"):
-        parsed = ast.parse(source(tree, module).read_bytes())
-        for node in ast.walk(parsed):
+        syntax = parsed(source(tree, module).read_bytes())
+        for node in ast.walk(syntax):
             if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Module) and ast.get_docstring(node) is not None:
                 node.body[0] = ast.Expr(ast.Constant("other words"))
-        source(tree, module).write_text(f"# a comment\n\n{ast.unparse(parsed)}\n")
+        source(tree, module).write_text(f"# a comment\n\n{ast.unparse(syntax)}\n")
 
 
 def change_errors(tree: Path) -> None:

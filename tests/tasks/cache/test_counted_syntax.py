@@ -10,7 +10,7 @@ from reworded import reworded
 
 from mmctr.common import text
 from tasks.cache.code_digest import NEUTRAL
-from tasks.cache.counted_syntax import counted_syntax
+from tasks.cache.counted_syntax import counted_syntax, parsed
 from tasks.cache.texts import SHOWING, TEXTS
 
 LIBRARY = sorted((PROJECT / "mmctr").rglob("*.py"))
@@ -178,7 +178,7 @@ def test_no_reworded_error_of_the_library_counts():
         source = path.read_text()
         other, errors = reworded(source)
         assert counted(other) == counted(source), path
-        assert (ast.unparse(ast.parse(other)) != ast.unparse(ast.parse(source))) == bool(errors), path
+        assert (ast.unparse(parsed(other)) != ast.unparse(parsed(source))) == bool(errors), path
         total += errors
     assert total > 150
 
@@ -187,12 +187,12 @@ def test_every_changed_statement_of_the_library_counts():
     """A statement more in some functions of each module."""
     chosen = random.Random(0)
     for path in LIBRARY:
-        tree = ast.parse(path.read_text())
+        tree = parsed(path.read_text())
         functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
         before = counted(ast.unparse(tree))
         for changed in chosen.sample(functions, min(3, len(functions))):
             body = changed.body
-            changed.body = [*body, ast.parse("changed()").body[0]]
+            changed.body = [*body, parsed("changed()").body[0]]
             assert counted(ast.unparse(tree)) != before, (path, changed.name)
             changed.body = body
 
@@ -205,6 +205,6 @@ def test_functions_that_show_are_pythons_or_make_words():
 def test_no_module_takes_private_functions_of_another():
     """Whether a private function makes texts for people alone is seen in its own module."""
     for path in LIBRARY:
-        for node in ast.walk(ast.parse(path.read_bytes())):
+        for node in ast.walk(parsed(path.read_bytes())):
             if isinstance(node, ast.ImportFrom):
                 assert not [alias.name for alias in node.names if alias.name.startswith("_")], path

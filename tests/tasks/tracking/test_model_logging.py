@@ -14,6 +14,7 @@ from generated import architecture, din, item_table
 from project import PROJECT
 
 from mmctr.models.checkpoint import Checkpoint, save_checkpoint
+from tasks.cache.counted_syntax import parsed
 from tasks.tracking.model_logging import SCORER_PACKAGES, log_din_model
 from tasks.tracking.store import Tracker
 from tasks.tracking.training_run import CHECKPOINT, open_run
@@ -82,7 +83,7 @@ def test_who_has_loaded_it_imports_the_library_as_before(logged):
 def test_its_requirements_name_every_package_that_it_imports(logged):
     imported = set()
     for path in [logged / "scorer.py", *(logged / "code").rglob("*.py")]:
-        for node in ast.walk(ast.parse(path.read_bytes())):
+        for node in ast.walk(parsed(path.read_bytes())):
             if isinstance(node, ast.Import):
                 imported |= {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom):
