@@ -52,44 +52,38 @@ def promote(
     digests: dict[str, str],
 ) -> Decision:
     """Register the training's model and, where that was not decided before, make it champion or challenger."""
-    with context.workspace.locks.of_champion():
-        return _promote(
-            context,
-            config,
-            registry,
-            trained=trained,
-            item_embeddings=item_embeddings,
-            valid=valid,
-            digests=digests,
-        )
-
-
-def _promote(
-    context: RunContext,
-    config: PromoteConfig,
-    registry: Registry,
-    *,
-    trained: Trained,
-    item_embeddings: FileRef,
-    valid: FileRef,
-    digests: dict[str, str],
-) -> Decision:
     tracker, workspace = registry.tracker, context.workspace
-    keep_files(
-        tracker,
-        trained.run_id,
-        checkpoint=trained.checkpoint,
-        item_embeddings=item_embeddings,
-        workspace=workspace,
-    )
     decided_tag = DECIDED_TAG + registry.name
-    decided_before = decided_tag in tracker.client.get_run(trained.run_id).data.tags and bool(registry.versions())
-    tags = {f"digest.{name}": digest for name, digest in digests.items()}
-    tags |= {"valid_auc": repr(trained.valid_auc), "valid_logloss": repr(trained.valid_logloss)}
-    version = registry.register(trained.run_id, tags={**tags, "base_path": str(workspace.base_path)})
-    champion = registry.version_at(CHAMPION)
-    if decided_before or "decision" in version.tags:
-        return _remembered(version, champion)
+    with workspace.locks.of_champion():
+        keep_files(
+            tracker,
+            trained.run_id,
+            checkpoint=trained.checkpoint,
+            item_embeddings=item_embeddings,
+            workspace=workspace,
+        )
+        decided_before = decided_tag in tracker.client.get_run(trained.run_id).data.tags and bool(registry.versions())
+        tags = {f"digest.{name}": digest for name, digest in digests.items()}
+        tags |= {"valid_auc": repr(trained.valid_auc), "valid_logloss": repr(trained.valid_logloss)}
+        version = registry.register(trained.run_id, tags={**tags, "base_path": str(workspace.base_path)})
+        champion = registry.version_at(CHAMPION)
+        if decided_before or "decision" in version.tags:
+            return _remembered(version, champion)
+        decision = _settle(context, registry, config, trained, version, champion, valid)
+        tracker.client.set_tag(trained.run_id, decided_tag, decision.alias)
+        return decision
+
+
+def _settle(
+    context: RunContext,
+    registry: Registry,
+    config: PromoteConfig,
+    trained: Trained,
+    version: Version,
+    champion: Version | None,
+    valid: FileRef,
+) -> Decision:
+    """Decide, and let the registry say so; what a killed process left half done is finished."""
     if champion is not None and champion.number == version.number:  # moved by a run that was killed, or by hand
         decision = _remembered(version, champion)
     else:
@@ -101,7 +95,6 @@ def _promote(
         else:
             registry.set_alias(decision.alias, version)
     registry.tag(version, {"decision": decision.alias})  # last: what was killed before this is decided anew
-    tracker.client.set_tag(trained.run_id, decided_tag, decision.alias)
     return decision
 
 

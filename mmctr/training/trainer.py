@@ -72,40 +72,30 @@ class Trainer:
         Raises:
             DivergenceError: a loss, a logit or a weight is not finite any more; the file stays the last good one.
         """
+        number, rate = self.epochs + 1, self.optimizer.param_groups[0]["lr"]
+        partial, started = self.state.partial or BEGINNING, time.perf_counter()
         try:
-            epoch = self._train_and_evaluate(train, valid, save_seconds=save_seconds, on_step=on_step)
+            loss = train_epoch(
+                self.model,
+                train,
+                self.optimizer,
+                recipe=self.recipe,
+                number=number,
+                partial=partial,
+                save=self._save,
+                save_seconds=save_seconds,
+                on_step=on_step,
+            )
+            speed = (self.rows - partial.rows) / (time.perf_counter() - started)
+            valid_auc, valid_logloss = evaluate(self.model, valid, recipe=self.recipe)
+            check_finite(self.model, self.optimizer)
         except FloatingPointError as found:
             raise diverged(found, self.state.history, recipe=self.recipe) from None
-        self.schedule.step(epoch.valid_auc)
+        epoch = Epoch(number, loss, valid_auc, valid_logloss, rate, speed)
+        self.schedule.step(valid_auc)
         self.state.add(epoch, self.model)
         self._save(None)
         return epoch
-
-    def _train_and_evaluate(
-        self,
-        train: ClickSplit | StreamedSplit,
-        valid: ClickSplit | StreamedSplit,
-        *,
-        save_seconds: float,
-        on_step: Callable[[int], None],
-    ) -> Epoch:
-        number, rate = self.epochs + 1, self.optimizer.param_groups[0]["lr"]
-        partial, started = self.state.partial or BEGINNING, time.perf_counter()
-        loss = train_epoch(
-            self.model,
-            train,
-            self.optimizer,
-            recipe=self.recipe,
-            number=number,
-            partial=partial,
-            save=self._save,
-            save_seconds=save_seconds,
-            on_step=on_step,
-        )
-        speed = (self.rows - partial.rows) / (time.perf_counter() - started)
-        valid_auc, valid_logloss = evaluate(self.model, valid, recipe=self.recipe)
-        check_finite(self.model, self.optimizer)
-        return Epoch(number, loss, valid_auc, valid_logloss, rate, speed)
 
     def _save(self, partial: PartialEpoch | None) -> None:
         self.state.partial = partial
