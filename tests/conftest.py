@@ -6,6 +6,7 @@ import logging
 import os
 import shutil
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -93,3 +94,14 @@ def prefect_database(prefect_server, tmp_path_factory) -> Path:
 def heard_library(monkeypatch) -> None:
     """Let `caplog` hear the library, which Prefect cuts off from the root logger once it is loaded."""
     monkeypatch.setattr(logging.getLogger("mmctr"), "propagate", True)
+
+
+@pytest.fixture(autouse=True)
+def own_store_address() -> Iterator[None]:
+    """Let no test's MLflow store be the next one's: MLflow puts the address it was last set to into the environment."""
+    before = os.environ.get("MLFLOW_TRACKING_URI")
+    yield
+    if "mlflow" in sys.modules:
+        sys.modules["mlflow"].set_tracking_uri(None)
+    if before is not None:
+        os.environ["MLFLOW_TRACKING_URI"] = before
