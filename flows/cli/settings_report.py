@@ -10,8 +10,10 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
 from pydantic.fields import FieldInfo
+from pydantic_core import to_jsonable_python
 
-from tasks.settings.sections import PipelineConfig, RunsOnly, Section
+from tasks.settings.base import RunsOnly, Section
+from tasks.settings.sections import PipelineConfig
 
 NAME, DEFAULT, RANGE, SENTENCE = 28, 14, 26, 72  # widths of the columns
 WORDS = {int: "whole number", float: "number", str: "text", bool: "true or false"}
@@ -48,7 +50,7 @@ def _section(field: FieldInfo) -> type[Section] | None:
 def _setting(name: str, field: FieldInfo) -> Setting:
     default = field.get_default(call_default_factory=True)
     keyed = "." in name and not any(isinstance(mark, RunsOnly) for mark in field.metadata)
-    text = "" if default is None else json.dumps(default)
+    text = "" if default is None else json.dumps(default, default=to_jsonable_python)
     return Setting(name, text, _range(field.annotation, field.metadata), str(field.description), keyed)
 
 
@@ -63,6 +65,8 @@ def _range(kind: Any, marks: Any) -> str:
         return f"{' or '.join(_range(one, marks) for one in inner if one is not types.NoneType)}, or none"
     if origin is tuple:
         return f"list, each a {_range(inner[0], [])}"
+    if origin is dict and get_origin(inner[0]) is Annotated:
+        return f"tables of {', '.join(inner[1].model_fields)}"
     if origin is dict:
         return f"for each of {', '.join(get_args(inner[0]))}: {_range(inner[1], [])}"
     return _word(kind) + _bounds(marks)

@@ -14,12 +14,14 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mmctr.common.errors import InputError, raise_if_of_the_machine
 from mmctr.common.text import first_line, shown, shown_names, shown_value
-from mmctr.inputs.layout import ITEM_ID, ROW_ID, TITLE
+from mmctr.inputs.layout import ITEM_ID, ROW_ID, TITLE, Padding
 from mmctr.inputs.parquet_footer import Footer, FooterError
+from mmctr.inputs.vocabulary import Values
 
 READ_VALUES = 262_144  # values that are unpacked at a time, padding included: 2 MB of int64
 READ_ROWS_AT_LEAST = 256  # whatever number of values a footer claims
@@ -192,6 +194,42 @@ def flat_lists(column: pa.Array) -> tuple[npt.NDArray[np.integer], npt.NDArray[n
     """(N,) values and (R,) lengths of a column of lists without null lists."""
     lengths = column.value_lengths().to_numpy(zero_copy_only=False).astype(np.int64)
     return plain_numbers(column.flatten()), lengths
+
+
+def ids_of(column: pa.Array) -> Values:
+    """(R,) ids of a column without nulls, whatever type holds them: whole numbers, or texts.
+
+    Raises:
+        InputError: a number is not whole.
+        pyarrow.ArrowInvalid: a text is no UTF-8.
+    """
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if is_text(column.type):
+        return column.cast(pa.large_string())
+    return plain_numbers(column).astype(np.int64, copy=False)
+
+
+def history_ids(column: pa.Array, *, padding: Padding) -> tuple[Values, npt.NDArray[np.int64]]:
+    """(N,) ids in a column of lists without null lists, padding left out, and how many each of the (R,) rows has."""
+    lengths = column.value_lengths().fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
+    entries = column.flatten()
+    real = None
+    if entries.null_count:
+        real = entries.is_valid().to_numpy(zero_copy_only=False)
+    ids = ids_of(entries.drop_null())
+    if padding == "zero":
+        kept = ids != 0 if isinstance(ids, np.ndarray) else pc.not_equal(ids, "").to_numpy(zero_copy_only=False)
+        if not kept.all():
+            ids = ids[kept] if isinstance(ids, np.ndarray) else ids.filter(pa.array(kept))
+            if real is None:
+                real = kept
+            else:
+                real[real] = kept
+    if real is not None:
+        ends = np.searchsorted(np.flatnonzero(real), np.cumsum(lengths))
+        lengths = np.diff(ends, prepend=0)
+    return ids, lengths
 
 
 def text_of(column: pa.Array) -> pl.Series:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tasks.cache.counted_syntax import counted_syntax
-from tasks.settings.sections import Section
+from tasks.settings.base import Section
 
 LIBRARY = "mmctr"
 FOLDER_DIGITS = 24  # of the digest that names a folder of vectors

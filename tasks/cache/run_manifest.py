@@ -16,7 +16,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from mmctr.common.files import write_bytes
 from tasks.cache.workspace import Workspace
-from tasks.settings.sections import PipelineConfig, Section
+from tasks.settings.base import Section
+from tasks.settings.sections import PipelineConfig
 
 ID_DIGITS = 8
 DECIDES = {("embed", "model"), ("reduce", "pca"), ("train", "warm_start")}  # settings that count by what they lead to

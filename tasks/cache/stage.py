@@ -10,7 +10,7 @@ import json
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -27,8 +27,10 @@ from tasks.cache.unkeyed import Unkeyed
 from tasks.cache.workspace import FileRef, FolderRef, Workspace
 from tasks.running.refusal import outcome, refusing
 from tasks.running.retry import retries
+from tasks.settings.base import Section
+from tasks.settings.data import DataConfig
 from tasks.settings.named import settings_named
-from tasks.settings.sections import RunConfig, Section
+from tasks.settings.sections import RunConfig
 
 P = ParamSpec("P")
 R = TypeVar("R", bound=Result)
@@ -54,13 +56,20 @@ def stage_key(stage: Task[Any, Any], inputs: dict[str, Any]) -> str:
 
 
 def _identity(value: Any) -> Any:
-    """What of an input counts: the content of a file, the keyed fields of a section, a plain value as it is."""
+    """What of an input counts: the content of a file, what differs from its default of a section or of
+    columns, which are the section `data`, a plain value as it is."""
     if isinstance(value, FileRef):
         return value.sha256
     if isinstance(value, FolderRef):
         return value.digest
     if isinstance(value, Section):
         return value.keyed()
+    if is_dataclass(value) and not isinstance(value, type):
+        values = {one.name: getattr(value, one.name) for one in fields(value)}
+        changed = {one.name: _identity(values[one.name]) for one in fields(value) if values[one.name] != one.default}
+        return {"revision": DataConfig.revision, **changed}
+    if isinstance(value, tuple):
+        return [_identity(one) for one in value]
     if value is None or isinstance(value, str | int | float | bool):
         return value
     raise TypeError(f"a stage takes sections, references and plain values, found {type(value).__name__}")

@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from mmctr.common.errors import InputError, check_text, raise_if_of_the_machine
 from mmctr.common.files import is_file
 from mmctr.common.text import first_line, shown, shown_value
-from tasks.settings.sections import PipelineConfig, Section, home_expanded
+from tasks.settings.base import Section
+from tasks.settings.sections import PipelineConfig, home_expanded
 
 CONFIG_NAME = "mmctr.toml"
 LARGEST_BYTES = 1_000_000  # of a file with settings

@@ -15,7 +15,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
 from tasks.cache.unkeyed import Unkeyed
-from tasks.settings.sections import Section
+from tasks.settings.base import Section
 from tasks.tracking.mlflow_database import make_database
 from tasks.tracking.store_address import local_database
 from tasks.tracking.store_calls import StoreClient

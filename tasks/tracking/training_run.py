@@ -18,7 +18,7 @@ from mmctr.common.files import write_bytes
 from mmctr.common.text import first_line
 from mmctr.inputs.layout import CHECKPOINT_FILE
 from tasks.cache.workspace import Workspace
-from tasks.settings.sections import Section
+from tasks.settings.base import Section
 from tasks.tracking.lineage import Lineage
 from tasks.tracking.store import FLOW_RUN_TAG, Tracker
 from tasks.tracking.store_calls import call, hurried

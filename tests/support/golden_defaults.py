@@ -10,7 +10,8 @@ from typing import Any
 
 from project import GOLDEN
 
-from tasks.settings.sections import PipelineConfig, RunsOnly, Section
+from tasks.settings.base import RunsOnly, Section
+from tasks.settings.sections import PipelineConfig
 
 DEFAULTS = GOLDEN / "defaults.json"
 Described = dict[str, dict[str, Any]]

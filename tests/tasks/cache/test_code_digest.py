@@ -28,7 +28,8 @@ from tasks.cache.code_digest import (
     vectors_folder,
 )
 from tasks.cache.counted_syntax import parsed
-from tasks.settings.sections import Component, EmbedConfig, PipelineConfig, Section
+from tasks.settings.base import Component, Section
+from tasks.settings.sections import EmbedConfig, PipelineConfig
 
 
 @pytest.fixture

@@ -21,7 +21,8 @@ from reworded import reworded
 
 from tasks.cache.code_digest import CONTAINERS, DISTRIBUTIONS, NEUTRAL, code_digest, stage_code
 from tasks.cache.counted_syntax import parsed
-from tasks.settings.sections import EmbedConfig, Section, TrainConfig
+from tasks.settings.base import Section
+from tasks.settings.sections import EmbedConfig, TrainConfig
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("quiet_mlflow")]
 

@@ -1,0 +1,91 @@
+"""Different values, integers or texts, and the row of each: ids of items, values of a category.
+
+Legend: V values. Row 0 is that of every value that is not among them.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+UNKNOWN = 0
+DENSE_LOOKUP_LIMIT = 50_000_000  # integers up to here are looked up in one array of 4 bytes each
+TextArray: TypeAlias = Any  # Arrow's large_string, none of them null
+Values: TypeAlias = npt.NDArray[np.int64] | TextArray
+Given: TypeAlias = npt.NDArray[np.integer] | TextArray
+
+
+@dataclass(frozen=True, eq=False)
+class Vocabulary:
+    """V different values; the one at position p has row p + 1.
+
+    Attributes:
+        values: (V,) int64, or Arrow's large_string.
+    """
+
+    values: Values
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the values are texts."""
+        return not isinstance(self.values, np.ndarray)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the values in their order: equal digests mean that every value has the same row."""
+        if isinstance(self.values, np.ndarray):
+            return hashlib.sha256(self.values.astype("<i8").tobytes()).hexdigest()
+        digest = hashlib.sha256(b"text")
+        for text in self.values.to_pylist():
+            content = text.encode()
+            digest.update(len(content).to_bytes(8, "little") + content)
+        return digest.hexdigest()
+
+    def lookup(self, given: Given) -> npt.NDArray[np.int32]:
+        """Row of each value, int32 in 0..V, in the shape of `given`; 0 for what is not there, or of another kind."""
+        if isinstance(given, np.ndarray):
+            if self.is_text or not len(self):
+                return np.zeros(given.shape, dtype=np.int32)
+            return self._rows_of_integers(given.astype(np.int64, copy=False))  # unsigned ones would become floats
+        if not self.is_text:
+            return np.zeros(len(given), dtype=np.int32)
+        found = pc.index_in(given.cast(pa.large_string()), value_set=self.values)
+        return (found.fill_null(-1).to_numpy(zero_copy_only=False) + 1).astype(np.int32)
+
+    def _rows_of_integers(self, given: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
+        if self._dense is not None:
+            outside = len(self._dense) - 1
+            return self._dense[np.where((given >= 0) & (given < outside), given, outside)]
+        keys, rows = self._sorted
+        position = np.minimum(np.searchsorted(keys, given), len(keys) - 1)
+        return np.where(keys[position] == given, rows[position], np.int32(UNKNOWN))
+
+    @cached_property
+    def _dense(self) -> npt.NDArray[np.int32] | None:
+        assert isinstance(self.values, np.ndarray)
+        highest = int(self.values.max(initial=0))
+        if highest > DENSE_LOOKUP_LIMIT or int(self.values.min(initial=0)) < 0:
+            return None
+        dense = np.zeros(highest + 2, dtype=np.int32)  # the last entry is that of every integer out of range
+        dense[self.values] = np.arange(1, len(self.values) + 1, dtype=np.int32)
+        return dense
+
+    @cached_property
+    def _sorted(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
+        assert isinstance(self.values, np.ndarray)
+        order = np.argsort(self.values, kind="stable")
+        return self.values[order], (order + 1).astype(np.int32)
+
+
+def texts(values: Sequence[str]) -> TextArray:
+    """Texts as a vocabulary holds them."""
+    return pa.array(values, type=pa.large_string())

@@ -1,0 +1,62 @@
+"""What every section of the configuration is, and the marks of its fields."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+
+class RunsOnly:
+    """Marks a field whose value never changes a result; it is no part of cache keys."""
+
+
+@dataclass(frozen=True)
+class Component:
+    """Marks a field whose value names a module of `package`: its code counts in the keys of runs that choose it."""
+
+    package: str
+
+
+class Section(BaseModel):
+    """Base of all sections: frozen, and unknown names are refused.
+
+    A keyed field that is new counts for nothing at its default, so its default must do what was done without it. Where
+    a default changes its value or what it does, or a keyed field goes, `revision` is raised; a test compares both with
+    tests/golden/defaults.json.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    revision: ClassVar[int] = 1
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """The schema of Prefect's form, without defaults: sent back, they would go over the data folder's own."""
+        made = handler(schema)
+        for field in handler.resolve_ref_schema(made).get("properties", {}).values():
+            default = field.pop("default", None)
+            if default is not None and "description" in field:
+                field["description"] += f"; default {default}"
+        return made
+
+    @classmethod
+    def marked(cls, mark: type) -> dict[str, Any]:
+        """The marks of a kind, by the name of the field that has it."""
+        marks = [(name, found) for name, field in cls.model_fields.items() for found in field.metadata]
+        return {name: found for name, found in marks if isinstance(found, mark)}
+
+    @classmethod
+    def defaults(cls) -> dict[str, Any]:
+        """The defaults of the fields that a stage's result depends on, as JSON values."""
+        return cls().model_dump(mode="json", exclude=set(cls.marked(RunsOnly)))
+
+    def keyed(self) -> dict[str, Any]:
+        """What a stage's result depends on: the revision, and the fields that differ from their defaults."""
+        defaults, values = self.defaults(), self.model_dump(mode="json", exclude=set(self.marked(RunsOnly)))
+        changed = {name: value for name, value in values.items() if value != defaults[name]}
+        return {"revision": self.revision, **changed}
+
+    def components(self) -> list[str]:
+        """Modules that a stage loads by the names in this section."""
+        return [f"{mark.package}.{getattr(self, name)}" for name, mark in self.marked(Component).items()]
