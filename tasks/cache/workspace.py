@@ -136,11 +136,11 @@ class Workspace:
         Raises:
             InputError: the file has another content, or it was written, moved or replaced while it was read.
         """
-        with self.reading_all(ref) as files:
+        with self.reading_table(ref) as files:
             yield files[0]
 
     @contextmanager
-    def reading_all(self, ref: FileRef) -> Iterator[list[Path]]:
+    def reading_table(self, ref: FileRef) -> Iterator[list[Path]]:
         """The same for a block that reads all parts of the file: their paths, in order."""
         parts = (ref.parts if isinstance(ref, PartsRef) else ()) or (ref,)
         files = [self.path(part) for part in parts]
