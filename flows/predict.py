@@ -59,7 +59,7 @@ def predict_with(config: PipelineConfig, model: str = "champion") -> Any:
     context = run_context(config)
     workspace = context.workspace
     check_store(tracking_uri(), config.experiment)
-    check_places(config.base_path)
+    check_places(workspace)
     with workspace.running():
         test = workspace.file_ref(check_split(config.base_path, "test"))
         found = find_model(model, registry_of(config), workspace)

@@ -21,7 +21,7 @@ def run_demo(options: argparse.Namespace) -> int:
 def run_check(options: argparse.Namespace) -> int:
     """`mmctr check`."""
     from flows.cli.check_report import as_json, as_text
-    from flows.run.outputs import check_places
+    from flows.run.outputs import check_places, workspace_of
     from mmctr.report.dataset import report_dataset
     from tasks.settings.archive import archive_limits
     from tasks.settings.named import settings_named
@@ -34,7 +34,7 @@ def run_check(options: argparse.Namespace) -> int:
             min_known_targets=config.predict.min_known_targets,
             **archive_limits(config.extract),
         )
-    check_places(config.base_path, writes=False)
+    check_places(workspace_of(config), writes=False)
     show(as_json(report) if options.json else f"{as_text(report)}\n\nthe inputs can be used")
     return OK
 

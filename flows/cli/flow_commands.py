@@ -31,7 +31,7 @@ def run_pipeline(options: argparse.Namespace) -> int:
 def run_predict(options: argparse.Namespace) -> int:
     """`mmctr predict`."""
     config = config_of(options)
-    from flows.run.outputs import check_places
+    from flows.run.outputs import check_places, workspace_of
     from mmctr.inputs.layout import split_path
     from mmctr.inputs.rules import check_split
     from tasks.tracking.store_address import tracking_uri
@@ -39,7 +39,7 @@ def run_predict(options: argparse.Namespace) -> int:
 
     if not split_path(config.base_path, "test").is_file():
         check_split(config.base_path, "test")
-    check_places(config.base_path)
+    check_places(workspace_of(config))
     check_store(tracking_uri(), config.experiment)
 
     def load() -> Callable[[], Any]:

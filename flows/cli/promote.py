@@ -37,9 +37,9 @@ def change_champion(config: PipelineConfig, *, version: str | None, rollback: bo
     if pin and unpin:
         raise InputError("the champion is pinned or not; use --pin or --unpin")
     check_store(tracking_uri(), config.experiment)
-    check_places(config.base_path)
     context = run_context(config)
     workspace = context.workspace
+    check_places(workspace)
     # Before anything is read: a run that ends now may make another model the champion.
     with workspace.running(), workspace.locks.of_champion():
         model, changed = _change(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
 
-from flows.run.outputs import check_places
+from flows.run.outputs import check_places, workspace_of
 from mmctr.common.errors import InputError
 from mmctr.common.files import SETTLED_NS, is_file, read_json, remember_json
 from mmctr.common.text import shown_value
@@ -56,7 +56,7 @@ def look_before(config: PipelineConfig) -> None:
         _check_clip_model(config.embed, n_components=config.reduce.n_components)
     if config.device not in ("auto", "cpu"):
         resolve_device(config.device)
-    check_places(config.base_path)
+    check_places(workspace_of(config))
     check_store(tracking_uri(), config.experiment)
 
 

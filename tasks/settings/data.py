@@ -130,6 +130,17 @@ class DataConfig(Section):
         return name
 
     @model_validator(mode="after")
+    def _check_places(self) -> Self:
+        made = [self.item_embeddings, self.checkpoint, self.prediction, self.archive]
+        read = [self.items, *self.images, self.train, self.valid, self.test]
+        taken = [Path(name) for name in read if name]
+        for number, name in enumerate(made):
+            path = Path(name)
+            if name in made[:number] or any(path == other or other in path.parents for other in taken):
+                raise ValueError(f"data: each file that is written needs a name of its own; {name} is that of another")
+        return self
+
+    @model_validator(mode="after")
     def _check_valid(self) -> Self:
         if not self.valid and not self.user:
             raise ValueError("data.valid or data.user must be named: users are held out of train by their id")

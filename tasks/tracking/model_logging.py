@@ -78,6 +78,8 @@ def _copy_modules(module: str, folder: Path) -> Path:
         source = package.joinpath(*name.split(".")[1:])
         source = source / "__init__.py" if source.is_dir() else source.with_suffix(".py")
         _copy(source, folder / CARRIED / source.relative_to(package))
+        for table in source.parent.glob("*/*.toml") if source.name == "__init__.py" else []:  # read by a module of it
+            _copy(table, folder / CARRIED / table.relative_to(package))
     return folder / CARRIED
 
 

@@ -15,7 +15,7 @@ from shared import unchanged
 from mmctr.evaluation.metrics import auc
 from mmctr.models.checkpoint import load_checkpoint
 from mmctr.submission.challenge import check_submission
-from tasks.cache.public_files import PUBLIC
+from tasks.cache.workspace import PUBLIC
 from tasks.settings.load import load_config
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("prefect_server")]
