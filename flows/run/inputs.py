@@ -13,7 +13,7 @@ from mmctr.common.files import SETTLED_NS, is_file, read_json, remember_json
 from mmctr.common.text import shown_value
 from mmctr.compute.device import resolve_device
 from mmctr.images.rar.volumes import archive_parts
-from mmctr.inputs.layout import find_inputs
+from mmctr.inputs.layout import ARCHIVES, MICROLENS_1M, find_first_part, find_inputs
 from mmctr.inputs.rules import check_inputs
 from tasks.cache.code_digest import code_digest
 from tasks.cache.workspace import FileRef, PartsRef, Workspace
@@ -49,9 +49,9 @@ def look_before(config: PipelineConfig) -> None:
     Raises:
         InputError: with everything that is wrong where files are absent.
     """
-    _, problems = find_inputs(config.base_path)
+    _, problems = find_files(config.base_path)
     if problems:
-        check_inputs(config.base_path, min_items=config.reduce.n_components)
+        refuse_inputs(config.base_path, min_items=config.reduce.n_components)
     if config.embed.model != _remembered(config.base_path).get("clip_model"):
         _check_clip_model(config.embed, n_components=config.reduce.n_components)
     if config.device not in ("auto", "cpu"):
@@ -68,7 +68,7 @@ def look_at_archive(base_path: Path, config: ExtractConfig) -> str:
     Raises:
         InputError: as `mmctr.images.extract.check_archive` has it.
     """
-    archive = find_inputs(base_path)[0]["archive"]
+    archive = find_files(base_path)[0]["archive"]
     stamp = _archive_stamp(archive, config)
     if _remembered(base_path).get("archive") != stamp:
         _check_archive(stamp, config, archive)
@@ -89,7 +89,7 @@ def open_inputs(config: PipelineConfig, workspace: Workspace) -> Inputs:
     content = [inputs.digests(), min_items, known, code_digest("mmctr.inputs.rules")]
     fingerprint = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
     if _remembered(base_path).get("inputs") != fingerprint:
-        check_inputs(base_path, min_items=min_items, min_known_targets=known)
+        check_inputs(base_path, MICROLENS_1M, min_items=min_items, min_known_targets=known)
         _check_width(config.embed, n_components=min_items)
     good = {"inputs": fingerprint, "clip_model": config.embed.model, "archive": archive}
     if _remembered(base_path) != good:
@@ -99,13 +99,35 @@ def open_inputs(config: PipelineConfig, workspace: Workspace) -> Inputs:
 
 def name_inputs(workspace: Workspace, *, clip_model: str) -> Inputs:
     """References to the inputs as they are now, which must be there; files that have not changed are not read."""
-    paths, _ = find_inputs(workspace.base_path)
+    paths, _ = find_files(workspace.base_path)
     model = home_expanded(Path(clip_model))
     return Inputs(
         archive=workspace.parts_ref(archive_parts(paths.pop("archive"))),
         **{role: workspace.file_ref(path) for role, path in paths.items()},
         clip_model=workspace.file_ref(model) if is_file(model) else clip_model,
     )
+
+
+def find_files(base_path: Path) -> tuple[dict[str, Path], list[str]]:
+    """Paths of the input files by role, of the archive its first part, and a sentence for each that is missing."""
+    found, problems = find_inputs(base_path, MICROLENS_1M)
+    paths = {role: files[0] for role, files in found.items() if files}
+    archive, problem = _find_archive(base_path)
+    if archive is not None:
+        paths["archive"] = archive
+    return paths, [*problems, *([problem] if problem else [])]
+
+
+def _find_archive(base_path: Path) -> tuple[Path | None, str | None]:
+    found = [find_first_part(base_path, stem) for stem in ARCHIVES]
+    missing = f"{ARCHIVES[0]}.rar (or {ARCHIVES[1]}.rar, or {ARCHIVES[0]}.part1.rar) is missing"
+    return next((one for one in found if any(one)), (None, missing))
+
+
+def refuse_inputs(base_path: Path, *, min_items: int) -> None:
+    """`check_inputs` with what is wrong with the archive."""
+    problem = _find_archive(base_path)[1]
+    check_inputs(base_path, MICROLENS_1M, min_items=min_items, problems=[problem] if problem else [])
 
 
 def _memory(base_path: Path) -> Path:
