@@ -27,7 +27,8 @@ def make_submission(
     from mmctr.inputs.layout import CSV_FILE, ZIP_FILE
     from mmctr.inputs.targets import check_targets_known
     from mmctr.models.checkpoint import load_checkpoint, restore_model
-    from mmctr.submission.challenge import check_submission, write_prediction, zip_prediction
+    from mmctr.submission.challenge import check_submission, write_prediction
+    from mmctr.submission.packed import zip_prediction
 
     workspace = context.workspace
     with workspace.reading(checkpoint) as checkpoint_file:
@@ -36,7 +37,7 @@ def make_submission(
     model = restore_model(trained).to(device)
     with workspace.reading(test) as clicks:
         split = load_split(clicks, table=trained.table, max_len=trained.max_len, with_label=False)
-        ids = read_ids(clicks)
+        ids = read_ids(clicks, row_id="ID")
     check_targets_known(split.target.numpy() != PADDING_IDX, min_known_targets=config.min_known_targets)
     probabilities = predict_probabilities(model, placed(split, model.device), batch_size=config.batch_size)
     write_prediction(ids, probabilities, folder / CSV_FILE)
