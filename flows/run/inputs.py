@@ -124,7 +124,13 @@ def open_inputs(config: PipelineConfig, workspace: Workspace) -> Inputs:
     images = look_at_images(config)
     inputs = name_inputs(config, workspace)
     min_items, known = _min_items(config), config.predict.min_known_targets
-    content = [inputs.digests(), config.data.model_dump(mode="json"), min_items, known, code_digest("mmctr.inputs.rules")]
+    content = [
+        inputs.digests(),
+        config.data.model_dump(mode="json"),
+        min_items,
+        known,
+        code_digest("mmctr.inputs.rules"),
+    ]
     fingerprint = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
     if _remembered(config.base_path).get("inputs") != fingerprint:
         _check_tables(config)
