@@ -19,6 +19,7 @@ from mmctr.images.rar.volumes import archive_parts
 from mmctr.inputs.columns import read_items
 from mmctr.inputs.layout import ITEM_ID, SPLITS, TITLE
 from mmctr.inputs.rules import check_inputs
+from mmctr.inputs.vocabulary import Vocabulary
 from mmctr.report.splits import SplitReport, report_splits
 
 
@@ -84,7 +85,7 @@ def report_dataset(
     rows = {**inputs.rows, "archive": len(members)}
     items = read_items(inputs.items)
     item_ids = items[ITEM_ID].to_numpy()
-    table = ItemTable(item_ids=item_ids, weights=np.zeros((len(items) + 1, 0), dtype=np.float32))
+    table = ItemTable(Vocabulary(item_ids), np.zeros((len(items) + 1, 0), dtype=np.float32))
     named = [image_name(member.name) for member in members if member.kind == FILE]
     return DatasetReport(
         files={role: FileReport(path, _size(role, path), rows[role]) for role, path in files.items()},
