@@ -77,7 +77,8 @@ def prepare_submission(folder: Path) -> tuple[Any, bytes]:
     import numpy as np
     import polars as pl
 
-    from mmctr.submission.challenge import write_prediction, zip_prediction
+    from mmctr.submission.challenge import write_prediction
+    from mmctr.submission.packed import zip_prediction
 
     ids = pl.Series("ID", range(20))
     write_prediction(ids, np.linspace(0, 1, 20, dtype=np.float32), folder / "prediction.csv")

@@ -76,7 +76,7 @@ def run_stages(config: PipelineConfig, context: RunContext, *, reason: str = "by
     run = StageRunner(context, intact=partial(run_is_kept, tracker=tracker), begin=start.manifest.begin_stage)
 
     with start.manifest.going_on():
-        images = run(extract, config=config.extract, archive=inputs.archive)
+        images = run(extract, config=config.extract, source=inputs.source, images=inputs.archive)
         embedded = run(
             embed, config=config.embed, clip_model=inputs.clip_model, items=inputs.items, images=images.images
         )

@@ -61,7 +61,7 @@ def predict_with(config: PipelineConfig, model: str = "champion") -> Any:
     check_store(tracking_uri(), config.experiment)
     check_places(workspace)
     with workspace.running():
-        test = workspace.file_ref(check_split(config.base_path, "test"))
+        test = workspace.file_ref(check_split(config.base_path, config.data.layout, "test")[0])
         found = find_model(model, registry_of(config), workspace)
         run = StageRunner(context)
         predicted = run(predict, config=config.predict, test=test, checkpoint=found.checkpoint)

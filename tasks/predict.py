@@ -57,8 +57,6 @@ def make_submission(
     submission: Submission,
 ) -> Predicted:
     """Write `prediction.csv` and `prediction.zip` to `folder`; where test has labels, return its figures too."""
-    from mmctr.submission.forms import form_of
-
     from mmctr.compute.device import resolve_device
     from mmctr.evaluation.prediction import probabilities_of
     from mmctr.evaluation.scoring import answer
@@ -66,9 +64,10 @@ def make_submission(
     from mmctr.inputs.layout import CSV_FILE, ZIP_FILE
     from mmctr.inputs.targets import check_targets_known
     from mmctr.models.checkpoint import load_checkpoint
-    from mmctr.submission.challenge import zip_prediction
+    from mmctr.submission.forms import FORMS
+    from mmctr.submission.packed import zip_prediction
 
-    workspace, form = context.workspace, form_of(submission)
+    workspace, form = context.workspace, FORMS[submission]
     with workspace.reading(checkpoint) as checkpoint_file:
         trained = load_checkpoint(checkpoint_file)
     with workspace.reading_table(test) as clicks:
@@ -84,7 +83,7 @@ def make_submission(
     check_targets_known(found.known, min_known_targets=config.min_known_targets)
     form.write(ids, probabilities_of(found.logits), folder / CSV_FILE)
     zip_prediction(folder / CSV_FILE, folder / ZIP_FILE)
-    rows = form.check(folder / ZIP_FILE, test_ids=ids)
+    rows = form.check(folder / ZIP_FILE, test_ids=ids, csv_name=CSV_FILE)
     return Predicted(
         csv=workspace.file_ref(folder / CSV_FILE),
         archive=workspace.file_ref(folder / ZIP_FILE),

@@ -100,7 +100,7 @@ def run_check_submission(options: argparse.Namespace) -> int:
 
     test = split_path(options.base_path, "test")
     try:
-        ids = read_ids(test)
+        ids = read_ids(test, row_id="ID")
     except InputError as error:
         raise InputError(f"{error}; or name the folder of the data with --base-path") from error
     rows = check_submission(options.zip, test_ids=ids)

@@ -12,6 +12,7 @@ from flows.run.publish import Choice, Model, model_of_version, publish_model
 from mmctr.common.errors import InputError, as_input_error
 from mmctr.common.files import PARTIAL
 from mmctr.common.text import first_line, shown_value
+from mmctr.inputs.layout import MICROLENS_1M
 from mmctr.inputs.rules import check_split
 from tasks.cache.stage import RunContext
 from tasks.cache.workspace import Workspace
@@ -163,7 +164,7 @@ def _publish(model: Model, context: RunContext, config: PredictConfig) -> list[s
     """Publish the champion's files with a submission for the test split as it is now; what that did, in lines."""
     workspace = context.workspace
     try:
-        test = workspace.file_ref(check_split(workspace.base_path, "test"))
+        test = workspace.file_ref(check_split(workspace.base_path, MICROLENS_1M, "test")[0])
         made_in = TemporaryDirectory(dir=workspace.root, prefix=".promote.", suffix=PARTIAL)
         with made_in as folder, settings_named("predict"):
             predicted = make_submission(

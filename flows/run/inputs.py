@@ -12,12 +12,13 @@ from mmctr.common.errors import InputError
 from mmctr.common.files import SETTLED_NS, is_file, read_json, remember_json
 from mmctr.common.text import shown_value
 from mmctr.compute.device import resolve_device
-from mmctr.images.rar.volumes import archive_parts
-from mmctr.inputs.layout import find_inputs
+from mmctr.images.find import files_of, find_images
+from mmctr.inputs.layout import MICROLENS_1M, find_inputs
 from mmctr.inputs.rules import check_inputs
-from tasks.cache.code_digest import code_digest
-from tasks.cache.workspace import FileRef, PartsRef, Workspace
-from tasks.settings.archive import archive_limits
+from tasks.cache.code_digest import code_digest, stage_code
+from tasks.cache.images import ImagesInput, content_of, image_source, images_ref
+from tasks.cache.workspace import FileRef, Workspace
+from tasks.settings.archive import ImageSource, archive_limits
 from tasks.settings.named import settings_named
 from tasks.settings.sections import EmbedConfig, ExtractConfig, PipelineConfig, home_expanded
 from tasks.tracking.store_address import tracking_uri
@@ -29,7 +30,8 @@ class Inputs:
     """References to the input files; `clip_model` is a checkpoint or the name of an official model."""
 
     items: FileRef
-    archive: PartsRef
+    archive: ImagesInput
+    source: ImageSource
     train: FileRef
     valid: FileRef
     test: FileRef
@@ -38,8 +40,8 @@ class Inputs:
     def digests(self) -> dict[str, str]:
         """Content of each input, by its role."""
         model = self.clip_model if isinstance(self.clip_model, str) else self.clip_model.sha256
-        files = ("items", "archive", "train", "valid", "test")
-        return {**{name: getattr(self, name).sha256 for name in files}, "clip_model": model}
+        files = {name: getattr(self, name).sha256 for name in ("items", "train", "valid", "test")}
+        return {**files, "archive": content_of(self.archive), "clip_model": model}
 
 
 @settings_named("inputs")
@@ -49,9 +51,9 @@ def look_before(config: PipelineConfig) -> None:
     Raises:
         InputError: with everything that is wrong where files are absent.
     """
-    _, problems = find_inputs(config.base_path)
+    _, problems = find_files(config.base_path)
     if problems:
-        check_inputs(config.base_path, min_items=config.reduce.n_components)
+        refuse_inputs(config.base_path, min_items=config.reduce.n_components)
     if config.embed.model != _remembered(config.base_path).get("clip_model"):
         _check_clip_model(config.embed, n_components=config.reduce.n_components)
     if config.device not in ("auto", "cpu"):
@@ -66,9 +68,9 @@ def look_at_archive(base_path: Path, config: ExtractConfig) -> str:
     Returns a stamp of the archive as it is, by which it is known to be good.
 
     Raises:
-        InputError: as `mmctr.images.extract.check_archive` has it.
+        InputError: as `mmctr.images.extract.check_images` has it.
     """
-    archive = find_inputs(base_path)[0]["archive"]
+    archive = find_files(base_path)[0]["archive"]
     stamp = _archive_stamp(archive, config)
     if _remembered(base_path).get("archive") != stamp:
         _check_archive(stamp, config, archive)
@@ -85,11 +87,11 @@ def open_inputs(config: PipelineConfig, workspace: Workspace) -> Inputs:
     base_path, min_items, known = config.base_path, config.reduce.n_components, config.predict.min_known_targets
     look_before(config)
     archive = look_at_archive(base_path, config.extract)
-    inputs = name_inputs(workspace, clip_model=config.embed.model)
+    inputs = name_inputs(workspace, clip_model=config.embed.model, extract=config.extract)
     content = [inputs.digests(), min_items, known, code_digest("mmctr.inputs.rules")]
     fingerprint = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
     if _remembered(base_path).get("inputs") != fingerprint:
-        check_inputs(base_path, min_items=min_items, min_known_targets=known)
+        check_inputs(base_path, MICROLENS_1M, min_items=min_items, min_known_targets=known)
         _check_width(config.embed, n_components=min_items)
     good = {"inputs": fingerprint, "clip_model": config.embed.model, "archive": archive}
     if _remembered(base_path) != good:
@@ -97,15 +99,37 @@ def open_inputs(config: PipelineConfig, workspace: Workspace) -> Inputs:
     return inputs
 
 
-def name_inputs(workspace: Workspace, *, clip_model: str) -> Inputs:
+def name_inputs(workspace: Workspace, *, clip_model: str, extract: ExtractConfig) -> Inputs:
     """References to the inputs as they are now, which must be there; files that have not changed are not read."""
-    paths, _ = find_inputs(workspace.base_path)
+    paths, _ = find_files(workspace.base_path)
     model = home_expanded(Path(clip_model))
+    images = paths.pop("archive")
     return Inputs(
-        archive=workspace.parts_ref(archive_parts(paths.pop("archive"))),
+        archive=images_ref(workspace, images, extract),
+        source=image_source(images, names="integer"),
         **{role: workspace.file_ref(path) for role, path in paths.items()},
         clip_model=workspace.file_ref(model) if is_file(model) else clip_model,
     )
+
+
+def find_files(base_path: Path) -> tuple[dict[str, Path], list[str]]:
+    """Paths of the input files by role, of the archive its first part, and a sentence for each that is missing."""
+    found, problems = find_inputs(base_path, MICROLENS_1M)
+    paths = {role: files[0] for role, files in found.items() if files}
+    archive, problem = _find_archive(base_path)
+    if archive is not None:
+        paths["archive"] = archive
+    return paths, [*problems, *([problem] if problem else [])]
+
+
+def _find_archive(base_path: Path) -> tuple[Path | None, str | None]:
+    return find_images(base_path, MICROLENS_1M.images)
+
+
+def refuse_inputs(base_path: Path, *, min_items: int) -> None:
+    """`check_inputs` with what is wrong with the archive."""
+    problem = _find_archive(base_path)[1]
+    check_inputs(base_path, MICROLENS_1M, min_items=min_items, problems=[problem] if problem else [])
 
 
 def _memory(base_path: Path) -> Path:
@@ -120,21 +144,22 @@ def _remembered(base_path: Path) -> dict[str, str]:
 
 def _archive_stamp(archive: Path, config: ExtractConfig) -> str:
     """What the answer of `_check_archive` depends on, without reading the archive's listing."""
-    states = [(part.name, part.stat()) for part in archive_parts(archive)]
+    states = [(part.name, part.stat()) for part in files_of(archive)]
     stamps = [(name, s.st_size, s.st_ino, s.st_mtime_ns, s.st_ctime_ns) for name, s in states]
     settings = config.model_dump(mode="json")
     unsettled = time.time_ns() - max(state.st_ctime_ns for _, state in states) < SETTLED_NS
-    content = [stamps, settings, code_digest("mmctr.images.extract"), time.time_ns() if unsettled else 0]
+    code = stage_code("mmctr.images.extract", [image_source(archive, names="integer")])
+    content = [stamps, settings, code, time.time_ns() if unsettled else 0]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 @lru_cache(maxsize=1)
 def _check_archive(_: str, config: ExtractConfig, archive: Path) -> None:
     """Check once for a stamp, as the command line looks before Prefect starts, and the pipeline again."""
-    from mmctr.images.extract import check_archive
+    from mmctr.images.extract import check_images
 
     with settings_named("extract"):
-        check_archive(archive, **archive_limits(config))
+        check_images(archive, whole=False, **archive_limits(config))
 
 
 def _check_clip_model(config: EmbedConfig, *, n_components: int) -> None:

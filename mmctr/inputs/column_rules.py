@@ -49,8 +49,11 @@ def type_problem(wanted: Wanted, kind: pa.DataType) -> str | None:
             return f"{name} must be a list or an array of integers or strings{found}"
         return _kind_problem(wanted, entry, found=found)
     if wanted.use in ("label", "level", "number"):
-        usable = text or is_number(plain) or pa.types.is_boolean(plain) or (
-            wanted.use == "number" and pa.types.is_null(plain)
+        usable = (
+            text
+            or is_number(plain)
+            or pa.types.is_boolean(plain)
+            or (wanted.use == "number" and pa.types.is_null(plain))
         )
         return None if usable else f"{name} must be {'a number' if wanted.use == 'number' else 'an integer'}{found}"
     may_be_bool = wanted.use == "category" and (pa.types.is_boolean(plain) or pa.types.is_null(plain))
@@ -106,7 +109,7 @@ def _look_at_ids(wanted: Wanted, findings: Findings, column: pa.Array, rows: Row
     must, units = words
     whole = f"{must} {'whole numbers' if words is ENTRIES else 'a whole number'}, {{count}} {units} are not"
     if pa.types.is_null(column.type):
-        return
+        return None
     if not is_text(value_type(column.type)):
         numbers = stored_numbers(column)
         if (wrong := not_whole(numbers)) is not None:
@@ -210,7 +213,7 @@ def _look_at_texts(
         (f"must not be empty, {{count}} {units} are", None if empty else lengths == 0, _decoded),
     ]
     if not lines and faults[1][1] is None:
-        broken = pc.match_substring_regex(texts.cast(pa.large_string()), LINES).fill_null(False)  # noqa: FBT003
+        broken = pc.match_substring_regex(texts.cast(pa.large_string()), LINES).fill_null(False)
         rule = f"must not hold line ends or zeros, {{count}} {units} do"
         faults.append((rule, broken.to_numpy(zero_copy_only=False), _decoded))
     readable = True

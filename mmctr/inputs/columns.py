@@ -24,12 +24,12 @@ from mmctr.inputs.numbers import (
     stored_numbers,
     texts_of,
     value_type,
-    without_dictionary,
 )
 from mmctr.inputs.tables import count_rows, read_chunks
 from mmctr.inputs.vocabulary import Values
 
 ITEM_ID, TITLE, IMAGE = ITEM_NAMES = ("item_id", "title", "image")  # of the frame that `read_items` returns
+CHALLENGE = ItemColumns()
 NUMBERED = "row"  # name of the ids of rows that have none
 
 
@@ -108,7 +108,7 @@ def values_of(column: pa.Array, *, text: bool | None = None) -> tuple[Values, Ma
     present = column.is_valid()
     if is_text(value_type(column.type)):
         column = texts_of(column)
-        present = pc.and_(present, pc.fill_null(pc.not_equal(column, ""), False))  # noqa: FBT003
+        present = pc.and_(present, pc.fill_null(pc.not_equal(column, ""), False))
     if pa.types.is_null(column.type):
         column = column.cast(pa.large_string() if text else pa.int64())
     return ids_of(column.filter(present), text=text), present.to_numpy(zero_copy_only=False)
@@ -157,7 +157,7 @@ def text_of(column: pa.Array) -> pl.Series:
     return texts.gather(pl.Series(column.indices.cast(pa.uint32())))
 
 
-def read_items(files: Files, *, columns: ItemColumns) -> pl.DataFrame:
+def read_items(files: Files, *, columns: ItemColumns = CHALLENGE) -> pl.DataFrame:
     """Id, title and image of each item of a table that was found good (`mmctr.inputs.rules`).
 
     Returns:

@@ -1,9 +1,9 @@
 """Which rows of train are the held-out ones, where a data set has no click log to choose by.
 
-The rule: a user is held out where `splitmix64(h + seed * 2^64 / golden ratio)` is below `share` of 2^64; h is the sum of
-`splitmix64(byte + position * 2^64 / golden ratio)` over the bytes of the user's id as text in UTF-8. So all rows of a
-user are in one part; the integer 7 and the text "7" are one user; and the same users are held out on every machine, in
-every order of the rows, whatever other users there are.
+The rule: a user is held out where splitmix64(h + seed * G) is below `share` of 2^64. G is 2^64 / the golden ratio, and
+h the sum of splitmix64(byte + position * G) over the bytes of the user's id as text in UTF-8. So all rows of a user are
+in one part; the integer 7 and the text "7" are one user; and the same users are held out on every machine, in every
+order of the rows, whatever other users there are.
 """
 
 import numpy as np

@@ -132,5 +132,7 @@ def read_floats(texts: pa.Array) -> tuple[npt.NDArray[np.float64], Mask]:
     floats = series.cast(pl.Float64, strict=False)
     if floats.null_count():
         lower = series.str.to_lowercase()
-        floats = floats.fill_null(lower.replace_strict({"true": 1.0, "false": 0.0}, default=None, return_dtype=pl.Float64))
+        floats = floats.fill_null(
+            lower.replace_strict({"true": 1.0, "false": 0.0}, default=None, return_dtype=pl.Float64)
+        )
     return floats.fill_null(np.nan).to_numpy(), floats.is_null().to_numpy()

@@ -113,9 +113,7 @@ def _texts(footer: pq.FileMetaData) -> list[str]:
         for index in range(footer.num_columns)
         if footer.schema.column(index).physical_type == "BYTE_ARRAY"
         and footer.schema.column(index).logical_type.type not in ("DECIMAL",)
-        and not any(
-            encoding.startswith("DELTA_") for group in groups for encoding in group.column(index).encodings
-        )
+        and not any(encoding.startswith("DELTA_") for group in groups for encoding in group.column(index).encodings)
     ]
 
 

@@ -12,15 +12,15 @@ import numpy.typing as npt
 
 from mmctr.common.errors import InputError
 from mmctr.inputs.columns import ids_of, labels_of
-from mmctr.inputs.files import Files
+from mmctr.inputs.files import Files, find_table
 from mmctr.inputs.held_out import kept_rows
 from mmctr.inputs.layout import SPLITS, Layout, find_inputs
 from mmctr.inputs.numbers import is_list, is_text, value_type
 from mmctr.inputs.table_rules import check_table
 from mmctr.inputs.tables import column_types, read_chunks
 from mmctr.inputs.targets import check_targets_known
-from mmctr.inputs.vocabulary import Vocabulary
-from mmctr.inputs.wanted import Wanted, of_clicks, of_items
+from mmctr.inputs.vocabulary import Vocabulary, joined
+from mmctr.inputs.wanted import of_clicks, of_items
 
 SHOWN_PROBLEMS = 20
 
@@ -89,15 +89,12 @@ def check_split(base_path: Path, layout: Layout, name: str, *, text_ids: bool | 
     """
     if not getattr(layout, name):
         raise InputError(f"there must be a click log to read, and data.{name} names none; set it to that of a file")
-    files, problems = find_inputs(base_path, layout)
-    of_split = files[name]
-    if of_split:
-        problems = _check_clicks(base_path, of_split, layout, name, text_ids=text_ids)[1]
-    else:
-        problems = [problem for problem in problems if problem.find(getattr(layout, name)) >= 0]
+    files, problem = find_table(base_path, getattr(layout, name))
+    problems = [problem] if problem else _check_clicks(base_path, files, layout, name, text_ids=text_ids)[1]
     if problems:
-        raise InputError(f"the {name} split in {base_path} cannot be used; fix this and run again: {'; '.join(problems)}")
-    return of_split
+        said = "; ".join(problems)
+        raise InputError(f"the split {name} in {base_path} cannot be used; fix this and run again: {said}")
+    return files
 
 
 def check_clicks(
@@ -122,19 +119,15 @@ def check_clicks(
     return rows
 
 
-def _check_tables(
-    base_path: Path, files: Mapping[str, list[Path]], layout: Layout
-) -> tuple[dict[str, int], list[str]]:
+def _check_tables(base_path: Path, files: Mapping[str, list[Path]], layout: Layout) -> tuple[dict[str, int], list[str]]:
     """Rows of the tables that are there, and what is wrong with them."""
     rows: dict[str, int] = {}
     problems: list[str] = []
-    text_ids = None
+    text_ids: bool | None = None
     if files["items"]:
         wanted = of_items(layout)
-        rows["items"], problems = check_table(
-            files["items"], wanted=wanted, name=layout.items, base_path=base_path
-        )
-        text_ids = _kinds(files["items"], wanted).get(layout.item_id)
+        rows["items"], problems = check_table(files["items"], wanted=wanted, name=layout.items, base_path=base_path)
+        text_ids = text_columns(files["items"], [layout.item_id]).get(layout.item_id)
     of_train: dict[str, bool] = {}
     for name in SPLITS:
         if files[name]:
@@ -164,14 +157,14 @@ def _check_clicks(
         of_train=of_train,
     )
     if name == "train" and of_train is not None:
-        of_train |= _kinds(files, [one for one in wanted if one.use in ("category", "tags")])
+        of_train |= text_columns(files, [one.name for one in wanted if one.use in ("category", "tags")])
     return check_table(files, wanted=wanted, name=getattr(layout, name), base_path=base_path)
 
 
-def _kinds(files: Files, wanted: Sequence[Wanted]) -> dict[str, bool]:
-    """Whether each column holds text, or lists of it; what cannot be read is left out, as `check_table` says it."""
+def text_columns(files: Files, columns: Sequence[str]) -> dict[str, bool]:
+    """Whether each column holds text, or lists of it; none where they cannot be read, as `check_table` says that."""
     try:
-        types = column_types(files, columns=list(dict.fromkeys(one.name for one in wanted)))
+        types = column_types(files, columns=list(dict.fromkeys(columns)))
     except InputError:
         return {}
     entries = {name: value_type(kind.value_type) if is_list(kind) else value_type(kind) for name, kind in types.items()}
@@ -202,7 +195,7 @@ def _held_out_problems(files: Files, layout: Layout) -> list[str]:
 def _known_targets(items: Files, clicks: Files, *, layout: Layout) -> npt.NDArray[np.bool_]:
     """Whether the target of each row of a click log is among the items."""
     ids = [ids_of(chunk.column(layout.item_id)) for chunk in read_chunks(items, columns=[layout.item_id])]
-    known = Vocabulary.of_parts(ids)
+    known = Vocabulary(joined(ids))
     parts = [
         known.lookup(ids_of(chunk.column(layout.target), text=known.is_text)) != 0
         for chunk in read_chunks(clicks, columns=[layout.target])

@@ -17,7 +17,9 @@ from mmctr.inputs.tally import Findings, Rows
 from mmctr.inputs.wanted import Wanted
 
 
-def check_table(files: Files, *, wanted: Sequence[Wanted], name: str, base_path: Path = Path()) -> tuple[int, list[str]]:
+def check_table(
+    files: Files, *, wanted: Sequence[Wanted], name: str, base_path: Path = Path()
+) -> tuple[int, list[str]]:
     """Number of rows of a table, and a sentence for each broken rule, which begins with what it is about.
 
     Args:

@@ -141,9 +141,7 @@ def _check_names(path: Path, *, names: Sequence[str], columns: Sequence[str]) ->
             has = "its first line names" if is_csv(path) else "it has"
             raise InputError(f"{path}: column {shown(name)} is missing; {has} {shown_names(names)}")
         if names.count(name) > 1:
-            raise InputError(
-                f"{path}: column names must be unique, {shown(name)} is there more than once; rename one"
-            )
+            raise InputError(f"{path}: column names must be unique, {shown(name)} is there more than once; rename one")
 
 
 def _family(kind: pa.DataType) -> str:

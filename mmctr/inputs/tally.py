@@ -73,16 +73,11 @@ class Findings:
     def _note_repetitions(self) -> None:
         if not self.distinct:
             return
-        values = pl.concat([pl.Series(part, strict=False) for part, _ in self.distinct], rechunk=False)
+        values = pl.concat([pl.Series(part) for part, _ in self.distinct])
         repeats = (~values.is_first_distinct()).to_numpy()
         start = 0
-        for _, rows in self.distinct:
-            stop = start + len(rows.numbers)
-            self.note(
-                "must be unique, {count} rows repeat an earlier one",
-                repeats[start:stop],
-                rows,
-                lambda at, start=start: values[start + at],
-            )
-            start = stop
+        for part, rows in self.distinct:
+            broken, own = repeats[start : start + len(part)], values[start : start + len(part)]
+            self.note("must be unique, {count} rows repeat an earlier one", broken, rows, own.__getitem__)
+            start += len(part)
         self.distinct.clear()

@@ -8,6 +8,7 @@ BASE_PATH/.mmctr/
     records/                     Prefect's records of finished tasks
     runs/                        what each finished run used (tasks/cache/run_manifest.py)
     digests.json                 remembered SHA-256 of files that have not changed since
+    images.parquet               the same of the images in a folder that they are read from in place
     published.json               whose files the public ones are (tasks/cache/public_files.py)
     lock, locks/                 who works here (tasks/cache/locks.py)
 """
@@ -62,11 +63,22 @@ class PartsRef(FileRef):
 
 
 class FolderRef(BaseModel):
-    """A folder of images and the digest of its manifest (`mmctr.images.manifest.manifest_digest`)."""
+    """A folder of images and the digest of what is in it (`mmctr.images.in_place.FolderIndex`)."""
 
     model_config = ConfigDict(frozen=True)
     path: str
     digest: str
+
+
+class ImagesRef(FolderRef):
+    """Images that a manifest lists, and the digest of that listing (`mmctr.images.manifest.listing_digest`).
+
+    `path` is the folder that the manifest's file names are in. Where that is a folder of the user's, which has other
+    files too, the images are `in_place`.
+    """
+
+    manifest: str
+    in_place: bool = False
 
 
 class Workspace:
@@ -79,6 +91,7 @@ class Workspace:
         self.vectors = self.root / "vectors"
         self.models = self.root / "models"
         self.runs = self.root / "runs"
+        self.image_memory = self.root / "images.parquet"
         self.locks = Locks(self.root)
 
     def store(self, stage: str, key: str) -> Path:

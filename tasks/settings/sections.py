@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 
 from mmctr.common.errors import InputError
 from mmctr.embedding.options import EmbedOptions
-from mmctr.images.rar.sizes import MAX_MEMBER_BYTES, MAX_TOTAL_BYTES
+from mmctr.images.sizes import MAX_MEMBER_BYTES, MAX_TOTAL_BYTES
 from mmctr.inputs.features import MAX_LEN
 from mmctr.models.architecture import Architecture
 from mmctr.training.recipe import Recipe

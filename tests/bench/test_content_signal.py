@@ -20,7 +20,7 @@ def table(demo_original, tmp_path_factory):
     extract_images(demo_original / "item_images_2.rar", folder / "images", progress=False)
     embeddings, _ = embed_items(
         pl.read_parquet(demo_original / "item_feature.parquet"),
-        pl.read_parquet(folder / "images/manifest.parquet"),
+        pl.read_parquet(folder / "images/manifest.parquet").with_columns(item_id=pl.col("image").cast(pl.Int64)),
         images_folder=folder / "images",
         model=str(demo_original / "tiny_clip.pt"),
         device="cpu",
