@@ -66,7 +66,9 @@ def _parsed(block: bytes, *, first: bool) -> tarfile.TarInfo:
     try:
         info = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
     except tarfile.HeaderError as error:
-        raise (NoTarError if first else BadHeaderError)(f"it has a damaged header ({error})") from None
+        if first:
+            raise NoTarError(f"it has a damaged header ({error})") from None
+        raise BadHeaderError(f"it has a damaged header ({error})") from None
     if info.size < 0:
         raise BadHeaderError(f"it has a member of {info.size} bytes")
     return info
