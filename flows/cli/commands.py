@@ -97,7 +97,7 @@ def run_check_submission(options: argparse.Namespace) -> int:
     from mmctr.common.errors import InputError
     from mmctr.inputs.columns import read_ids
     from mmctr.inputs.files import find_table
-    from mmctr.submission.forms import form_of
+    from mmctr.submission.forms import FORMS
     from tasks.settings.load import load_config
 
     data = load_config(options.base_path).data
@@ -108,7 +108,7 @@ def run_check_submission(options: argparse.Namespace) -> int:
         ids = read_ids(files, row_id=data.row_id)
     except InputError as error:
         raise InputError(f"{error}; or name the folder of the data with --base-path") from error
-    rows = form_of(data.submission).check(options.zip, test_ids=ids, csv_name=Path(data.prediction).name)
+    rows = FORMS[data.submission].check(options.zip, test_ids=ids, csv_name=Path(data.prediction).name)
     show(f"{options.zip} is a valid submission of {rows:,} rows")
     return OK
 

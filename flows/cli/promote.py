@@ -17,7 +17,7 @@ from tasks.cache.stage import RunContext
 from tasks.cache.workspace import Workspace
 from tasks.predict import make_submission
 from tasks.settings.named import settings_named
-from tasks.settings.sections import PipelineConfig, PredictConfig
+from tasks.settings.sections import PipelineConfig
 from tasks.tracking.fetching import LostFileError
 from tasks.tracking.registry import CHAMPION, Registry, Version
 from tasks.tracking.store_address import tracking_uri
