@@ -34,9 +34,10 @@ def embed(
     context: RunContext, *, config: EmbedConfig, clip_model: FileRef | str, items: FileRef, images: ImagesRef
 ) -> Embedded:
     """Write `embeddings.parquet`; vectors that were computed before for the same content are reused."""
+    from mmctr.embedding.items import embed_items
+
     from mmctr.compute.device import resolve_device
     from mmctr.embedding.fill import ChangedImagesError
-    from mmctr.embedding.items import embed_items
     from mmctr.inputs.columns import read_items
 
     workspace = context.workspace

@@ -40,6 +40,7 @@ def make_items(run: StageRunner, config: PipelineConfig, inputs: Inputs, ancesto
             items=inputs.items,
             columns=layout.item_columns,
             dim=config.reduce.n_components,
+            seed=config.train.seed,
         )
         return ItemStages(None, None, None, weights)
     images = None
@@ -55,5 +56,5 @@ def make_items(run: StageRunner, config: PipelineConfig, inputs: Inputs, ancesto
         names=None if inputs.source is None else inputs.source.names,
     )
     reduced = run(reduce, config=config.reduce, embeddings=embedded.embeddings, pca=ancestor.pca)
-    weights = run(build_weights, item_embeddings=reduced.item_embeddings)
+    weights = run(build_weights, item_embeddings=reduced.item_embeddings, items=None, columns=None, dim=None, seed=None)
     return ItemStages(images, embedded, reduced, weights)
