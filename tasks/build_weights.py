@@ -17,4 +17,4 @@ def build_weights(context: RunContext, *, item_embeddings: FileRef) -> BuiltWeig
         embeddings = read_table(embeddings_file)
     table = build_item_table(embeddings, column=embeddings.columns[1])
     save_item_table(table, path)
-    return BuiltWeights(table=workspace.file_ref(path), items=len(table.item_ids))
+    return BuiltWeights(table=workspace.file_ref(path), items=len(table.ids))

@@ -44,7 +44,7 @@ def embed(
     device = resolve_device(context.device)
     images_folder = workspace.path(images)
     with workspace.reading(items) as items_file:
-        table = read_items(items_file)
+        table = read_items(items_file).rename({"title": "item_title"})
     manifest = _manifest(workspace.base_path / images.manifest, digest=images.digest)
     with ExitStack() as inputs:
         model = clip_model if isinstance(clip_model, str) else inputs.enter_context(workspace.reading(clip_model))
