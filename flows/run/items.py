@@ -7,9 +7,10 @@ items ------------------> embed --> reduce --> build_weights      vectors that t
 items ---------------------------------------> build_weights      neither: ids are learned from clicks alone
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from flows.run.inputs import Inputs
+from mmctr.inputs.layout import ItemColumns
 from tasks.build_weights import build_weights
 from tasks.cache.results import BuiltWeights, Embedded, Extracted, Reduced
 from tasks.cache.stage import StageRunner
@@ -43,17 +44,20 @@ def make_items(run: StageRunner, config: PipelineConfig, inputs: Inputs, ancesto
             seed=config.train.seed,
         )
         return ItemStages(None, None, None, weights)
+    columns = replace(layout.item_columns, features=ItemColumns.features)  # vectors are made of no features
+    if config.embed.source == "columns":
+        columns = ItemColumns(item_id=columns.item_id)
     images = None
     if inputs.images is not None and inputs.source is not None:
         images = run(extract, config=config.extract, source=inputs.source, images=inputs.images)
     embedded = run(
         embed,
         config=config.embed,
-        columns=layout.item_columns,
+        columns=columns,
         clip_model=inputs.clip_model,
         items=inputs.items,
         images=None if images is None else images.images,
-        names=None if inputs.source is None else inputs.source.names,
+        names="integer" if inputs.source is None else inputs.source.names,
     )
     reduced = run(reduce, config=config.reduce, embeddings=embedded.embeddings, pca=ancestor.pca)
     weights = run(build_weights, item_embeddings=reduced.item_embeddings, items=None, columns=None, dim=None, seed=None)
