@@ -24,6 +24,8 @@ from flows.run.lineage import lineage_of
 from flows.run.publish import Model, Outputs, publish_run
 from flows.run.settings import whole_settings
 from flows.run.summary import Summary
+from mmctr.encoders.names import parse_model
+from mmctr.inputs.layout import ItemColumns
 from tasks.build_weights import build_weights
 from tasks.cache.code_digest import vectors_folder
 from tasks.cache.results import Embedded, Predicted, Reduced, Result, Trained
@@ -37,7 +39,7 @@ from tasks.promote import Decision, promote
 from tasks.reduce import reduce
 from tasks.running.refusal import refusing
 from tasks.settings.sections import PipelineConfig
-from tasks.tracking.ancestor import Ancestor, find_ancestor
+from tasks.tracking.ancestor import Ancestor, find_ancestor, space_of_run
 from tasks.tracking.lost_artifacts import log_lost_artifacts
 from tasks.tracking.registry import Registry
 from tasks.tracking.store import Tracker
@@ -78,7 +80,13 @@ def run_stages(config: PipelineConfig, context: RunContext, *, reason: str = "by
     with start.manifest.going_on():
         images = run(extract, config=config.extract, source=inputs.source, images=inputs.archive)
         embedded = run(
-            embed, config=config.embed, clip_model=inputs.clip_model, items=inputs.items, images=images.images
+            embed,
+            config=config.embed,
+            columns=embed_columns(config),
+            items=inputs.items,
+            clip_model=inputs.clip_model,
+            images=images.images,
+            names=inputs.source.names,
         )
         reduced = run(reduce, config=config.reduce, embeddings=embedded.embeddings, pca=ancestor.pca)
         weights = run(build_weights, item_embeddings=reduced.item_embeddings)
@@ -145,17 +153,26 @@ def begin(config: PipelineConfig, workspace: Workspace) -> Start:
         reuse_pca=config.reduce.pca == "reuse",
         warm_start=config.train.warm_start,
         digests=inputs.digests(),
+        space=space_of_run(config.embed, config.reduce, clip_model=inputs.digests().get("clip_model")),
         workspace=workspace,
     )
     manifest = ManifestWriter(
         workspace,
         settings=settings_digest(config),
         inputs=inputs.digests(),
-        vectors=vectors_folder(),
+        vectors=vectors_folder(parse_model(config.embed.model).kind) if config.embed.source == "clip" else "",
         ancestor=ancestor.run_id,
     )
     end_left_runs(registry.tracker, workspace)
     return Start(inputs, registry, ancestor, manifest)
+
+
+def embed_columns(config: PipelineConfig) -> ItemColumns:
+    """What the vectors of items are made of in their table."""
+    layout = config.data.layout
+    if config.embed.source == "columns":
+        return ItemColumns(item_id=layout.item_id)
+    return ItemColumns(item_id=layout.item_id, title=layout.title, image=layout.image)
 
 
 def run_is_kept(result: Result, *, tracker: Tracker) -> bool:

@@ -4,13 +4,12 @@ import hashlib
 import json
 import time
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
 from pathlib import Path
 
+from flows.run.model import check_width, look_at_model, model_ref
 from flows.run.outputs import check_places, workspace_of
-from mmctr.common.errors import InputError
-from mmctr.common.files import SETTLED_NS, is_file, read_json, remember_json
-from mmctr.common.text import shown_value
+from mmctr.common.files import SETTLED_NS, read_json, remember_json
 from mmctr.compute.device import resolve_device
 from mmctr.images.find import files_of
 from mmctr.inputs.layout import find_inputs
@@ -20,7 +19,7 @@ from tasks.cache.images import ImagesInput, content_of, image_source, images_ref
 from tasks.cache.workspace import FileRef, Workspace
 from tasks.settings.archive import ImageSource, archive_limits
 from tasks.settings.named import settings_named
-from tasks.settings.sections import EmbedConfig, ExtractConfig, PipelineConfig, home_expanded
+from tasks.settings.sections import EmbedConfig, ExtractConfig, PipelineConfig
 from tasks.tracking.store_address import tracking_uri
 from tasks.tracking.store_check import check_store
 
@@ -35,13 +34,13 @@ class Inputs:
     train: FileRef
     valid: FileRef
     test: FileRef
-    clip_model: FileRef | str
+    clip_model: FileRef | str | None  # None where no title or image is encoded
 
     def digests(self) -> dict[str, str]:
         """Content of each input, by its role."""
-        model = self.clip_model if isinstance(self.clip_model, str) else self.clip_model.sha256
+        model = self.clip_model.sha256 if isinstance(self.clip_model, FileRef) else self.clip_model
         files = {name: getattr(self, name).sha256 for name in ("items", "train", "valid", "test")}
-        return {**files, "archive": content_of(self.archive), "clip_model": model}
+        return {**files, "archive": content_of(self.archive), **({"clip_model": model} if model else {})}
 
 
 @settings_named("inputs")
@@ -54,8 +53,9 @@ def look_before(config: PipelineConfig) -> None:
     _, problems = find_inputs(config.base_path)
     if problems:
         check_inputs(config.base_path, min_items=config.reduce.n_components)
-    if config.embed.model != _remembered(config.base_path).get("clip_model"):
-        _check_clip_model(config.embed, n_components=config.reduce.n_components)
+    is_known = config.embed.model == _remembered(config.base_path).get("clip_model")
+    if config.embed.source == "clip" and not is_known:
+        look_at_model(config.embed, n_components=config.reduce.n_components)
     if config.device not in ("auto", "cpu"):
         resolve_device(config.device)
     check_places(workspace_of(config))
@@ -87,28 +87,28 @@ def open_inputs(config: PipelineConfig, workspace: Workspace) -> Inputs:
     base_path, min_items, known = config.base_path, config.reduce.n_components, config.predict.min_known_targets
     look_before(config)
     archive = look_at_archive(base_path, config.extract)
-    inputs = name_inputs(workspace, clip_model=config.embed.model, extract=config.extract)
+    inputs = name_inputs(workspace, embed=config.embed, extract=config.extract)
     content = [inputs.digests(), min_items, known, code_digest("mmctr.inputs.rules")]
     fingerprint = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
     if _remembered(base_path).get("inputs") != fingerprint:
         check_inputs(base_path, min_items=min_items, min_known_targets=known)
-        _check_width(config.embed, n_components=min_items)
+        if config.embed.source == "clip":
+            check_width(config.embed, n_components=min_items)
     good = {"inputs": fingerprint, "clip_model": config.embed.model, "archive": archive}
     if _remembered(base_path) != good:
         remember_json(_memory(base_path), good)
     return inputs
 
 
-def name_inputs(workspace: Workspace, *, clip_model: str, extract: ExtractConfig) -> Inputs:
+def name_inputs(workspace: Workspace, *, embed: EmbedConfig, extract: ExtractConfig) -> Inputs:
     """References to the inputs as they are now, which must be there; files that have not changed are not read."""
     paths, _ = find_inputs(workspace.base_path)
-    model = home_expanded(Path(clip_model))
     images = paths.pop("archive")
     return Inputs(
         archive=images_ref(workspace, images, extract),
         source=image_source(images, names="integer"),
         **{role: workspace.file_ref(path) for role, path in paths.items()},
-        clip_model=workspace.file_ref(model) if is_file(model) else clip_model,
+        clip_model=model_ref(workspace, embed) if embed.source == "clip" else None,
     )
 
 
@@ -140,39 +140,3 @@ def _check_archive(_: str, config: ExtractConfig, archive: Path) -> None:
 
     with settings_named("extract"):
         check_images(archive, whole=False, **archive_limits(config))
-
-
-def _check_clip_model(config: EmbedConfig, *, n_components: int) -> None:
-    """Refuse a CLIP model that is neither a file of one nor an official one's name."""
-    if is_file(home_expanded(Path(config.model))):
-        _check_width(config, n_components=n_components)
-        return
-    from mmctr.encoders.clip_official import official_models
-
-    if config.model not in official_models():
-        raise InputError(
-            f"embed.model must be the path of a checkpoint or one of {', '.join(official_models())}; "
-            f"found {shown_value(config.model)}, and no such file"
-        )
-
-
-def _check_width(config: EmbedConfig, *, n_components: int) -> None:
-    """Refuse a CLIP model that is unusable, or too narrow for the reduction, before anything is done."""
-    model = str(home_expanded(Path(config.model)))
-    status = Path(model).stat() if is_file(Path(model)) else None
-    stamp = status and (status.st_size, status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
-    width = _width(model, stamp, config.allow_torchscript)
-    if width is not None and width < n_components:
-        raise InputError(
-            f"PCA to {n_components} components needs embeddings at least that wide; those of {model} have {width} "
-            "numbers; use a wider model (embed.model) or lower reduce.n_components"
-        )
-
-
-@cache
-def _width(model: str, stamp: tuple[int, ...] | None, allow_torchscript: bool) -> int | None:  # noqa: ARG001 for @cache
-    """`clip_width` of a file as it is now, which takes seconds and is asked for twice in a run."""
-    from mmctr.encoders.clip import clip_width
-
-    with settings_named("embed"):
-        return clip_width(model, allow_torchscript=allow_torchscript)

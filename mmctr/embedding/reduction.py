@@ -127,7 +127,9 @@ def _reduce(
     components = block.rows.stop - block.rows.start
     _check_sizes(block, components, present=int(present.sum()), items=len(embeddings))
     known = numbers[present].astype(np.float64)
-    model = fit_pca(known, n_components=components) if pca is None else cut_pca(pca, columns=block.columns, rows=block.rows)
+    model = (
+        fit_pca(known, n_components=components) if pca is None else cut_pca(pca, columns=block.columns, rows=block.rows)
+    )
     projected = model.transform(known)
     vectors[present, block.rows] = projected
     if pca is None and len(block.parts) == 1:

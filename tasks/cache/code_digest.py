@@ -56,9 +56,7 @@ NEUTRAL = {
 }
 # What makes a vector out of a title or an image, for each kind of encoder (a module of `mmctr.encoders.kinds`). What
 # finds, carries and keeps vectors is no part of it.
-VECTOR_MODULES = {
-    kind: (f"mmctr.encoders.{kind}", "mmctr.images.preprocess") for kind in ("clip", "open_clip")
-}
+VECTOR_MODULES = {kind: (f"mmctr.encoders.{kind}", "mmctr.images.preprocess") for kind in ("clip", "open_clip")}
 VECTORS_REVISION = 1  # raised where stored vectors must not be used again although all this is as it was
 
 
