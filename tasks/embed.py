@@ -44,7 +44,7 @@ def embed(
     items: FileRef,
     clip_model: FileRef | str | None,
     images: ImagesRef | None,
-    names: Naming,
+    names: Naming | None,
 ) -> Embedded:
     """Write `embeddings.parquet` and `embed.json`.
 
@@ -76,7 +76,7 @@ def _encode(
     items: FileRef,
     clip_model: FileRef | str,
     images: ImagesRef | None,
-    names: Naming,
+    names: Naming | None,
 ) -> Embedded:
     """Vectors of titles and images."""
     from mmctr.compute.device import resolve_device
@@ -95,7 +95,7 @@ def _encode(
                 table,
                 manifest,
                 images_folder=images and workspace.path(images),
-                names=names,
+                names=names or "integer",
                 model=config.model,
                 weights=weights,
                 fuse=config.fuse,

@@ -17,6 +17,7 @@ from mmctr.images.sizes import MAX_MEMBER_BYTES, MAX_TOTAL_BYTES
 from mmctr.inputs.columns import read_items
 from mmctr.inputs.layout import ITEM_ID, SPLITS, TITLE
 from mmctr.inputs.rules import check_inputs
+from mmctr.inputs.vocabulary import Vocabulary
 from mmctr.report.splits import SplitReport, report_splits
 
 
@@ -83,7 +84,7 @@ def report_dataset(
     rows = {**inputs.rows, "archive": images.members}
     items = read_items(inputs.items)
     item_ids = items[ITEM_ID].to_numpy()
-    table = ItemTable(item_ids=item_ids, weights=np.zeros((len(items) + 1, 0), dtype=np.float32))
+    table = ItemTable(Vocabulary(item_ids), np.zeros((len(items) + 1, 0), dtype=np.float32))
     return DatasetReport(
         files={role: FileReport(path, _size(role, path), rows[role]) for role, path in files.items()},
         coverage=_coverage(items, list(map(int, images.keys)), others=images.report.not_items.count),

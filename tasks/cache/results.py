@@ -72,12 +72,14 @@ class Trained(Result):
 
 
 class Predicted(Result):
-    """The submission."""
+    """The submission, and the figures of test where it has labels."""
 
     stage: Literal["predict"] = "predict"
     csv: FileRef
     archive: FileRef
     rows: int
+    auc: float | None = None
+    logloss: float | None = None
 
 
 STAGES = get_args(StageName)

@@ -18,7 +18,7 @@ from tasks.tracking.registry import CHAMPION, Registry, Version
 from tasks.tracking.store import NOT_FOUND
 from tasks.tracking.training_run import ANCESTOR_TAG, CHECKPOINT, PCA
 
-TRAINED_ON = ("items", "archive", "train", "valid", "clip_model")  # inputs that decide a model; test does not
+TRAINED_ON = ("items", "images", "train", "valid", "clip_model")  # inputs that decide a model; test does not
 
 
 @dataclass(frozen=True)
@@ -103,8 +103,8 @@ def _check_space(theirs: Space | None, ours: Space, *, run_id: str, champion: Ve
     if theirs is not None and theirs.is_that_of(ours):
         return
     raise InputError(
-        'reduce.pca = "reuse" and a warm start need the kind of vectors that the earlier PCA was fitted on, as those of '
-        "two models, or of other columns, are in different spaces; "
+        'reduce.pca = "reuse" and a warm start need the kind of vectors that the earlier PCA was fitted on, as those '
+        "of two models, or of other columns, are in different spaces; "
         f"MLflow run {run_id}, from which this run would start (the champion is version {champion.number}), had "
         f'{theirs or "vectors that are not known"}, and this run has {ours}; set reduce.pca = "refit" and '
         "train.warm_start = false, or the settings embed.* and reduce.fit to the earlier ones"
