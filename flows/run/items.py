@@ -7,7 +7,7 @@ items ------------------> embed --> reduce --> build_weights      vectors that t
 items ---------------------------------------> build_weights      neither: ids are learned from clicks alone
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from flows.run.inputs import Inputs
 from mmctr.inputs.layout import ItemColumns
@@ -44,16 +44,13 @@ def make_items(run: StageRunner, config: PipelineConfig, inputs: Inputs, ancesto
             seed=config.train.seed,
         )
         return ItemStages(None, None, None, weights)
-    columns = replace(layout.item_columns, features=ItemColumns.features)  # vectors are made of no features
-    if config.embed.source == "columns":
-        columns = ItemColumns(item_id=columns.item_id)
     images = None
     if inputs.images is not None and inputs.source is not None:
         images = run(extract, config=config.extract, source=inputs.source, images=inputs.images)
     embedded = run(
         embed,
         config=config.embed,
-        columns=columns,
+        columns=_embedded_columns(config),
         clip_model=inputs.clip_model,
         items=inputs.items,
         images=None if images is None else images.images,
@@ -62,3 +59,11 @@ def make_items(run: StageRunner, config: PipelineConfig, inputs: Inputs, ancesto
     reduced = run(reduce, config=config.reduce, embeddings=embedded.embeddings, pca=ancestor.pca)
     weights = run(build_weights, item_embeddings=reduced.item_embeddings, items=None, columns=None, dim=None, seed=None)
     return ItemStages(images, embedded, reduced, weights)
+
+
+def _embedded_columns(config: PipelineConfig) -> ItemColumns:
+    """What the vectors of items are made of in their table, and nothing else that a change of would embed again."""
+    layout = config.data.layout
+    if config.embed.source == "columns":
+        return ItemColumns(item_id=layout.item_id)
+    return ItemColumns(item_id=layout.item_id, title=layout.title, image=layout.image)
