@@ -58,7 +58,7 @@ def test_every_part_is_found_and_unpacked(demo, tmp_path, names):
     found = find_files(config_of(demo))
     assert (found.problems, found.images) == ([], parts[0])
     assert archive_parts(parts[0]) == parts
-    assert report_dataset(demo).files["archive"].bytes == sum(part.stat().st_size for part in parts)
+    assert report_dataset(demo).files["images"].bytes == sum(part.stat().st_size for part in parts)
     assert extract_images(parts[0], tmp_path / "images", progress=False).images == 30
 
 
