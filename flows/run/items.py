@@ -54,7 +54,7 @@ def make_items(run: StageRunner, config: PipelineConfig, inputs: Inputs, ancesto
         clip_model=inputs.clip_model,
         items=inputs.items,
         images=None if images is None else images.images,
-        names=None if inputs.source is None else inputs.source.names,
+        names="integer" if inputs.source is None else inputs.source.names,
     )
     reduced = run(reduce, config=config.reduce, embeddings=embedded.embeddings, pca=ancestor.pca)
     weights = run(build_weights, item_embeddings=reduced.item_embeddings, items=None, columns=None, dim=None, seed=None)
