@@ -60,7 +60,7 @@ def promote(
     config: PromoteConfig,
     registry: Registry,
     trained: Trained,
-    item_embeddings: FileRef,
+    item_embeddings: FileRef | None,
     columns: ClickColumns,
     valid: PartsRef,
     held_out: HeldOut | None,

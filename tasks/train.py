@@ -229,7 +229,7 @@ def _log(
     run.log_outcome(history, best=best)
     show_auc_plot(run.tracker, run.run_id)
     run.log_files(workspace, lineage=lineage, checkpoint=checkpoint, epochs=epochs)
-    run.log_models(checkpoint=checkpoint, pca=workspace.path(lineage.pca))
+    run.log_models(checkpoint=checkpoint, pca=None if lineage.pca is None else workspace.path(lineage.pca))
 
 
 def figures(epoch: "Epoch") -> dict[str, float]:

@@ -1,6 +1,7 @@
 """What the commands do that need no Prefect server; each returns the exit code."""
 
 import argparse
+from pathlib import Path
 
 from flows.cli.arguments import config_of
 from flows.process.terminal import OK, show
@@ -95,15 +96,19 @@ def run_check_submission(options: argparse.Namespace) -> int:
     """`mmctr check-submission`."""
     from mmctr.common.errors import InputError
     from mmctr.inputs.columns import read_ids
-    from mmctr.inputs.layout import split_path
-    from mmctr.submission.challenge import check_submission
+    from mmctr.inputs.files import find_table
+    from mmctr.submission.forms import FORMS
+    from tasks.settings.load import load_config
 
-    test = split_path(options.base_path, "test")
+    data = load_config(options.base_path).data
     try:
-        ids = read_ids(test, row_id="ID")
+        files, problem = find_table(options.base_path, data.test)
+        if problem:
+            raise InputError(f"{options.base_path}: {problem}")
+        ids = read_ids(files, row_id=data.row_id)
     except InputError as error:
         raise InputError(f"{error}; or name the folder of the data with --base-path") from error
-    rows = check_submission(options.zip, test_ids=ids)
+    rows = FORMS[data.submission].check(options.zip, test_ids=ids, csv_name=Path(data.prediction).name)
     show(f"{options.zip} is a valid submission of {rows:,} rows")
     return OK
 

@@ -4,9 +4,9 @@ import numpy as np
 import polars as pl
 import pytest
 from content_signal import cold_and_all_aucs, shuffled
+from mmctr.embedding.items import embed_items
 
 from mmctr.clicks.item_table import ItemTable
-from mmctr.embedding.items import embed_items
 from mmctr.embedding.options import EmbedOptions
 from mmctr.embedding.pca import reduce_embeddings
 from mmctr.images.extract import extract_images
