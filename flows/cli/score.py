@@ -177,7 +177,7 @@ def _files(file: str, *, base_path: Path) -> list[Path]:
         remedy = "name a file, a folder of part files, or a glob in quotes"
         remedy = f"did you mean {base_path / file}?" if there else remedy
         raise InputError(
-            f"FILE must be a click log in parquet or CSV, from the current folder on; {shown(file)} is none: {problem}; "
+            f"FILE must be a click log, parquet or CSV, from the current folder on; {shown(file)} is none: {problem}; "
             f"{remedy}"
         )
     return files

@@ -6,20 +6,21 @@ from collections.abc import Iterator, Sequence
 from mmctr.common.text import shown
 from mmctr.inputs.discover.candidates import Candidate
 from mmctr.inputs.discover.choice import Choice, Value
-from mmctr.inputs.discover.findings import OUTPUTS, RESULTS, RESULTS_FOLDER, Findings
+from mmctr.inputs.discover.findings import OUTPUTS, RESULTS, RESULTS_FOLDER, Findings, is_default
 from mmctr.inputs.discover.sample import Column
 from mmctr.inputs.layout import MICROLENS_1M
 
 CHECK, UNDECIDED = "CHECK", "UNDECIDED"
 LONGEST_REASON = 240
+UNSAID = ("image", "time")
 COMPONENTS = 128  # dimensions that PCA keeps by default
 _BARE = re.compile(r"[A-Za-z0-9_-]{1,60}")
 HEAD = f"""\
 # Drafted by `mmctr init` from some thousand rows of each table; each line has its reason above it.
-# {CHECK} marks what is likely and not certain, {UNDECIDED} what is left to you; other choices are commented out.
+# Marked with {CHECK} is what is likely and not certain, with {UNDECIDED} what is left to you; other choices are comments.
 """
 OF_CHALLENGE = """\
-# All is where the challenge MicroLens_1M_MMCTR has it, so every default fits and nothing needs to be set.
+# All is where the challenge MicroLens_1M_MMCTR has it: every default of [data] fits, nothing of it needs to be set.
 # `mmctr settings` lists what can be.
 """
 
@@ -27,11 +28,14 @@ OF_CHALLENGE = """\
 def draft(findings: Findings) -> str:
     """The text of a file of settings for the data that were found; there must be a click log."""
     if findings.is_challenge:
-        return "\n".join([OF_CHALLENGE, *_vectors(findings), ""]).rstrip() + "\n"
+        return "\n".join([OF_CHALLENGE, *_vectors(findings), *_components(findings)]).rstrip() + "\n"
     lines = [HEAD, "[data]"]
     for choice in findings.choices:
-        lines += [*_choice(choice), ""]
-    lines += [*_written(), "", *_row_features(findings), "", *_item_features(findings), ""]
+        if not _is_idle(choice):
+            lines += [*_choice(choice), ""]
+    if not findings.is_for_challenge:
+        lines += [*_written(), ""]
+    lines += [*_row_features(findings), "", *_item_features(findings), ""]
     lines += [*_vectors(findings), *_components(findings)]
     lines += [f"# {shown(note, limit=LONGEST_REASON)}" for note in findings.notes]
     return "\n".join(lines).rstrip() + "\n"
@@ -74,6 +78,11 @@ def _key(name: str) -> str:
     return name if _BARE.fullmatch(name) else toml(name)
 
 
+def _is_idle(choice: Choice) -> bool:
+    """Whether a line would only say that there is nothing of which a layout has nothing by default."""
+    return choice.key in UNSAID and choice.is_certain and not choice.others and is_default(choice) and not choice.value
+
+
 def _choice(choice: Choice) -> Iterator[str]:
     mark = f"{UNDECIDED} {choice.key}: " if choice.value is None else "" if choice.is_certain else f"{CHECK} "
     yield f"# {mark}{shown(choice.why, limit=LONGEST_REASON)}"
@@ -91,7 +100,10 @@ def _written() -> Iterator[str]:
 
 
 def _row_features(findings: Findings) -> Iterator[str]:
-    yield "# Columns of the click logs that the model reads beside ids; choose any, each of these lines is one."
+    if not findings.row_features:
+        yield "# No column of the click logs is left that the model could read; the default is the challenge's two."
+    else:
+        yield "# Columns of the click logs that the model reads beside ids; choose any, each of these lines is one."
     yield "[data.row_features]"
     levels = [feature.column for feature in MICROLENS_1M.row_features if findings.levels]
     for feature in MICROLENS_1M.row_features if findings.levels else ():
@@ -101,6 +113,8 @@ def _row_features(findings: Findings) -> Iterator[str]:
 
 
 def _item_features(findings: Findings) -> Iterator[str]:
+    if not findings.item_features:
+        return
     yield "# Columns of the item table that the model reads, of the item that is shown and of each in the history."
     yield "[data.item_features]"
     yield from _candidates(findings.item_features)

@@ -12,7 +12,7 @@ from mmctr.inputs.discover.find import Pictures, find
 from mmctr.inputs.discover.items import Items, content, item_table
 from mmctr.inputs.discover.logs import Logs, click_logs, read_logs
 from mmctr.inputs.discover.sample import Column, Sample, problem_of, sample_table
-from mmctr.inputs.layout import MICROLENS_1M, Layout
+from mmctr.inputs.layout import MICROLENS_1M
 
 MOST_TABLES = 60
 OUTPUTS = ("item_embeddings", "checkpoint", "prediction", "archive")
@@ -59,13 +59,20 @@ class Findings:
     @property
     def is_challenge(self) -> bool:
         """Whether every choice is what the challenge's layout has."""
-        return self.has_clicks and self.levels and all(_is_default(choice, MICROLENS_1M) for choice in self.choices)
+        return self.has_clicks and self.levels and all(is_default(choice) for choice in self.choices)
+
+    @property
+    def is_for_challenge(self) -> bool:
+        """Whether the click logs are where the challenge has them, so that a submission is what is wanted."""
+        files = [choice for choice in self.choices if choice.key in ("train", "valid", "test")]
+        return self.has_clicks and all(is_default(choice) for choice in files)
 
 
-def _is_default(choice: Choice, layout: Layout) -> bool:
-    default: Value = getattr(layout, choice.key)
+def is_default(choice: Choice) -> bool:
+    """Whether a setting is chosen as the challenge's layout has it."""
+    default: Value = getattr(MICROLENS_1M, choice.key)
     if choice.key == "images":
-        return isinstance(choice.value, tuple) and bool(set(choice.value) & set(layout.images))
+        return isinstance(choice.value, tuple) and bool(set(choice.value) & set(MICROLENS_1M.images))
     if choice.key == "time":
         return True  # nothing reads it
     return choice.value == default
@@ -126,7 +133,7 @@ def _findings(tables: _Tables, pictures: Sequence[Pictures]) -> Findings:
         item_features=tuple(_item_features(items, choices)),
         levels=_has_levels(found),
         vectors=tuple(column for column in (items.sample.columns if items else ()) if column.shape == "vector"),
-        item_rows=items.sample.rows if items and items.sample.is_whole else None,
+        item_rows=items.count if items else None,
         events=tuple(events),
         items=items,
         notes=tuple(notes),
@@ -140,10 +147,8 @@ ORDER = (
 
 
 def _ordered(choices: Sequence[Choice]) -> tuple[Choice, ...]:
-    """In the order of the layout; a target that is called as the item's id is needs no name of its own."""
-    item_id = next((choice.value for choice in choices if choice.key == "item_id"), None)
-    kept = [one for one in choices if not (one.key == "target" and one.value == item_id and one.is_certain)]
-    return tuple(sorted(kept, key=lambda choice: ORDER.index(choice.key)))
+    """In the order of the layout."""
+    return tuple(sorted(choices, key=lambda choice: ORDER.index(choice.key)))
 
 
 def _taken(choices: Sequence[Choice], keys: Sequence[str]) -> set[str]:

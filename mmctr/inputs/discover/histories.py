@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mmctr.inputs.discover.choice import share_of
-from mmctr.inputs.discover.names import HISTORY, ITEM, TAGS, USER, is_id, says
+from mmctr.inputs.discover.names import HISTORY, ITEM, ROW, TAGS, USER, is_id, says, words_of
 from mmctr.inputs.discover.sample import Column, Sample
 
 SEPARATORS = (" ", ",", ";", "|", "\t", "^")
@@ -37,7 +37,7 @@ def history_of(sample: Sample) -> History | None:
     named = [one for one in found if one.is_named]
     if named:
         return max(named, key=lambda one: share_of(_targets(sample, one), one.ids))
-    own_id = any(column.is_unique and not says(column.name, USER) for column in sample.columns)
+    own_id = any(column.is_unique and not _names_rows(column) for column in sample.columns)
     has_label = any(column.shape == "flag" for column in sample.columns)
     rest = [one for one in found if share_of(_targets(sample, one), one.ids) >= LIKELY]
     return rest[0] if rest and has_label and not own_id else None
@@ -56,6 +56,11 @@ def _lists(sample: Sample) -> Iterator[History]:
                 yield History(column, separator, entries, named)
 
 
+def _names_rows(column: Column) -> bool:
+    """Whether a column is called as ids of rows or users are, which a click log may have."""
+    return says(column.name, USER) or words_of(column.name) <= ROW
+
+
 def _separator(column: Column) -> str | None:
     """What is between the ids of most texts; None for texts that are no lists."""
     texts = column.values
@@ -65,7 +70,7 @@ def _separator(column: Column) -> str | None:
 
 
 def _targets(sample: Sample, history: History) -> frozenset[str]:
-    """Values of the column that is most like the history's: it has the most different ones among them."""
+    """Values of the column that is most like the history: the largest share of them is in it."""
     scalars = [column for column in sample.columns if column.shape in ("integer", "text")]
     rest = [column.values for column in scalars if column.name != history.column.name]
-    return max(rest, key=lambda values: len(values & history.ids), default=frozenset())
+    return max(rest, key=lambda values: (share_of(values, history.ids), len(values)), default=frozenset())

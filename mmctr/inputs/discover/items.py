@@ -24,9 +24,18 @@ class Items:
     clicked: float  # share of the clicked items that are in it
 
     @cached_property
+    def _ids(self) -> tuple[frozenset[str], bool]:
+        return all_ids(self.sample.table, self.item_id.name, most=MOST_IDS)
+
+    @property
     def ids(self) -> frozenset[str]:
         """Ids of the first rows, as text."""
-        return all_ids(self.sample.table, self.item_id.name, most=MOST_IDS)[0]
+        return self._ids[0]
+
+    @property
+    def count(self) -> int | None:
+        """How many items there are; None for more than are compared."""
+        return len(self._ids[0]) if self._ids[1] else None
 
     def holds(self, column: Column) -> float:
         """Share of a column's values that are ids of items."""
@@ -107,9 +116,8 @@ def _images(items: Items, pictures: Sequence[Pictures]) -> tuple[Choice, Choice]
     if not pictures:
         no_images = "no archive and no folder of images is there"
         return Choice("images", (), no_images), Choice("image", "", "there are no images")
-    by_evidence = sorted(
-        ((_evidence(one, items, column), one) for one in pictures), key=lambda pair: pair[0], reverse=True
-    )
+    evidence = [(_evidence(one, items, column), one) for one in pictures]
+    by_evidence = sorted(evidence, key=lambda pair: (pair[0], pair[1].count), reverse=True)
     (called, named, likely), best = by_evidence[0]
     others = tuple(((one.name,), "images too") for _, one in by_evidence[1:])
     if not best.is_folder:

@@ -228,7 +228,7 @@ def _of_history(train: Log, item_ids: Callable[[Column], float]) -> list[Choice]
     if "0" in history.entries and item_ids(zero) == 1:
         choices.append(Choice("padding", "none", "0 is in histories and is an item's id", is_certain=False))
     else:
-        why = "0 or an empty text is in histories and is no item's id" if padded else "no history holds 0"
+        why = "0 or an empty text is in histories and is no item's id" if padded else "no history holds any"
         choices.append(Choice("padding", "zero", why))
     if history.column.shape == "text":
         choices.append(Choice("history_separator", history.separator, "it is between the ids of most histories"))

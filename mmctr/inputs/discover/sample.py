@@ -104,13 +104,11 @@ def sample_table(table: TableFiles) -> Sample:
     good = [name for name in names if name and len(name) <= LONGEST_NAME and names.count(name) == 1][:MOST_COLUMNS]
     chunks, rows, size, is_whole = [], 0, 0, True
     for chunk in read_chunks(first, columns=good) if good else ():
-        if rows >= MOST_ROWS or size > MOST_BYTES:
+        chunks.append(chunk.slice(0, MOST_ROWS - rows))
+        rows, size = rows + len(chunks[-1]), size + chunk.nbytes
+        if rows == MOST_ROWS or size > MOST_BYTES:  # another chunk is not fetched to see whether there is one
             is_whole = False
             break
-        kept = chunk.slice(0, MOST_ROWS - rows)
-        is_whole = len(kept) == len(chunk)
-        chunks.append(kept)
-        rows, size = rows + len(kept), size + chunk.nbytes
     columns = [_column(name, [chunk.column(name) for chunk in chunks], rows=rows) for name in good]
     usable = tuple(column for column in columns if column.shape != "other")
     left_out = tuple(dict.fromkeys(name for name in names if all(name != column.name for column in usable)))
