@@ -12,7 +12,7 @@ from mmctr.common.errors import InputError
 from tasks.cache.code_digest import components_code, vectors_folder
 from tasks.cache.results import Embedded
 from tasks.cache.stage import RunContext, logger, own_folder, stage
-from tasks.cache.workspace import FileRef, FolderRef, Workspace
+from tasks.cache.workspace import FileRef, ImagesRef, Workspace
 from tasks.running.progress import ProgressArtifact
 from tasks.settings.sections import EmbedConfig
 
@@ -31,12 +31,13 @@ WORK_COUNTS = ("embedded_titles", "reused_titles", "embedded_images", "reused_im
 
 @stage
 def embed(
-    context: RunContext, *, config: EmbedConfig, clip_model: FileRef | str, items: FileRef, images: FolderRef
+    context: RunContext, *, config: EmbedConfig, clip_model: FileRef | str, items: FileRef, images: ImagesRef
 ) -> Embedded:
     """Write `embeddings.parquet`; vectors that were computed before for the same content are reused."""
+    from mmctr.embedding.items import embed_items
+
     from mmctr.compute.device import resolve_device
     from mmctr.embedding.fill import ChangedImagesError
-    from mmctr.embedding.items import embed_items
     from mmctr.inputs.columns import read_items
 
     workspace = context.workspace
@@ -44,8 +45,8 @@ def embed(
     device = resolve_device(context.device)
     images_folder = workspace.path(images)
     with workspace.reading(items) as items_file:
-        table = read_items(items_file)
-    manifest = _manifest(images_folder, digest=images.digest)
+        table = read_items(items_file).rename({"title": "item_title"})
+    manifest = _manifest(workspace.base_path / images.manifest, digest=images.digest)
     with ExitStack() as inputs:
         model = clip_model if isinstance(clip_model, str) else inputs.enter_context(workspace.reading(clip_model))
         try:
@@ -61,7 +62,8 @@ def embed(
                 on_progress=ProgressArtifact("embedding, titles and images of those that are new"),
             )
         except ChangedImagesError as error:
-            _mark_for_extraction(error.paths)
+            if not images.in_place:
+                _mark_for_extraction(error.paths)
             raise
     logger().info(
         "%d items embedded on %s: %d with title and image, %d unreadable images, %d images of unknown items",
@@ -103,17 +105,19 @@ def _options(config: EmbedConfig) -> "EmbedOptions":
     )
 
 
-def _manifest(folder: Path, *, digest: str) -> "pl.DataFrame":
-    """What the folder of images lists, which must be what the stage's key says."""
+def _manifest(path: Path, *, digest: str) -> "pl.DataFrame":
+    """What the manifest of the images lists, which must be what the stage's key says."""
     from mmctr.images.manifest import listing_digest, read_manifest
 
     try:
-        manifest = read_manifest(folder)
+        manifest = read_manifest(path)
     except ValueError as error:
         raise InputError(f"{error}; run again, which does that") from error
     if listing_digest(manifest) != digest:
-        raise InputError(f"images must stay as they are while a run reads them; {folder} lists others; run again")
-    return manifest
+        raise InputError(f"images must stay as they are while a run reads them; {path} lists others; run again")
+    import polars as pl
+
+    return manifest.with_columns(pl.col("image").cast(pl.Int64).alias("item_id"))
 
 
 def _mark_for_extraction(images: Sequence[Path]) -> None:

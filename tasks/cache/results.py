@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, get_args
 from prefect.serializers import Serializer
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from tasks.cache.workspace import FileRef, FolderRef
+from tasks.cache.workspace import FileRef, FolderRef, ImagesRef
 from tasks.settings.sections import StageName
 
 Counts = dict[str, int]
@@ -23,10 +23,10 @@ class Result(BaseModel):
 
 
 class Extracted(Result):
-    """Images, named by item, and the report of what was skipped and why."""
+    """Images, their manifest, and the report of what was skipped and why."""
 
     stage: Literal["extract"] = "extract"
-    images: FolderRef
+    images: ImagesRef
     manifest: FileRef
     report: FileRef
     counts: Counts
@@ -71,12 +71,14 @@ class Trained(Result):
 
 
 class Predicted(Result):
-    """The submission."""
+    """The submission, and the figures of test where it has labels."""
 
     stage: Literal["predict"] = "predict"
     csv: FileRef
     archive: FileRef
     rows: int
+    auc: float | None = None
+    logloss: float | None = None
 
 
 STAGES = get_args(StageName)

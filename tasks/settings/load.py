@@ -17,6 +17,7 @@ from tasks.settings.sections import PipelineConfig, home_expanded
 CONFIG_NAME = "mmctr.toml"
 LARGEST_BYTES = 1_000_000  # of a file with settings
 SHOWN_PROBLEMS, SHOWN_NAME = 20, 60
+PATHS = ("items", "images", "train", "valid", "test")  # settings of `data` that say what is read
 KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
 
 
@@ -93,6 +94,7 @@ def _settings_of_folder(base_path: Path, *, given: dict[str, Any]) -> dict[str, 
     if not _is_within(path, base_path):
         raise _beyond(base_path, f"it is a link to {path.resolve()}")
     values = _read_toml(path)
+    _check_paths(values.get("data"), base_path)
     embed, over = values.get("embed"), given.get("embed")
     if isinstance(embed, dict):
         chosen = over if isinstance(over, dict) else {}
@@ -101,6 +103,17 @@ def _settings_of_folder(base_path: Path, *, given: dict[str, Any]) -> dict[str, 
         if isinstance(embed.get("model"), str) and "model" not in chosen:
             embed["model"] = _model_of_folder(embed["model"], base_path)
     return values
+
+
+def _check_paths(data: object, base_path: Path) -> None:
+    """Refuse paths of a data folder's own settings that lead out of it by their words; a link in it is its owner's."""
+    if not isinstance(data, dict):
+        return
+    for name in PATHS:
+        value = data.get(name)
+        for path in value if isinstance(value, list) else [value]:
+            if isinstance(path, str) and (Path(path).is_absolute() or ".." in Path(path).parts):
+                raise _beyond(base_path, f"its data.{name} is {shown_value(path)}")
 
 
 def _model_of_folder(model: str, base_path: Path) -> str:
