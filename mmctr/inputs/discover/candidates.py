@@ -3,9 +3,10 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from mmctr.inputs.discover.names import is_id
+from mmctr.inputs.discover.histories import separator_of
+from mmctr.inputs.discover.names import TAGS, is_id, says
 from mmctr.inputs.discover.sample import Column, Sample
-from mmctr.inputs.features import Kind
+from mmctr.inputs.features import Feature, Kind
 
 FEW = 50  # different whole numbers that are rather names of something than amounts
 REPEATED = 4  # rows that a text is there on average, from which on it is rather a category than a text
@@ -18,6 +19,7 @@ class Candidate:
     column: str
     kind: Kind | None
     why: str
+    separator: str = Feature.separator
 
 
 def candidates(sample: Sample, *, taken: Collection[str], also_in: Sequence[Sample] = ()) -> list[Candidate]:
@@ -33,8 +35,14 @@ def candidates(sample: Sample, *, taken: Collection[str], also_in: Sequence[Samp
         missing = [other.name for other in also_in if other.column(column.name) is None]
         if column.name in taken or column.shape in ("vector", "time"):
             continue
-        kind, why = _guess(column) if not missing else (None, f"{', '.join(missing)} does not have it")
-        found.append(Candidate(column.name, kind, why))
+        separator = separator_of(column) if column.shape == "text" and says(column.name, TAGS) else None
+        if missing:
+            found.append(Candidate(column.name, None, f"{', '.join(missing)} does not have it"))
+        elif separator is not None:
+            why = f"texts with {separator!r} in most of them, in {column.rows:,} rows"
+            found.append(Candidate(column.name, "tags", why, separator))
+        else:
+            found.append(Candidate(column.name, *_guess(column)))
     return found
 
 

@@ -8,6 +8,7 @@ from mmctr.inputs.discover.candidates import Candidate
 from mmctr.inputs.discover.choice import Choice, Value
 from mmctr.inputs.discover.findings import OUTPUTS, RESULTS, RESULTS_FOLDER, Findings, is_default
 from mmctr.inputs.discover.sample import Column
+from mmctr.inputs.features import Feature
 from mmctr.inputs.layout import MICROLENS_1M
 
 CHECK, UNDECIDED = "CHECK", "UNDECIDED"
@@ -17,7 +18,7 @@ COMPONENTS = 128  # dimensions that PCA keeps by default
 _BARE = re.compile(r"[A-Za-z0-9_-]{1,60}")
 HEAD = f"""\
 # Drafted by `mmctr init` from some thousand rows of each table; each line has its reason above it.
-# Marked with {CHECK} is what is likely and not certain, with {UNDECIDED} what is left to you; other choices are comments.
+# {CHECK}: likely and not certain. {UNDECIDED}: left to you. Other choices are commented out.
 """
 OF_CHALLENGE = """\
 # All is where the challenge MicroLens_1M_MMCTR has it: every default of [data] fits, nothing of it needs to be set.
@@ -125,7 +126,9 @@ def _candidates(found: Sequence[Candidate]) -> Iterator[str]:
         if one.kind is None:
             yield f"# {shown(one.column, limit=60)} is none: {shown(one.why, limit=LONGEST_REASON)}"
         else:
-            yield f'# {_key(one.column)} = {{ kind = "{one.kind}" }}  # {shown(one.why, limit=LONGEST_REASON)}'
+            separator = f", separator = {toml(one.separator)}" if one.separator != Feature.separator else ""
+            feature = f'{_key(one.column)} = {{ kind = "{one.kind}"{separator} }}'
+            yield f"# {feature}  # {shown(one.why, limit=LONGEST_REASON)}"
 
 
 def _vectors(findings: Findings) -> Iterator[str]:

@@ -50,7 +50,7 @@ def _lists(sample: Sample) -> Iterator[History]:
         if column.shape == "ids" and not tags:
             yield History(column, " ", column.values, named)
         if column.shape == "text" and not tags and not column.is_unique:
-            separator = _separator(column)
+            separator = separator_of(column)
             if separator is not None and (named or not says(column.name, ITEM) or is_id(column.name)):
                 entries = frozenset(part.strip() for text in column.values for part in text.split(separator))
                 yield History(column, separator, entries, named)
@@ -61,7 +61,7 @@ def _names_rows(column: Column) -> bool:
     return says(column.name, USER) or words_of(column.name) <= ROW
 
 
-def _separator(column: Column) -> str | None:
+def separator_of(column: Column) -> str | None:
     """What is between the ids of most texts; None for texts that are no lists."""
     texts = column.values
     counts = {mark: sum(mark in text.strip() for text in texts) for mark in SEPARATORS}

@@ -4,7 +4,7 @@ Legend: R rows that were looked at.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,8 +12,9 @@ import pyarrow as pa
 
 from mmctr.common.errors import InputError
 from mmctr.common.text import first_line
-from mmctr.inputs.columns import column_names, is_number, is_text, read_chunks
 from mmctr.inputs.discover.find import TableFiles
+from mmctr.inputs.numbers import is_list, is_number, is_text, value_type, without_dictionary
+from mmctr.inputs.tables import column_names, read_chunks
 
 MOST_ROWS = 4096
 MOST_BYTES = 64 << 20  # of a sample, unpacked
@@ -123,17 +124,12 @@ def all_ids(table: TableFiles, column: str, *, most: int) -> tuple[frozenset[str
     """
     found: set[str] = set()
     rows = 0
-    for chunk in _chunks(table, column):
+    for chunk in read_chunks(table.files, columns=[column]):
         if rows + len(chunk) > most:
             return frozenset(found), False
         rows += len(chunk)
-        found.update(_texts(chunk.column(column)) or ())
+        found.update(_texts(chunk.column(column)))
     return frozenset(found), True
-
-
-def _chunks(table: TableFiles, column: str) -> Iterator[pa.RecordBatch]:
-    for path in table.files:
-        yield from read_chunks(path, columns=[column])
 
 
 def _column(name: str, parts: Sequence[pa.Array], *, rows: int) -> Column:
@@ -146,14 +142,13 @@ def _column(name: str, parts: Sequence[pa.Array], *, rows: int) -> Column:
 
 def _described(name: str, parts: Sequence[pa.Array], *, rows: int) -> Column:
     nulls = sum(part.null_count for part in parts)
+    parts = [without_dictionary(part) for part in parts]
     kind = parts[0].type if parts else pa.null()
-    if pa.types.is_dictionary(kind):
-        parts, kind = [part.cast(kind.value_type) for part in parts], kind.value_type
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+    if is_list(kind):
         return _of_lists(name, parts, rows=rows, nulls=nulls)
     if pa.types.is_temporal(kind):
         return Column(name, "time", is_text=False, rows=rows, nulls=nulls)
-    texts = [text for part in parts for text in _texts(part) or ()]
+    texts = [text for part in parts for text in _texts(part)]
     if pa.types.is_boolean(kind):
         return Column(name, _shape(texts, text=False), is_text=False, rows=rows, nulls=nulls, texts=tuple(texts))
     if not (is_number(kind) or is_text(kind)):
@@ -168,24 +163,24 @@ def _described(name: str, parts: Sequence[pa.Array], *, rows: int) -> Column:
 def _of_lists(name: str, parts: Sequence[pa.Array], *, rows: int, nulls: int) -> Column:
     lengths = {length for part in parts for length in part.value_lengths().drop_null().to_pylist()}
     width = lengths.copy().pop() if len(lengths) == 1 else 0
-    entries = [part.flatten() for part in parts]
-    kind = parts[0].type.value_type
+    entries = [without_dictionary(part.flatten()) for part in parts]
+    kind = value_type(parts[0].type.value_type)
     if pa.types.is_floating(kind) and width >= SPARSEST_VECTOR:
         return Column(name, "vector", is_text=False, rows=rows, nulls=nulls, width=width, longest=width)
-    if pa.types.is_dictionary(kind):
-        entries, kind = [part.cast(kind.value_type) for part in entries], kind.value_type
     if not (is_number(kind) or is_text(kind)):
         return Column(name, "other", is_text=False, rows=rows, nulls=nulls)
-    texts = tuple(text for part in entries for text in _texts(part.drop_null()) or ())
+    texts = tuple(text for part in entries for text in _texts(part.drop_null()))
     longest = max(lengths, default=0)
     return Column(name, "ids", is_text(kind), rows=rows, nulls=nulls, texts=texts, width=width, longest=longest)
 
 
-def _texts(column: pa.Array) -> list[str] | None:
-    """Values of a column of numbers, booleans or texts that are no null, as text; None where bytes are no UTF-8."""
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    return [_text(value) for value in column.drop_null().to_pylist()]
+def _texts(column: pa.Array) -> list[str]:
+    """Values of a column of numbers, booleans or texts that are no null, as text.
+
+    Raises:
+        ValueError: bytes are no UTF-8.
+    """
+    return [_text(value) for value in without_dictionary(column).drop_null().to_pylist()]
 
 
 def _text(value: Any) -> str:

@@ -90,7 +90,10 @@ def test_for_a_raw_log_prepare_is_the_way(made):
 
 
 def test_a_folder_without_clicks_is_refused(tmp_path, capsys):
-    for folder, message in ((tmp_path, "has none, and no item table either"), (tmp_path / "x", "is none; name another")):
+    for folder, message in (
+        (tmp_path, "has none, and no item table either"),
+        (tmp_path / "x", "is none; name another"),
+    ):
         assert main(["init", str(folder)]) == 2
         _, err = capsys.readouterr()
         assert message in err

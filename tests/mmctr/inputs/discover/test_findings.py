@@ -71,7 +71,7 @@ def test_names_that_say_nothing_leave_content_and_it_is_marked(tmp_path):
     assert found["items"] == ("x.parquet", True), "all of the clicked items are in it"
     assert found["title"] == ("f", False)
     text = draft(look_at(tmp_path))
-    assert text.count("# CHECK ") == len(to_check(look_at(tmp_path))[0]) == 4
+    assert text.count("\n# CHECK ") == len(to_check(look_at(tmp_path))[0]) == 4
     assert tomllib.loads(text)["data"]["history"] == "b"
 
 
