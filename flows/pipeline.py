@@ -27,6 +27,7 @@ from flows.run.lineage import lineage_of
 from flows.run.publish import Model, Outputs, publish_run
 from flows.run.settings import whole_settings
 from flows.run.summary import Summary
+from mmctr.encoders.names import parse_model
 from tasks.cache.code_digest import vectors_folder
 from tasks.cache.results import Predicted, Result, Trained
 from tasks.cache.run_manifest import ManifestWriter, settings_digest
@@ -36,7 +37,7 @@ from tasks.predict import predict
 from tasks.promote import Decision, promote
 from tasks.running.refusal import refusing
 from tasks.settings.sections import PipelineConfig
-from tasks.tracking.ancestor import Ancestor, find_ancestor
+from tasks.tracking.ancestor import Ancestor, find_ancestor, space_of_run
 from tasks.tracking.lost_artifacts import log_lost_artifacts
 from tasks.tracking.registry import Registry
 from tasks.tracking.store import Tracker
@@ -164,13 +165,14 @@ def begin(config: PipelineConfig, workspace: Workspace) -> Start:
         reuse_pca=config.reduce.pca == "reuse",
         warm_start=config.train.warm_start,
         digests=inputs.digests(),
+        space=space_of_run(config.embed, config.reduce, clip_model=inputs.digests().get("clip_model")),
         workspace=workspace,
     )
     manifest = ManifestWriter(
         workspace,
         settings=settings_digest(config),
         inputs=inputs.digests(),
-        vectors=vectors_folder(),
+        vectors=vectors_folder(parse_model(config.embed.model).kind) if config.embed.source == "clip" else "",
         ancestor=ancestor.run_id,
     )
     end_left_runs(registry.tracker, workspace)

@@ -4,13 +4,12 @@ import hashlib
 import json
 import time
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
 from pathlib import Path
 
+from flows.run.model import check_width, look_at_model, model_ref
 from flows.run.outputs import check_places, workspace_of
-from mmctr.common.errors import InputError
-from mmctr.common.files import SETTLED_NS, is_file, read_json, remember_json
-from mmctr.common.text import shown_value
+from mmctr.common.files import SETTLED_NS, read_json, remember_json
 from mmctr.compute.device import resolve_device
 from mmctr.images.find import files_of, find_images
 from mmctr.images.naming import Naming
@@ -21,7 +20,7 @@ from tasks.cache.images import ImagesInput, content_of, image_source, images_ref
 from tasks.cache.workspace import FileRef, PartsRef, Workspace
 from tasks.settings.archive import ImageSource, archive_limits
 from tasks.settings.named import settings_named
-from tasks.settings.sections import EmbedConfig, ExtractConfig, PipelineConfig, home_expanded
+from tasks.settings.sections import ExtractConfig, PipelineConfig
 from tasks.tracking.store_address import tracking_uri
 from tasks.tracking.store_check import check_store
 
@@ -30,7 +29,7 @@ from tasks.tracking.store_check import check_store
 class Inputs:
     """References to the inputs; None for what the settings do without.
 
-    `clip_model` is a checkpoint or the name of an official model. Without `valid`, users of `train` are held out.
+    `clip_model` is the file of the weights, or an official name. Without `valid`, users of `train` are held out.
     """
 
     items: PartsRef
@@ -88,7 +87,7 @@ def look_before(config: PipelineConfig) -> None:
     if find_files(config).problems:
         _check_tables(config)
     if config.embed.source == "clip" and config.embed.model != _remembered(config.base_path).get("clip_model"):
-        _check_clip_model(config.embed, n_components=config.reduce.n_components)
+        look_at_model(config.embed, n_components=config.reduce.n_components)
     if config.device not in ("auto", "cpu"):
         resolve_device(config.device)
     check_places(workspace_of(config))
@@ -135,7 +134,7 @@ def open_inputs(config: PipelineConfig, workspace: Workspace) -> Inputs:
     if _remembered(config.base_path).get("inputs") != fingerprint:
         _check_tables(config)
         if inputs.clip_model is not None:
-            _check_width(config.embed, n_components=min_items)
+            check_width(config.embed, n_components=min_items)
     good = {"inputs": fingerprint, "clip_model": config.embed.model, "images": images}
     if _remembered(config.base_path) != good:
         remember_json(_memory(config.base_path), good)
@@ -146,13 +145,10 @@ def name_inputs(config: PipelineConfig, workspace: Workspace) -> Inputs:
     """References to the inputs as they are now, which must be there; files that have not changed are not read."""
     found = find_files(config)
     tables = {role: workspace.parts_ref(paths) for role, paths in found.tables.items() if paths}
-    images = source = model = None
+    images = source = None
     if found.images is not None:
         source = image_source(found.images, names=_names(config, found))
         images = images_ref(workspace, found.images, config.extract)
-    if config.embed.source == "clip":
-        path = home_expanded(Path(config.embed.model))
-        model = workspace.file_ref(path) if is_file(path) else config.embed.model
     return Inputs(
         items=tables["items"],
         images=images,
@@ -160,7 +156,7 @@ def name_inputs(config: PipelineConfig, workspace: Workspace) -> Inputs:
         train=tables["train"],
         valid=tables.get("valid"),
         test=tables.get("test"),
-        clip_model=model,
+        clip_model=model_ref(workspace, config.embed) if config.embed.source == "clip" else None,
     )
 
 
@@ -217,39 +213,3 @@ def _check_images(_: str, config: ExtractConfig, images: Path, names: Naming) ->
 
     with settings_named("extract"):
         check_images(images, names=names, whole=False, **archive_limits(config))
-
-
-def _check_clip_model(config: EmbedConfig, *, n_components: int) -> None:
-    """Refuse a CLIP model that is neither a file of one nor an official one's name."""
-    if is_file(home_expanded(Path(config.model))):
-        _check_width(config, n_components=n_components)
-        return
-    from mmctr.encoders.clip_official import official_models
-
-    if config.model not in official_models():
-        raise InputError(
-            f"embed.model must be the path of a checkpoint or one of {', '.join(official_models())}; "
-            f"found {shown_value(config.model)}, and no such file"
-        )
-
-
-def _check_width(config: EmbedConfig, *, n_components: int) -> None:
-    """Refuse a CLIP model that is unusable, or too narrow for the reduction, before anything is done."""
-    model = str(home_expanded(Path(config.model)))
-    status = Path(model).stat() if is_file(Path(model)) else None
-    stamp = status and (status.st_size, status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
-    width = _width(model, stamp, config.allow_torchscript)
-    if width is not None and width < n_components:
-        raise InputError(
-            f"PCA to {n_components} components needs embeddings at least that wide; those of {model} have {width} "
-            "numbers; use a wider model (embed.model) or lower reduce.n_components"
-        )
-
-
-@cache
-def _width(model: str, stamp: tuple[int, ...] | None, allow_torchscript: bool) -> int | None:  # noqa: ARG001 for @cache
-    """`clip_width` of a file as it is now, which takes seconds and is asked for twice in a run."""
-    from mmctr.encoders.clip import clip_width
-
-    with settings_named("embed"):
-        return clip_width(model, allow_torchscript=allow_torchscript)

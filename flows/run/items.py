@@ -10,6 +10,7 @@ items ---------------------------------------> build_weights      neither: ids a
 from dataclasses import dataclass
 
 from flows.run.inputs import Inputs
+from mmctr.inputs.layout import ItemColumns
 from tasks.build_weights import build_weights
 from tasks.cache.results import BuiltWeights, Embedded, Extracted, Reduced
 from tasks.cache.stage import StageRunner
@@ -49,12 +50,20 @@ def make_items(run: StageRunner, config: PipelineConfig, inputs: Inputs, ancesto
     embedded = run(
         embed,
         config=config.embed,
-        columns=layout.item_columns,
+        columns=_embedded_columns(config),
         clip_model=inputs.clip_model,
         items=inputs.items,
         images=None if images is None else images.images,
-        names=None if inputs.source is None else inputs.source.names,
+        names="integer" if inputs.source is None else inputs.source.names,
     )
     reduced = run(reduce, config=config.reduce, embeddings=embedded.embeddings, pca=ancestor.pca)
     weights = run(build_weights, item_embeddings=reduced.item_embeddings, items=None, columns=None, dim=None, seed=None)
     return ItemStages(images, embedded, reduced, weights)
+
+
+def _embedded_columns(config: PipelineConfig) -> ItemColumns:
+    """What the vectors of items are made of in their table, and nothing else that a change of would embed again."""
+    layout = config.data.layout
+    if config.embed.source == "columns":
+        return ItemColumns(item_id=layout.item_id)
+    return ItemColumns(item_id=layout.item_id, title=layout.title, image=layout.image)

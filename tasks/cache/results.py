@@ -33,7 +33,7 @@ class Extracted(Result):
 
 
 class Embedded(Result):
-    """CLIP embeddings of all items."""
+    """Vectors of all items."""
 
     stage: Literal["embed"] = "embed"
     embeddings: FileRef
@@ -47,7 +47,8 @@ class Reduced(Result):
     stage: Literal["reduce"] = "reduce"
     item_embeddings: FileRef
     pca: FileRef
-    explained_variance: float
+    explained_variance: float  # share that is kept, 0..1
+    part_variances: dict[str, float] = {}  # the same of each part, where several are side by side
 
 
 class BuiltWeights(Result):

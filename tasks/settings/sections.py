@@ -263,6 +263,8 @@ class PipelineConfig(Section):
         fuse_is_set = "fuse" in self.embed.model_fields_set  # else BASE_PATH/mmctr.toml may set it
         if self.reduce.fit == "parts" and fuse_is_set and self.embed.fuse != "concat":
             raise ValueError('reduce.fit = "parts" needs embed.fuse = "concat": a mean has no parts')
+        if self.embed.source == "none" and self.reduce.pca == "reuse":
+            raise ValueError('reduce.pca = "reuse" is for vectors; embed.source = "none" has none')
         return self
 
     @model_validator(mode="after")

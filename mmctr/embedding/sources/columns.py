@@ -3,7 +3,7 @@
 Legend: n items, R rows of a chunk, W the width of a column's vectors.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -11,15 +11,15 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from mmctr.common.errors import InputError
 from mmctr.common.text import shown, shown_names, shown_value
 from mmctr.embedding.options import Fuse
 from mmctr.embedding.space import space_of_columns
 from mmctr.embedding.vectors import ItemVectors, Part, fuse_parts, fused_parts
-from mmctr.inputs.columns import column_names, ids_of, read_chunks
+from mmctr.inputs.columns import ids_of
 from mmctr.inputs.files import Files, listed
+from mmctr.inputs.tables import column_names, count_rows, read_chunks
 
 LISTS = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list, pa.types.is_list_view)
 
@@ -54,12 +54,12 @@ def read_item_vectors(
     widths = _widths(files, columns)
     parts = [Part(name, width) for name, width in widths.items()]
     fused = fused_parts(parts, fuse=fuse)
-    rows = sum(pq.read_metadata(file).num_rows for file in listed(files))
+    rows = count_rows(files)
     side_by_side = np.zeros((rows, sum(widths.values())), np.float32)  # (n, E)
     ends = accumulate(widths.values())
     places = [_Column(part, side_by_side[:, end - part.width : end]) for part, end in zip(parts, ends, strict=True)]
     ids = []
-    for chunk in _chunks(files, [item_id, *columns]):
+    for chunk in read_chunks(files, columns=[item_id, *columns]):
         ids.append(pl.Series("item_id", ids_of(chunk.column(item_id))))
         for place in places:
             place.add(chunk.column(place.part.name), ids=ids[-1])
@@ -75,7 +75,7 @@ def read_item_vectors(
 def _widths(files: Files, columns: Sequence[str]) -> dict[str, int]:
     """How many numbers the vectors of each column have, by the first that is there."""
     widths: dict[str, int] = {}
-    for chunk in _chunks(files, columns):
+    for chunk in read_chunks(files, columns=columns):
         for name in columns:
             _check_type(name, chunk.column(name).type)
             lengths = _lists(chunk.column(name))[1]
@@ -89,20 +89,14 @@ def _widths(files: Files, columns: Sequence[str]) -> dict[str, int]:
     return {name: widths[name] for name in columns}
 
 
-def _chunks(files: Files, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    for file in listed(files):
-        yield from read_chunks(file, columns=names)
-
-
 def _check_names(files: Files, columns: Sequence[str]) -> None:
-    for file in listed(files)[:1]:
-        names = column_names(file)
-        for name in columns:
-            if name not in names:
-                raise InputError(
-                    f"`columns` must name columns of the item table; {file} has no {shown(name, limit=60)}, it has "
-                    f"{shown_names(names)}; name others"
-                )
+    names = column_names(files)
+    for name in columns:
+        if name not in names:
+            raise InputError(
+                f"`columns` must name columns of the item table; {listed(files)[0]} has no {shown(name, limit=60)}, it "
+                f"has {shown_names(names)}; name others"
+            )
 
 
 def _check_type(name: str, kind: pa.DataType) -> None:
