@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +13,16 @@ from flows.predict import find_model
 from flows.run.context import registry_of, run_context
 from mmctr.common.errors import InputError
 from mmctr.common.files import replacing
-from mmctr.common.text import shown
+from mmctr.common.text import first_line, shown
 from mmctr.compute.device import resolve_device
 from mmctr.evaluation.metrics import auc, logloss
-from mmctr.evaluation.scoring import predict_checkpoint
-from mmctr.inputs.columns import column_names, read_ids
+from mmctr.evaluation.prediction import probabilities_of
+from mmctr.evaluation.scoring import Answers, answer
+from mmctr.inputs.columns import labels_of, read_ids
 from mmctr.inputs.files import find_table
 from mmctr.inputs.layout import Layout
 from mmctr.inputs.rules import check_clicks
+from mmctr.inputs.tables import column_names, count_rows, read_chunks
 from mmctr.inputs.targets import check_targets_known
 from mmctr.models.checkpoint import Checkpoint, load_checkpoint
 from tasks.settings.named import settings_named
@@ -43,8 +45,8 @@ class Scores:
     rows: int
     files: int
     known: int  # rows whose target the model knows
-    positives: int | None  # None without labels
-    auc: float | None  # None also where all labels are of one class
+    labels: str  # what is said of them; empty where there are none
+    auc: float | None  # None without labels, and where all are the same
     logloss: float | None
     out: Path
     columns: tuple[str, ...]
@@ -56,12 +58,10 @@ class Scores:
             f"rows          {self.rows:,} of {self.files} file{'s' if self.files > 1 else ''}, "
             f"{self.known:,} with a target that the model knows",
         ]
-        if self.positives is not None:
-            lines.append(f"labels        {self.positives:,} of {self.rows:,} are 1")
-            if self.auc is None:
-                lines.append("AUC           not defined, as all labels are the same")
-            else:
-                lines.append(f"AUC           {self.auc:.4f}, logloss {self.logloss:.4f}")
+        if self.labels:
+            lines.append(f"labels        {self.labels}")
+        if self.auc is not None:
+            lines.append(f"AUC           {self.auc:.4f}, logloss {self.logloss:.4f}")
         return "\n".join([*lines, f"written       {self.out}", f"  columns     {', '.join(self.columns)}"])
 
 
@@ -90,75 +90,56 @@ def score(config: PipelineConfig, file: str, *, model: str, out: Path | None, fo
         found = find_model(model, registry_of(config), context.workspace)
         with context.workspace.reading(found.checkpoint) as path:
             trained = load_checkpoint(path)
-    names = column_names(files)
-    row_id, with_label = layout.row_id if layout.row_id in names else "", layout.label in names
-    check_clicks(
-        files,
-        layout,
-        name=shown(file),
-        with_row_id=bool(row_id),
-        with_label=with_label,
-        text_ids=trained.table.ids.is_text,
-    )
-    predicted = _predict(trained, files, config=config, layout=layout, with_label=with_label)
+    row_id = layout.row_id if layout.row_id in column_names(files) else ""
+    of_model = replace(layout, row_features=trained.columns.features)
+    check_clicks(files, of_model, with_row_id=bool(row_id), text_ids=trained.ids.is_text)
+    answers = _answers(trained, files, config=config, layout=layout)
     with settings_named("predict"):
-        check_targets_known(predicted.known, min_known_targets=config.predict.min_known_targets)
+        check_targets_known(answers.known, min_known_targets=config.predict.min_known_targets)
     ids = read_ids(files, row_id=row_id)
-    frame = pl.DataFrame([ids.alias(row_id or ROW), pl.Series(PROBABILITY, predicted.probabilities)])
+    frame = pl.DataFrame([ids.alias(row_id or ROW), pl.Series(PROBABILITY, probabilities_of(answers.logits))])
     _write(frame, target, force=force)
-    return _scores(predicted, model=found.name, files=len(files), out=target, columns=tuple(frame.columns))
-
-
-@dataclass(frozen=True)
-class _Predicted:
-    """Of R rows."""
-
-    probabilities: npt.NDArray[np.float32]
-    logits: npt.NDArray[np.float32]
-    known: npt.NDArray[np.bool_]
-    labels: npt.NDArray[np.float32] | None
-
-
-def _predict(
-    trained: Checkpoint, files: Sequence[Path], *, config: PipelineConfig, layout: Layout, with_label: bool
-) -> _Predicted:
-    """All files, one after another."""
-    device = str(resolve_device(config.device))
-    parts = [
-        predict_checkpoint(
-            trained,
-            file,
-            device=device,
-            columns=layout.click_columns,
-            batch_size=config.predict.batch_size,
-            with_label=with_label,
-        )
-        for file in files
-    ]
-    labels = [part.labels for part in parts if part.labels is not None]
-    return _Predicted(
-        np.concatenate([part.probabilities for part in parts]),
-        np.concatenate([part.logits for part in parts]),
-        np.concatenate([part.known for part in parts]),
-        np.concatenate(labels) if with_label else None,
-    )
-
-
-def _scores(predicted: _Predicted, *, model: str, files: int, out: Path, columns: tuple[str, ...]) -> Scores:
-    rows, labels = len(predicted.probabilities), predicted.labels
-    positives = None if labels is None else int(labels.sum())
-    both = positives is not None and 0 < positives < rows
+    said, figures = _figures(files, answers.logits, label=layout.label)
     return Scores(
-        model=model,
-        rows=rows,
-        files=files,
-        known=int(predicted.known.sum()),
-        positives=positives,
-        auc=auc(labels, predicted.logits) if both and labels is not None else None,
-        logloss=logloss(labels, predicted.logits) if both and labels is not None else None,
-        out=out,
-        columns=columns,
+        model=found.name,
+        rows=len(frame),
+        files=len(files),
+        known=int(answers.known.sum()),
+        labels=said,
+        auc=figures and figures[0],
+        logloss=figures and figures[1],
+        out=target,
+        columns=tuple(frame.columns),
     )
+
+
+def _answers(trained: Checkpoint, files: Sequence[Path], *, config: PipelineConfig, layout: Layout) -> Answers:
+    """Of all files, one after another."""
+    device, batch_size = resolve_device(config.device), config.predict.batch_size
+    filled = [file for file in files if count_rows(file)] or files[:1]  # an empty part may have no columns
+    parts = [
+        answer(trained, file, device=device, columns=layout.click_columns, batch_size=batch_size) for file in filled
+    ]
+    logits, known = (np.concatenate([getattr(part, name) for part in parts]) for name in ("logits", "known"))
+    return Answers(logits, known, None)
+
+
+def _figures(
+    files: Sequence[Path], logits: npt.NDArray[np.float32], *, label: str
+) -> tuple[str, tuple[float, float] | None]:
+    """What is to be said of the labels, and AUC and logloss where both classes are there."""
+    if label not in column_names(files):
+        return "", None
+    try:
+        labels = np.concatenate([labels_of(chunk.column(label)) for chunk in read_chunks(files, columns=[label])])
+    except InputError as error:
+        return f"cannot be used: {first_line(error)}", None
+    positives, negatives = int((labels == 1).sum()), int((labels == 0).sum())
+    if positives + negatives < len(labels):
+        return f"cannot be used: they must be 0 or 1, {len(labels) - positives - negatives:,} are not", None
+    if not (positives and negatives):
+        return f"all {len(labels):,} are the same, so AUC is not defined", None
+    return f"{positives:,} of {len(labels):,} are 1", (auc(labels, logits), logloss(labels, logits))
 
 
 def _files(file: str, *, base_path: Path) -> list[Path]:
