@@ -21,14 +21,12 @@ from prefect.states import Completed
 from pydantic import Field
 
 from flows.run.context import registry_of
-from flows.run.inputs import look_before, name_inputs
+from flows.run.inputs import find_files, look_before, name_inputs
+from flows.run.outputs import workspace_of
 from flows.run.settings import whole_settings
 from flows.run.starts import address, attempts_at, start, why_not_again
 from mmctr.common.errors import InputError
-from mmctr.images.rar.volumes import archive_parts
-from mmctr.inputs.layout import find_inputs
 from tasks.cache.run_manifest import read_manifests
-from tasks.cache.workspace import Workspace
 from tasks.running.refusal import refusing
 from tasks.settings.sections import PipelineConfig
 from tasks.tracking.registry import CHAMPION, Registry
@@ -59,16 +57,19 @@ def retrain(
         training: the deployment that trains.
     """
     whole = whole_settings(config)
-    workspace = Workspace(whole.base_path)
+    workspace = workspace_of(whole)
     look_before(whole)
-    paths, _ = find_inputs(whole.base_path)
-    paths |= {part.name: part for part in archive_parts(paths["archive"])[1:]}
+    paths = {
+        role if len(files) == 1 else f"{role} {workspace.relative(file)}": file
+        for role, files in find_files(whole).all().items()
+        for file in files
+    }
     before = _stamps(paths)
     odd = _in_the_future(before)
     unsettled = _wait_or_say(paths, before, seconds=settle_seconds)
     if unsettled is not None:
         return _ended("Unsettled", unsettled, odd)
-    digests = name_inputs(workspace, clip_model=whole.embed.model).digests()
+    digests = name_inputs(whole, workspace).digests()
     if _stamps(paths) != before:
         return _ended("Unsettled", "the data changed while it was read; looked at later", odd)
 

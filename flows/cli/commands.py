@@ -1,6 +1,7 @@
 """What the commands do that need no Prefect server; each returns the exit code."""
 
 import argparse
+from pathlib import Path
 
 from flows.cli.arguments import config_of
 from flows.process.terminal import OK, show
@@ -21,7 +22,7 @@ def run_demo(options: argparse.Namespace) -> int:
 def run_check(options: argparse.Namespace) -> int:
     """`mmctr check`."""
     from flows.cli.check_report import as_json, as_text
-    from flows.run.outputs import check_places
+    from flows.run.outputs import check_places, workspace_of
     from mmctr.report.dataset import report_dataset
     from tasks.settings.archive import archive_limits
     from tasks.settings.named import settings_named
@@ -34,7 +35,7 @@ def run_check(options: argparse.Namespace) -> int:
             min_known_targets=config.predict.min_known_targets,
             **archive_limits(config.extract),
         )
-    check_places(config.base_path, writes=False)
+    check_places(workspace_of(config), writes=False)
     show(as_json(report) if options.json else f"{as_text(report)}\n\nthe inputs can be used")
     return OK
 
@@ -95,15 +96,19 @@ def run_check_submission(options: argparse.Namespace) -> int:
     """`mmctr check-submission`."""
     from mmctr.common.errors import InputError
     from mmctr.inputs.columns import read_ids
-    from mmctr.inputs.layout import split_path
-    from mmctr.submission.challenge import check_submission
+    from mmctr.inputs.files import find_table
+    from mmctr.submission.forms import FORMS
+    from tasks.settings.load import load_config
 
-    test = split_path(options.base_path, "test")
+    data = load_config(options.base_path).data
     try:
-        ids = read_ids(test)
+        files, problem = find_table(options.base_path, data.test)
+        if problem:
+            raise InputError(f"{options.base_path}: {problem}")
+        ids = read_ids(files, row_id=data.row_id)
     except InputError as error:
         raise InputError(f"{error}; or name the folder of the data with --base-path") from error
-    rows = check_submission(options.zip, test_ids=ids)
+    rows = FORMS[data.submission].check(options.zip, test_ids=ids, csv_name=Path(data.prediction).name)
     show(f"{options.zip} is a valid submission of {rows:,} rows")
     return OK
 

@@ -15,10 +15,10 @@ from flows.process.terminal import MISTAKE, OK, say, show
 def run_pipeline(options: argparse.Namespace) -> int:
     """`mmctr run`."""
     config = config_of(options)
-    from flows.run.inputs import look_at_archive, look_before
+    from flows.run.inputs import look_at_images, look_before
 
     look_before(config)
-    look_at_archive(config.base_path, config.extract)
+    look_at_images(config)
 
     def load() -> Callable[[], Any]:
         from flows.pipeline import pipeline
@@ -31,15 +31,15 @@ def run_pipeline(options: argparse.Namespace) -> int:
 def run_predict(options: argparse.Namespace) -> int:
     """`mmctr predict`."""
     config = config_of(options)
-    from flows.run.outputs import check_places
-    from mmctr.inputs.layout import split_path
+    from flows.run.outputs import check_places, workspace_of
+    from mmctr.inputs.layout import find_inputs
     from mmctr.inputs.rules import check_split
     from tasks.tracking.store_address import tracking_uri
     from tasks.tracking.store_check import check_store
 
-    if not split_path(config.base_path, "test").is_file():
-        check_split(config.base_path, "test")
-    check_places(config.base_path)
+    if not find_inputs(config.base_path, config.data.layout)[0]["test"]:
+        check_split(config.base_path, config.data.layout, "test")
+    check_places(workspace_of(config))
     check_store(tracking_uri(), config.experiment)
 
     def load() -> Callable[[], Any]:

@@ -1,7 +1,7 @@
 """What a run needs around its stages, of its settings: one workspace, the device, the MLflow store and its registry."""
 
+from flows.run.outputs import workspace_of
 from tasks.cache.stage import RunContext
-from tasks.cache.workspace import Workspace
 from tasks.running.transient import pauses
 from tasks.settings.sections import PipelineConfig
 from tasks.tracking.registry import Registry
@@ -11,7 +11,7 @@ from tasks.tracking.store_address import tracking_uri
 
 def run_context(config: PipelineConfig) -> RunContext:
     """A run's surroundings; made once for a run, with its one workspace."""
-    return RunContext(workspace=Workspace(config.base_path), device=config.device, run=config.run)
+    return RunContext(workspace=workspace_of(config), device=config.device, run=config.run)
 
 
 def registry_of(config: PipelineConfig) -> Registry:

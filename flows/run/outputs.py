@@ -6,26 +6,30 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mmctr.common.errors import InputError
-from tasks.cache.public_files import PUBLIC
-from tasks.cache.workspace import Workspace
+from tasks.cache.workspace import Workspace, public_places
+from tasks.settings.sections import PipelineConfig
 
 FILES = ("lock", "digests.json", "checked.json", "published.json")  # of .mmctr, besides its folders
 LONG_NAME = "0" * 120  # as long as the longest path in .mmctr
 
 
-def check_places(base_path: Path, *, writes: bool = True) -> None:
+def workspace_of(config: PipelineConfig) -> Workspace:
+    """The files of a configuration's BASE_PATH."""
+    return Workspace(config.base_path, public=public_places(config.data.layout))
+
+
+def check_places(workspace: Workspace, *, writes: bool = True) -> None:
     """Refuse a BASE_PATH in which something else has a name that a run needs, or in which it may not write.
 
     Args:
-        base_path: the data folder.
+        workspace: that of the data folder.
         writes: whether files are to be made now, so that a missing permission counts as well.
 
     Raises:
         InputError: with all such names.
     """
-    workspace = Workspace(base_path)
-    root = workspace.root
-    files = [base_path / place for place in PUBLIC.values()] + [root / name for name in FILES]
+    base_path, root = workspace.base_path, workspace.root
+    files = [base_path / place for place in workspace.public.values()] + [root / name for name in FILES]
     folders = [root, *(root / name for name in ("store", "work", "records", "vectors", "models", "runs", "locks"))]
     folders += [path.parent for path in files if path.parent != base_path]
     for stages in (root / "store", root / "work"):

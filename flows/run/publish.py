@@ -8,7 +8,7 @@ from typing import Literal
 
 from mmctr.common.errors import InputError
 from mmctr.common.text import first_line
-from tasks.cache.public_files import PUBLIC, publish
+from tasks.cache.public_files import publish
 from tasks.cache.results import Predicted
 from tasks.cache.workspace import FileRef, Workspace
 from tasks.tracking.fetching import LostFileError, fetch, item_embeddings_of, usable_checkpoint
@@ -25,9 +25,11 @@ class Model:
     checkpoint: FileRef
     item_embeddings: FileRef | None
 
-    def files(self, predicted: Predicted) -> dict[str, FileRef]:
-        """All its public files, by role, with a submission that it made."""
-        own = {"checkpoint": self.checkpoint, "csv": predicted.csv, "archive": predicted.archive}
+    def files(self, predicted: Predicted | None) -> dict[str, FileRef]:
+        """All its public files, by role, with what it predicted where there is a test split."""
+        own = {"checkpoint": self.checkpoint}
+        if predicted is not None:
+            own |= {"csv": predicted.csv, "archive": predicted.archive}
         return own if self.item_embeddings is None else {**own, "item_embeddings": self.item_embeddings}
 
 
@@ -62,10 +64,13 @@ def model_of_version(version: Version, *, registry: Registry, workspace: Workspa
 
 @dataclass(frozen=True)
 class Choice:
-    """A model whose files are to be published, with its submission, and what is said of it besides its name."""
+    """A model whose files are to be published, with its submission, and what is said of it besides its name.
+
+    There is no submission where there is no test split.
+    """
 
     model: Model
-    predicted: Predicted
+    predicted: Predicted | None
     words: str = ""
 
 
@@ -77,13 +82,13 @@ def publish_model(choice: Choice, *, workspace: Workspace) -> Outputs:
 
 def publish_run(
     own: Model,
-    predicted: Predicted,
+    predicted: Predicted | None,
     *,
     version: str,
     which: Literal["champion", "latest"],
     registry: Registry,
     workspace: Workspace,
-    submission_by: Callable[[FileRef], Predicted],
+    submission_by: Callable[[FileRef], Predicted | None],
 ) -> Outputs:
     """Publish after a run whose own model is `version`: the champion's files, with its submission for this test split.
 
@@ -92,7 +97,7 @@ def publish_run(
 
     Args:
         own: the run's model.
-        predicted: its submission.
+        predicted: its submission; None where there is no test split.
         version: its version.
         which: the model whose files are published, the setting `promote.publish`.
         registry: of the model.
@@ -124,22 +129,22 @@ def publish_run(
 
 def _publish(choice: Choice, *, workspace: Workspace) -> Outputs:
     """Publish all files of one model; the caller has the lock."""
-    model, files = choice.model, choice.model.files(choice.predicted)
-    beside = workspace.base_path / PUBLIC["checkpoint"]
+    model, files, public = choice.model, choice.model.files(choice.predicted), workspace.public
+    beside = workspace.base_path / public["checkpoint"]
     if model.item_embeddings is None and workspace.holds(
-        FileRef(path=PUBLIC["checkpoint"], sha256=model.checkpoint.sha256)
+        FileRef(path=public["checkpoint"], sha256=model.checkpoint.sha256)
     ):
-        embeddings = workspace.base_path / PUBLIC["item_embeddings"]
+        embeddings = workspace.base_path / public["item_embeddings"]
         if embeddings.is_file():  # they are beside this very checkpoint
             files["item_embeddings"] = workspace.file_ref(embeddings)
     places = publish(workspace, files, model=model.name, run_id=model.run_id)
     owner = model.name
     if "item_embeddings" not in files:
-        owner += f"; its {PUBLIC['item_embeddings']} is not known, so that there is none beside {beside.name}"
+        owner += f"; its {public['item_embeddings']} is not known, so that there is none beside {beside.name}"
     return Outputs(places, owner + choice.words)
 
 
-def _predicted(checkpoint: FileRef, submission_by: Callable[[FileRef], Predicted]) -> Predicted:
+def _predicted(checkpoint: FileRef, submission_by: Callable[[FileRef], Predicted | None]) -> Predicted | None:
     """The champion's submission; that it cannot make one for this test split counts as a loss of it."""
     try:
         return submission_by(checkpoint)

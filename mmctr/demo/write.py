@@ -14,7 +14,7 @@ from mmctr.demo.covers import centre_square, draw_cover, encode_jpeg
 from mmctr.demo.tiny_clip import IMAGE_SIDE, train_tiny_clip
 from mmctr.demo.topics import TOPICS
 from mmctr.demo.world import World, make_title, make_world
-from mmctr.inputs.layout import HISTORY, ITEM_ID, LABEL, LIKES_LEVEL, ROW_ID, TITLE, USER_ID, VIEWS_LEVEL
+from mmctr.inputs.layout import MICROLENS_1M as NAMES
 
 MIN_ITEMS = 150
 MIN_USERS = 50
@@ -22,12 +22,13 @@ MIN_EVALUATION_USERS = 200
 TRAINING_PAIRS = 1500  # at least; with fewer the tiny CLIP tells single items apart and forgets the topics
 MEMBER_TIME = 1_735_689_600  # 2025-01-01, so that the archive's bytes depend on the seed alone
 
+LIKES_LEVEL, VIEWS_LEVEL = (feature.column for feature in NAMES.row_features)
 FILES = (
-    "item_feature.parquet",
-    "item_images_2.rar",
-    "MicroLens_1M_x1/train.parquet",
-    "MicroLens_1M_x1/valid.parquet",
-    "MicroLens_1M_x1/test.parquet",
+    NAMES.items,
+    NAMES.images[0],
+    NAMES.train,
+    NAMES.valid,
+    NAMES.test,
     "demo_truth.parquet",
     "item_topics.parquet",
     "tiny_clip.pt",
@@ -85,7 +86,7 @@ def write_demo(
     world = make_world(items=items, rng=world_rng)
     evaluation_users = max(MIN_EVALUATION_USERS, users // 10)
     with replacing_folder(out.resolve()) as folder:
-        squares = _write_covers(folder / "item_images_2.rar", world=world, rng=cover_rng, progress=progress)
+        squares = _write_covers(folder / NAMES.images[0], world=world, rng=cover_rng, progress=progress)
         _write_items(folder, world=world, rng=filler_rng)
         train = draw_rows(world, first_user=1, users=users, cold_targets=False, rng=train_rng)
         valid = draw_rows(world, first_user=users + 1, users=evaluation_users, cold_targets=True, rng=valid_rng)
@@ -136,29 +137,29 @@ def _write_items(folder: Path, *, world: World, rng: np.random.Generator) -> Non
 
     pl.DataFrame(
         {
-            ITEM_ID: item_id,
-            TITLE: pl.Series(world.titles, dtype=pl.String),
+            NAMES.item_id: item_id,
+            NAMES.title: pl.Series(world.titles, dtype=pl.String),
             "item_tags": pl.Series(world.tags, dtype=pl.List(pl.Int64)),
             LIKES_LEVEL: world.likes_level,
             VIEWS_LEVEL: world.views_level,
             "txt_emb_BERT": noise(768),
             "img_emb_CLIPRN50": noise(1024),
         }
-    ).write_parquet(folder / "item_feature.parquet", compression="zstd")
+    ).write_parquet(folder / NAMES.items, compression="zstd")
     topics = pl.DataFrame({"item_id": item_id, "topic": world.topic})
     topics.write_parquet(folder / "item_topics.parquet", compression="zstd")
 
 
 def _write_clicks(folder: Path, *, world: World, train: Rows, valid: Rows, test: Rows) -> None:
     """Write the three splits, and the labels of test apart."""
-    clicks = folder / "MicroLens_1M_x1"
-    clicks.mkdir()
-    _frame(train, world=world).write_parquet(clicks / "train.parquet", compression="zstd")
-    _frame(valid, world=world).write_parquet(clicks / "valid.parquet", compression="zstd")
-    labelled = _frame(test, world=world).with_row_index(ROW_ID).with_columns(pl.col(ROW_ID).cast(pl.Int64))
-    labelled.drop(LABEL).write_parquet(clicks / "test.parquet", compression="zstd")
+    (folder / NAMES.train).parent.mkdir()
+    row_id, label = NAMES.row_id, NAMES.label
+    _frame(train, world=world).write_parquet(folder / NAMES.train, compression="zstd")
+    _frame(valid, world=world).write_parquet(folder / NAMES.valid, compression="zstd")
+    labelled = _frame(test, world=world).with_row_index(row_id).with_columns(pl.col(row_id).cast(pl.Int64))
+    labelled.drop(label).write_parquet(folder / NAMES.test, compression="zstd")
     cold = ~pl.Series(np.isin(test.item_id, train.item_id))
-    truth = labelled.select(ROW_ID, LABEL, cold.alias("cold"))
+    truth = labelled.select(row_id, label, cold.alias("cold"))
     truth.write_parquet(folder / "demo_truth.parquet", compression="zstd")
 
 
@@ -166,11 +167,11 @@ def _frame(rows: Rows, *, world: World) -> pl.DataFrame:
     """The challenge's columns; the levels are those of the target item."""
     return pl.DataFrame(
         {
-            USER_ID: rows.user_id,
-            HISTORY: pl.Series(rows.item_seq, dtype=pl.Array(pl.Int64, rows.item_seq.shape[1])),
-            ITEM_ID: rows.item_id,
+            NAMES.user: rows.user_id,
+            NAMES.history: pl.Series(rows.item_seq, dtype=pl.Array(pl.Int64, rows.item_seq.shape[1])),
+            NAMES.item_id: rows.item_id,
             LIKES_LEVEL: world.likes_level[rows.item_id - 1],
             VIEWS_LEVEL: world.views_level[rows.item_id - 1],
-            LABEL: rows.label,
+            NAMES.label: rows.label,
         }
     )

@@ -1,4 +1,4 @@
-"""The manifest of a folder of images: what is in it, and whether that is still so.
+"""The manifest of images: what they are, and whether a folder of extracted ones is still so.
 
 It keeps each file's times, so that "is this folder still what was extracted" is cheap: only a file whose times are
 others is read again.
@@ -21,31 +21,37 @@ from mmctr.inputs.parquet import read_table
 
 MANIFEST_NAME = "manifest.parquet"
 MANIFEST_SCHEMA = {
-    "item_id": pl.Int64,
-    "file_name": pl.String,
+    "image": pl.String,  # the key: an item id as text, or the image's path in its source
+    "file_name": pl.String,  # relative to the folder of images
     "size": pl.Int64,
-    "crc32": pl.UInt32,
     "sha256": pl.String,
     "mtime_ns": pl.Int64,
     "ctime_ns": pl.Int64,  # the change time is not a program's to set
 }
-ImageRow = tuple[int, str, int, int, str, int, int]  # in the order of the schema
+ImageRow = tuple[str, str, int, str, int, int]  # in the order of the schema
+
+
+def make_manifest(images: Sequence[ImageRow]) -> pl.DataFrame:
+    """The manifest of images, in the order of their keys: shorter ones first, so that integers are ascending."""
+    return _ordered(pl.DataFrame(images, schema=MANIFEST_SCHEMA, orient="row"))
 
 
 def write_manifest(folder: Path, images: Sequence[ImageRow]) -> None:
     """List the images in `folder`, which have not changed since their rows were made."""
-    table = pl.DataFrame(images, schema=MANIFEST_SCHEMA, orient="row").sort("item_id")
-    table.write_parquet(folder / MANIFEST_NAME)
+    make_manifest(images).write_parquet(folder / MANIFEST_NAME)
 
 
-def read_manifest(folder: Path) -> pl.DataFrame:
-    """The manifest of a folder.
+def _ordered(manifest: pl.DataFrame) -> pl.DataFrame:
+    return manifest.sort(pl.col("image").str.len_bytes(), "image")
+
+
+def read_manifest(path: Path) -> pl.DataFrame:
+    """A manifest, which is the file at `path`.
 
     Raises:
         ValueError: it is missing, or something else.
         OSError: the machine does not let it be read.
     """
-    path = folder / MANIFEST_NAME
     try:
         manifest = read_table(path)
     except (OSError, pl.exceptions.PolarsError) as error:
@@ -57,7 +63,7 @@ def read_manifest(folder: Path) -> pl.DataFrame:
 
 
 def manifest_digest(folder: Path) -> str:
-    """SHA-256 over item id, file name, size and content of the images in `folder`, as 64 hexadecimal digits.
+    """SHA-256 over key, file name, size and content of the images in `folder`, as 64 hexadecimal digits.
 
     Each file is compared with the manifest by size and both times; only a file of another time is read. So the digest
     depends on what the images are, not on when they were written. A copy of the folder, where all times are others, is
@@ -68,7 +74,7 @@ def manifest_digest(folder: Path) -> str:
         OSError: the machine does not let the manifest be read, which says nothing about the images.
     """
     started = time.time_ns()
-    manifest = read_manifest(folder)
+    manifest = read_manifest(folder / MANIFEST_NAME)
     digest = listing_digest(manifest)
     times = _file_times(folder, dict(manifest.select("file_name", "size").iter_rows()))
     rows = manifest.select("file_name", "sha256", "mtime_ns", "ctime_ns").iter_rows()
@@ -83,9 +89,14 @@ def manifest_digest(folder: Path) -> str:
 def listing_digest(manifest: pl.DataFrame) -> str:
     """`manifest_digest` of the images that a manifest lists; whether they are there is not looked at."""
     digest = hashlib.sha256()
-    for row in manifest.sort("item_id").select("item_id", "file_name", "size", "sha256").iter_rows():
-        digest.update("{}\t{}\t{}\t{}\n".format(*row).encode())
+    for row in _ordered(manifest).select("image", "file_name", "size", "sha256").iter_rows():
+        digest.update(listing_line(*row))
     return digest.hexdigest()
+
+
+def listing_line(*fields: str | int) -> bytes:
+    """What a row of a listing adds to its digest; nothing in a name can be taken for the end of a field."""
+    return b"\t".join(str(field).encode("unicode_escape") for field in fields) + b"\n"
 
 
 def _file_times(folder: Path, sizes: dict[str, int]) -> dict[str, tuple[int, int]]:

@@ -1,127 +1,158 @@
-"""Which members of an archive become images, by their names alone, and which archives are not unpacked.
+"""Which members of a source become images, by their names alone, and which sources are not read.
 
-Only the integer stem of a member's name is used: no member's path becomes a path.
+Members are planned one after the other, as some sources are known only while they are unpacked.
 """
 
-import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from mmctr.common.errors import InputError
 from mmctr.common.text import shown
-from mmctr.images.rar.member import FILE, FOLDER, Member
-from mmctr.images.rar.stream import REPACK_REMEDY
+from mmctr.images.member import FILE, FOLDER, Member
+from mmctr.images.naming import ImageName, Naming, image_name
+from mmctr.images.sizes import MAX_MEMBER_BYTES, MAX_TOTAL_BYTES
 
+T = TypeVar("T")
 LISTED_AT_MOST = 100
 NAMES_IN_A_MESSAGE = 3
-MAX_ITEM_ID = 2**63 - 1
-# RAR5 keeps a backslash in a name, so both separators end a folder's name.
-_IMAGE_NAME = re.compile(
-    r"(?:.*[/\\])?0*([1-9][0-9]{0,18})(\.(?:jpg|jpeg|png|webp|gif|bmp))", re.DOTALL | re.IGNORECASE | re.ASCII
-)
+REPACK_REMEDY = "Pack the images again, as plain files."
+DAMAGED_REMEDY = "Download or copy the archive again."
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Of an image, and of all members together."""
+
+    max_member_bytes: int = MAX_MEMBER_BYTES
+    max_total_bytes: int = MAX_TOTAL_BYTES
 
 
 @dataclass(frozen=True)
 class Names:
-    """How many members there were of a kind, and the names of the first hundred."""
+    """How many there were of a kind, and the names of the first hundred."""
 
     count: int
     first: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class ItemNames:
-    """How many members there were of a kind, and item id and name of the first hundred."""
+class KeyedNames:
+    """How many members there were of a kind, and key and name of the first hundred."""
 
     count: int
-    first: tuple[tuple[int, str], ...]
+    first: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
 class ExtractReport:
-    """What an archive held: images written, and every member that became none."""
+    """What a source held: its images, and every member that became none."""
 
-    images: int  # files written
-    duplicates: ItemNames  # further images of an item that already has one: the first in archive order is kept
-    not_items: Names  # members that are no image with a positive integer as its stem, links among them
-    total_bytes: int  # of the files written
+    images: int
+    duplicates: KeyedNames  # further images of a key that already has one: the first in the source's order is kept
+    not_items: Names  # members that are no image by their name, links and companions of macOS among them
+    total_bytes: int  # of the images
 
 
-def image_name(member_name: str) -> tuple[int, str] | None:
-    """Item id and file name of a member, or None where it is no image of an item: `a/00003.JPEG` is (3, "3.jpg")."""
-    match = _IMAGE_NAME.fullmatch(member_name)
-    if match is None or int(match[1]) > MAX_ITEM_ID:
-        return None
-    extension = match[2].lower()
-    return int(match[1]), match[1] + (".jpg" if extension == ".jpeg" else extension)
+class Planner:
+    """Decides on one member after the other: the first image of each key is kept, in the order of the source."""
+
+    def __init__(self, names: Naming) -> None:
+        self._names: Naming = names
+        self._found: set[str] = set()
+        self._duplicates: list[tuple[str, str]] = []
+        self._not_items: list[str] = []
+        self._counts = {"duplicates": 0, "not_items": 0, "total_bytes": 0}
+
+    def add(self, member: Member) -> ImageName | None:
+        """The image that a member becomes, or None for a member that is passed over."""
+        image = image_name(member.name, names=self._names) if member.kind == FILE else None
+        if image is None:
+            if member.kind != FOLDER:
+                self._pass_over("not_items", self._not_items, _shown(member))
+        elif image.key in self._found:
+            self._pass_over("duplicates", self._duplicates, (shown(image.key), shown(member.name)))
+            return None
+        else:
+            self._found.add(image.key)
+            self._counts["total_bytes"] += member.size
+        return image
+
+    def _pass_over(self, kind: str, first: list[T], name: T) -> None:
+        self._counts[kind] += 1
+        if len(first) < LISTED_AT_MOST:
+            first.append(name)
+
+    def report(self) -> ExtractReport:
+        """On all members so far."""
+        return ExtractReport(
+            images=len(self._found),
+            duplicates=KeyedNames(self._counts["duplicates"], tuple(self._duplicates)),
+            not_items=Names(self._counts["not_items"], tuple(self._not_items)),
+            total_bytes=self._counts["total_bytes"],
+        )
 
 
 @dataclass(frozen=True)
 class Plan:
     """For each member the image that it becomes, or None for a member that is passed over."""
 
-    images: list[tuple[int, str] | None]
+    images: list[ImageName | None]
     report: ExtractReport
 
 
-def plan_images(members: list[Member]) -> Plan:
-    """The first image of each item, in the order of the archive."""
-    images: list[tuple[int, str] | None] = []
-    found: set[int] = set()
-    duplicates: list[tuple[int, str]] = []
-    not_items: list[Member] = []
-    for member in members:
-        named = image_name(member.name) if member.kind == FILE else None
-        kept = None
-        if named is None:
-            if member.kind != FOLDER:
-                not_items.append(member)
-        elif named[0] in found:
-            duplicates.append((named[0], member.name))
-        else:
-            found.add(named[0])
-            kept = named
-        images.append(kept)
-    first = tuple((item_id, shown(name)) for item_id, name in duplicates[:LISTED_AT_MOST])
-    report = ExtractReport(
-        images=len(found),
-        duplicates=ItemNames(len(duplicates), first),
-        not_items=Names(len(not_items), tuple(map(_shown, not_items[:LISTED_AT_MOST]))),
-        total_bytes=sum(member.size for member, image in zip(members, images, strict=True) if image is not None),
+def plan_images(members: Iterable[Member], *, names: Naming = "integer") -> Plan:
+    """The first image of each key, in the order of the source."""
+    planner = Planner(names)
+    images = [planner.add(member) for member in members]
+    return Plan(images, planner.report())
+
+
+def check_plan(source: Path, members: Sequence[Member], plan: Plan, *, names: Naming, limits: Limits) -> None:
+    """Raise InputError where a source with this plan is not read."""
+    check_some(source, plan.report, members=len(members), names=names)
+    for member, image in zip(members, plan.images, strict=True):
+        check_member(source, member, image, limits=limits)
+    check_total(source, sum(member.size for member in members), limits=limits)
+
+
+def check_some(source: Path, report: ExtractReport, *, members: int, names: Naming) -> None:
+    """Raise InputError where a source holds no image."""
+    if report.images:
+        return
+    kind = "folder" if source.is_dir() else "archive"
+    found = ", ".join(shown(name, limit=60) for name in report.not_items.first[:NAMES_IN_A_MESSAGE])
+    named = "files that end in .jpg" if names == "path" else "images named <item_id>.jpg"
+    raise InputError(
+        f"The {kind} must hold {named} (or .jpeg, .png, .webp, .gif, .bmp): {source} holds no image among its "
+        f"{members} members{f', such as {found}' if found else ''}. Use the {kind} with the item images."
     )
-    return Plan(images, report)
+
+
+def check_member(source: Path, member: Member, image: ImageName | None, *, limits: Limits) -> None:
+    """Raise InputError for a member that cannot be read, or an image that is too large."""
+    if member.unusable:
+        raise InputError(
+            f"Every member of an archive must be there itself: member '{shown(member.name)}' of {source} "
+            f"{shown(member.unusable)}. {REPACK_REMEDY}"
+        )
+    if image is not None and member.size > limits.max_member_bytes:
+        raise InputError(
+            f"An image may unpack to at most {limits.max_member_bytes} bytes: member '{shown(member.name)}' of "
+            f"{source} lists {member.size}. Raise `max_member_bytes` if you trust the archive."
+        )
+
+
+def check_total(source: Path, total: int, *, limits: Limits) -> None:
+    """Raise InputError where members list more bytes together than may be read."""
+    if total > limits.max_total_bytes:
+        raise InputError(
+            f"An archive may unpack to at most {limits.max_total_bytes} bytes: {source} lists {total}. "
+            "Raise `max_total_bytes` if you trust the archive."
+        )
 
 
 def _shown(member: Member) -> str:
     """A member's name, and what it is where it is no plain file."""
     return shown(member.name) if member.kind == FILE else f"{shown(member.name)} ({member.kind})"
-
-
-def check_plan(
-    archive: Path, members: list[Member], plan: Plan, *, max_member_bytes: int, max_total_bytes: int
-) -> None:
-    """Raise InputError where an archive with this plan is not unpacked."""
-    if plan.report.images == 0:
-        found = ", ".join(shown(name, limit=60) for name in plan.report.not_items.first[:NAMES_IN_A_MESSAGE])
-        raise InputError(
-            f"The archive must hold images named <item_id>.jpg (or .jpeg, .png, .webp, .gif, .bmp): {archive} holds "
-            f"no image among its {len(members)} members{f', such as {found}' if found else ''}. "
-            "Use the archive with the item images."
-        )
-    for member, image in zip(members, plan.images, strict=True):
-        if member.unusable:
-            raise InputError(
-                f"Every member of an archive must be there itself: member '{shown(member.name)}' of {archive} "
-                f"{shown(member.unusable)}. {REPACK_REMEDY}"
-            )
-        if image is not None and member.size > max_member_bytes:
-            raise InputError(
-                f"An image may unpack to at most {max_member_bytes} bytes: member '{shown(member.name)}' of {archive} "
-                f"lists {member.size}. Raise `max_member_bytes` if you trust the archive."
-            )
-    total = sum(member.size for member in members)
-    if total > max_total_bytes:
-        raise InputError(
-            f"An archive may unpack to at most {max_total_bytes} bytes: {archive} lists {total}. "
-            "Raise `max_total_bytes` if you trust the archive."
-        )

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from mmctr.common.files import is_file
 from mmctr.inputs.features import Feature
+from mmctr.inputs.files import find_table
 
 SPLITS = ("train", "valid", "test")
 Padding = Literal["zero", "none"]
@@ -181,21 +182,11 @@ def split_path(base_path: Path, name: str) -> Path:
     return base_path / CLICKS / f"{name}.parquet"
 
 
-def find_inputs(base_path: Path) -> tuple[dict[str, Path], list[str]]:
-    """Paths of the input files by role, of the archive its first part, and a sentence for each that is missing."""
-    paths = {"items": base_path / ITEMS, **{name: split_path(base_path, name) for name in SPLITS}}
-    problems = [
-        f"{path.relative_to(base_path)} {'must be a file and is a folder' if path.is_dir() else 'is missing'}"
-        for path in paths.values()
-        if not path.is_file()
-    ]
-    found = [find_first_part(base_path, stem) for stem in ARCHIVES]
-    archive, problem = next((one for one in found if any(one)), (None, None))
-    if archive is not None:
-        paths["archive"] = archive
-    else:
-        problems.append(problem or f"{ARCHIVES[0]}.rar (or {ARCHIVES[1]}.rar, or {ARCHIVES[0]}.part1.rar) is missing")
-    return paths, problems
+def find_inputs(base_path: Path, layout: Layout) -> tuple[dict[str, list[Path]], list[str]]:
+    """Files of the tables by role, none for what there is not, and a sentence for each table that is missing."""
+    names = {role: getattr(layout, role) for role in ("items", *SPLITS)}
+    found = {role: find_table(base_path, name) if name else ([], None) for role, name in names.items()}
+    return {role: paths for role, (paths, _) in found.items()}, [problem for _, problem in found.values() if problem]
 
 
 def find_first_part(folder: Path, stem: str) -> tuple[Path | None, str | None]:

@@ -14,6 +14,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mmctr.inputs.hashes import hash_texts
+
 UNKNOWN = 0
 DENSE_LOOKUP_LIMIT = 50_000_000  # integers up to here are looked up in one array of 4 bytes each
 TextArray: TypeAlias = Any  # Arrow's large_string, none of them null
@@ -58,8 +60,28 @@ class Vocabulary:
             return self._rows_of_integers(given.astype(np.int64, copy=False))  # unsigned ones would become floats
         if not self.is_text:
             return np.zeros(len(given), dtype=np.int32)
-        found = pc.index_in(given.cast(pa.large_string()), value_set=self.values)
-        return (found.fill_null(-1).to_numpy(zero_copy_only=False) + 1).astype(np.int32)
+        encoded = given.cast(pa.large_string()).dictionary_encode()  # each text is looked up once
+        return self._rows_of_texts(encoded.dictionary)[encoded.indices.to_numpy(zero_copy_only=False)]
+
+    def _rows_of_texts(self, given: TextArray) -> npt.NDArray[np.int32]:
+        if not len(self) or not len(given):
+            return np.zeros(len(given), dtype=np.int32)
+        hashes, order = self._hashed
+        if hashes is None:  # two values have one hash
+            found = pc.index_in(given, value_set=self.values)
+            return (found.fill_null(-1).to_numpy(zero_copy_only=False) + 1).astype(np.int32)
+        position = np.minimum(np.searchsorted(hashes, hash_texts(given)), len(hashes) - 1)
+        candidates = order[position]
+        same = pc.equal(given, self.values.take(pa.array(candidates))).to_numpy(zero_copy_only=False)
+        return np.where(same, candidates + 1, UNKNOWN).astype(np.int32)
+
+    @cached_property
+    def _hashed(self) -> tuple[npt.NDArray[np.uint64] | None, npt.NDArray[np.int64]]:
+        """The hashes of texts, sorted, and the position of each; Arrow would hash all values in every call."""
+        hashes = hash_texts(self.values)
+        order = np.argsort(hashes, kind="stable")
+        hashes = hashes[order]
+        return (None if (hashes[1:] == hashes[:-1]).any() else hashes), order
 
     def _rows_of_integers(self, given: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
         if self._dense is not None:
@@ -89,3 +111,36 @@ class Vocabulary:
 def texts(values: Sequence[str]) -> TextArray:
     """Texts as a vocabulary holds them."""
     return pa.array(values, type=pa.large_string())
+
+
+def to_bytes(values: TextArray) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    """All bytes of V texts one after the other, and the (V + 1,) offsets at which each begins."""
+    _, offsets, content = values.buffers()
+    starts = np.frombuffer(offsets, dtype=np.int64)[values.offset : values.offset + len(values) + 1]
+    texts_bytes = np.frombuffer(content or b"", dtype=np.uint8)[starts[0] : starts[-1]]
+    return texts_bytes.copy(), starts - starts[0]
+
+
+def from_bytes(content: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64]) -> TextArray:
+    """The texts that `to_bytes` returned.
+
+    Raises:
+        ValueError: the two do not fit each other, or hold what is no UTF-8.
+    """
+    whole = content.dtype == np.uint8 and offsets.dtype == np.int64 and content.ndim == offsets.ndim == 1
+    if not whole or not len(offsets) or offsets[0] != 0 or offsets[-1] != len(content) or (np.diff(offsets) < 0).any():
+        raise ValueError("texts must be bytes, and the offsets at which each of them begins")
+    buffers = [None, pa.py_buffer(offsets.tobytes()), pa.py_buffer(content.tobytes())]
+    found = pa.Array.from_buffers(pa.large_string(), len(offsets) - 1, buffers)
+    try:
+        found.validate(full=True)
+    except pa.ArrowInvalid as error:
+        raise ValueError("texts must be UTF-8") from error
+    return found
+
+
+def joined(parts: Sequence[Values]) -> Values:
+    """Values one after the other, all of one kind; none are integers."""
+    if not parts or isinstance(parts[0], np.ndarray):
+        return np.concatenate([np.zeros(0, dtype=np.int64), *parts])
+    return pa.concat_arrays(parts)

@@ -11,14 +11,13 @@ import numpy as np
 import polars as pl
 
 from mmctr.clicks.item_table import ItemTable
-from mmctr.images.extract import check_archive
-from mmctr.images.plan import image_name
-from mmctr.images.rar.member import FILE
-from mmctr.images.rar.sizes import MAX_MEMBER_BYTES, MAX_TOTAL_BYTES
-from mmctr.images.rar.volumes import archive_parts
+from mmctr.images.extract import check_images
+from mmctr.images.find import files_of
+from mmctr.images.sizes import MAX_MEMBER_BYTES, MAX_TOTAL_BYTES
 from mmctr.inputs.columns import read_items
 from mmctr.inputs.layout import ITEM_ID, SPLITS, TITLE
 from mmctr.inputs.rules import check_inputs
+from mmctr.inputs.vocabulary import Vocabulary
 from mmctr.report.splits import SplitReport, report_splits
 
 
@@ -74,27 +73,27 @@ def report_dataset(
 
     Raises:
         InputError: the inputs break a rule (`mmctr.inputs.rules`), or the archive breaks one that its listing shows
-            (`mmctr.images.extract.check_archive`).
+            (`mmctr.images.extract.check_images`).
     """
     inputs = check_inputs(base_path, min_items=min_items, min_known_targets=min_known_targets)
-    members = check_archive(
+    images = check_images(
         inputs.archive, password=password, max_member_bytes=max_member_bytes, max_total_bytes=max_total_bytes
     )
+    assert images is not None, "looked at as a whole"
     files = {"items": inputs.items, "archive": inputs.archive, **{name: getattr(inputs, name) for name in SPLITS}}
-    rows = {**inputs.rows, "archive": len(members)}
+    rows = {**inputs.rows, "archive": images.members}
     items = read_items(inputs.items)
     item_ids = items[ITEM_ID].to_numpy()
-    table = ItemTable(item_ids=item_ids, weights=np.zeros((len(items) + 1, 0), dtype=np.float32))
-    named = [image_name(member.name) for member in members if member.kind == FILE]
+    table = ItemTable(Vocabulary(item_ids), np.zeros((len(items) + 1, 0), dtype=np.float32))
     return DatasetReport(
         files={role: FileReport(path, _size(role, path), rows[role]) for role, path in files.items()},
-        coverage=_coverage(items, [image[0] for image in named if image], others=named.count(None)),
+        coverage=_coverage(items, list(map(int, images.keys)), others=images.report.not_items.count),
         splits=report_splits({name: files[name] for name in SPLITS}, table=table),
     )
 
 
 def _size(role: str, path: Path) -> int:
-    return sum(part.stat().st_size for part in (archive_parts(path) if role == "archive" else [path]))
+    return sum(part.stat().st_size for part in (files_of(path) if role == "archive" else [path]))
 
 
 def _coverage(items: pl.DataFrame, image_ids: Collection[int], *, others: int) -> Coverage:

@@ -1,10 +1,10 @@
-"""What is in the splits: labels, history lengths, unknown ids, cold targets, repetitions, users.
+"""What is in the splits: labels, history lengths, unknown ids, cold targets, features, repetitions, users.
 
 Every split is read once, a few rows at a time, and kept as a handful of numbers a row, so that millions of rows need
 seconds and hundreds of megabytes. Legend: R rows of a split, N real history items of all its rows (padding removed).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,13 +13,19 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-from mmctr.clicks.item_table import PADDING_IDX, ItemTable
 from mmctr.common.errors import InputError
-from mmctr.inputs.columns import flat_lists, is_number, plain_numbers, read_chunks
-from mmctr.inputs.layout import HISTORY, ITEM_ID, LABEL, LEVEL_COLUMNS, SPLITS, USER_ID
-from mmctr.report.row_hash import count_distinct, hash_column, hash_lists, is_among, mixed
-
-USUAL_LEVELS = (1, 10)  # what this release uses; 0..19 can be used, but is worth a look
+from mmctr.inputs.columns import history_ids, ids_of, labels_of
+from mmctr.inputs.hashes import Hashes, hash_lists, mixed
+from mmctr.inputs.held_out import kept_rows
+from mmctr.inputs.layout import SPLITS, HeldOut, Layout
+from mmctr.inputs.numbers import is_number, is_text, value_type
+from mmctr.inputs.rules import text_columns
+from mmctr.inputs.table_rules import check_table
+from mmctr.inputs.tables import column_names, read_chunks
+from mmctr.inputs.vocabulary import UNKNOWN, Vocabulary
+from mmctr.inputs.wanted import Wanted
+from mmctr.report.features import FeatureCounts, FeatureReport, counts_of
+from mmctr.report.row_hash import count_distinct, hash_column, is_among, keys_of
 
 
 @dataclass(frozen=True)
@@ -42,28 +48,63 @@ class SplitReport:
     rows: int
     label_rate: float | None
     history_length: Lengths
-    unknown_history_share: float  # of the real history items, those that are not in item_feature
+    unknown_history_share: float  # of the real history items, those that are not in the item table
     unknown_target_share: float
     cold_target_rows: int | None  # the target is never a target in train
     cold_target_items: int | None
-    unusual_levels: dict[str, int]  # rows outside 1..10
-    duplicate_rows: int  # equal to an earlier row in all but ID
+    features: dict[str, FeatureReport]
+    duplicate_rows: int  # equal to an earlier row in all but its id
     rows_also_in: dict[str, int]  # history and target are in that other split too
     users: int | None
     users_also_in: dict[str, int | None]
 
 
-def report_splits(paths: Mapping[str, Path], *, table: ItemTable) -> dict[str, SplitReport]:
-    """Look at train, valid and test; `table` holds the known item ids, whatever its weights.
+@dataclass(frozen=True)
+class Clicks:
+    """The click log of a split, or a part of one: files, and which rows of them."""
+
+    files: Sequence[Path]
+    held_out: HeldOut | None = None
+
+    def chunks(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Some columns of its rows."""
+        user = [self.held_out.user] if self.held_out else []
+        for chunk in read_chunks(self.files, columns=list(dict.fromkeys([*columns, *user]))):
+            if self.held_out is None:
+                yield chunk
+            else:
+                yield chunk.filter(pa.array(kept_rows(chunk.column(self.held_out.user), self.held_out)))
+
+
+def report_splits(splits: Mapping[str, Clicks], *, layout: Layout, items: Vocabulary) -> dict[str, SplitReport]:
+    """Look at train, and at valid and test where there are such.
+
+    Args:
+        splits: by name.
+        layout: names their columns.
+        items: ids of the known items.
 
     Raises:
         InputError: a file cannot be read to its end.
     """
-    users = {name: _users(paths[name]) for name in SPLITS}
-    columns = {
-        name: _read_split(paths[name], role=name, table=table, with_user=users[name] is not None) for name in SPLITS
-    }
-    return {name: _report_split(name, columns, users=users) for name in SPLITS}
+    users = {name: _users(clicks, layout.user) for name, clicks in splits.items()}
+    text = text_columns(splits["train"].files, [feature.column for feature in layout.row_features])
+    read: dict[str, _Columns] = {}
+    known: dict[str, Hashes] | None = None
+    for name in SPLITS:
+        if name in splits:
+            counts = counts_of(layout.row_features, text=text, known=known)
+            reader = _Reader(layout, items=items, counts=counts, with_user=users[name] is not None)
+            read[name] = reader.read(splits[name], with_label=name != "test" or _has_labels(splits[name], layout))
+            known = known or {column: found.keys for column, found in counts.items()}
+    return {name: _report_split(name, read, users=users) for name in read}
+
+
+def _has_labels(clicks: Clicks, layout: Layout) -> bool:
+    """Whether a split that needs none has labels that can be used."""
+    if layout.label not in column_names(clicks.files):
+        return False
+    return not check_table(clicks.files, wanted=[Wanted(layout.label, "label")], name="")[1]
 
 
 @dataclass(frozen=True)
@@ -71,73 +112,77 @@ class _Columns:
     """What is kept of a split: four numbers a row, each kind sorted by itself, and sums."""
 
     length: npt.NDArray[np.int64]  # (R,) real history items
-    target: npt.NDArray[np.int64]  # (R,) item ids
-    impression: npt.NDArray[np.uint64]  # (R,) hashes of history and target
-    whole: npt.NDArray[np.uint64]  # (R,) hashes of all columns but ID
+    target: Hashes  # (R,) keys of item ids
+    impression: Hashes  # (R,) hashes of history and target
+    whole: Hashes  # (R,) hashes of all columns but the row's id
     unknown_history: int
     unknown_targets: int
     positives: int | None
-    unusual_levels: dict[str, int]
+    features: dict[str, FeatureReport]
 
 
-def _read_split(path: Path, *, role: str, table: ItemTable, with_user: bool) -> _Columns:
-    read = [HISTORY, ITEM_ID, *LEVEL_COLUMNS, *([] if role == "test" else [LABEL])]
-    read += [USER_ID] if with_user else []
-    parts: dict[str, list[np.ndarray]] = {name: [] for name in ("length", "target", "impression", "whole")}
-    unknown_history = unknown_targets = positives = 0
-    unusual = dict.fromkeys(LEVEL_COLUMNS, 0)
-    for chunk in read_chunks(path, columns=read):
-        values, length = _without_padding(*flat_lists(chunk.column(HISTORY)))
-        target = plain_numbers(chunk.column(ITEM_ID)).astype(np.int64)
-        unknown_history += int(np.count_nonzero(table.lookup(values) == PADDING_IDX))
-        unknown_targets += int(np.count_nonzero(table.lookup(target) == PADDING_IDX))
-        impression = mixed(hash_lists(values, length) + target.view(np.uint64))
-        whole = impression
-        for name in read[2:]:
-            whole = mixed(whole + hash_column(chunk.column(name)))
-        for name in LEVEL_COLUMNS:
-            level = plain_numbers(chunk.column(name))
-            unusual[name] += int(np.count_nonzero((level < USUAL_LEVELS[0]) | (level > USUAL_LEVELS[1])))
-        if role != "test":
-            positives += int(plain_numbers(chunk.column(LABEL)).sum())
-        for name, part in (("length", length), ("target", target), ("impression", impression), ("whole", whole)):
-            parts[name].append(part)
-    joined = {name: np.sort(np.concatenate(arrays)) for name, arrays in parts.items()}
-    return _Columns(
-        **joined,
-        unknown_history=unknown_history,
-        unknown_targets=unknown_targets,
-        positives=None if role == "test" else positives,
-        unusual_levels=unusual,
-    )
+@dataclass(frozen=True)
+class _Reader:
+    """Reads a split."""
+
+    layout: Layout
+    items: Vocabulary
+    counts: dict[str, FeatureCounts]
+    with_user: bool
+
+    def read(self, clicks: Clicks, *, with_label: bool) -> _Columns:
+        names = self.layout
+        others = [*self.counts, *([names.label] if with_label else []), *([names.user] if self.with_user else [])]
+        parts: dict[str, list[np.ndarray]] = {name: [] for name in ("length", "target", "impression", "whole")}
+        unknown_history = unknown_targets = positives = 0
+        for chunk in clicks.chunks([names.history, names.target, *others]):
+            values, length = history_ids(
+                chunk.column(names.history),
+                padding=names.padding,
+                separator=names.history_separator,
+                text=self.items.is_text,
+            )
+            targets = ids_of(chunk.column(names.target), text=self.items.is_text)
+            target = keys_of(targets)
+            unknown_history += int(np.count_nonzero(self.items.lookup(values) == UNKNOWN))
+            unknown_targets += int(np.count_nonzero(self.items.lookup(targets) == UNKNOWN))
+            impression = mixed(hash_lists(keys_of(values), length) + target)
+            whole = impression
+            for name in others:
+                whole = mixed(whole + hash_column(chunk.column(name)))
+            for name, counts in self.counts.items():
+                counts.look(chunk.column(name))
+            if with_label:
+                positives += int(labels_of(chunk.column(names.label)).sum())
+            for name, part in (("length", length), ("target", target), ("impression", impression), ("whole", whole)):
+                parts[name].append(part)
+        joined = {name: np.sort(np.concatenate(arrays)) for name, arrays in parts.items()}
+        return _Columns(
+            **joined,
+            unknown_history=unknown_history,
+            unknown_targets=unknown_targets,
+            positives=positives if with_label else None,
+            features={name: counts.report() for name, counts in self.counts.items()},
+        )
 
 
-def _without_padding(
-    values: npt.NDArray[np.integer], lengths: npt.NDArray[np.int64]
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """The real history items, and how many of them each row has."""
-    real = values != 0
-    if len(values) == len(lengths) * lengths.max(initial=0):  # all lists have one length, as the challenge's have
-        kept = np.count_nonzero(real.reshape(len(lengths), -1), axis=1)
-    else:
-        before = np.concatenate(([0], np.cumsum(real)))
-        stop = np.cumsum(lengths)
-        kept = before[stop] - before[stop - lengths]
-    return values[real].astype(np.int64), kept
-
-
-def _users(path: Path) -> pl.Series | None:
-    """The distinct users of a split; None where there is no `user_id` that can be read and compared."""
+def _users(clicks: Clicks, name: str) -> pl.Series | None:
+    """The distinct users of a split; None where there is no column of users that can be read and compared."""
+    if not name:
+        return None
     found = []
     try:
-        for chunk in read_chunks(path, columns=[USER_ID]):
-            column = chunk.column(USER_ID)
-            kind = pl.Int64 if is_number(column.type) else pl.String if pa.types.is_string(column.type) else None
-            if kind is None:
+        for chunk in clicks.chunks([name]):
+            column = chunk.column(name)
+            if is_text(value_type(column.type)):
+                users = pl.Series(column.cast(pa.large_string()))
+            elif is_number(column.type):
+                column = column.cast(pa.float64()) if pa.types.is_decimal(column.type) else column
+                users = pl.Series(column).cast(pl.Int64, strict=False)
+            else:
                 return None
-            column = column.cast(pa.float64()) if pa.types.is_decimal(column.type) else column
-            found.append(pl.Series(column).cast(kind, strict=False).drop_nulls().unique())
-    except InputError:  # it is not there, or damaged, and is not needed
+            found.append(users.drop_nulls().unique())
+    except (InputError, pa.ArrowInvalid):  # it is not there, or damaged, and is not needed
         return None
     return pl.concat(found).unique()
 
@@ -148,7 +193,8 @@ def _report_split(
     *,
     users: dict[str, pl.Series | None],
 ) -> SplitReport:
-    found, earlier = columns[role], SPLITS[: SPLITS.index(role)]
+    found = columns[role]
+    earlier = [name for name in SPLITS[: SPLITS.index(role)] if name in columns]
     rows, history_items = len(found.target), int(found.length.sum())
     cold = found.target[~is_among(found.target, columns["train"].target)]
     own = users[role]
@@ -160,7 +206,7 @@ def _report_split(
         unknown_target_share=found.unknown_targets / rows,
         cold_target_rows=len(cold) if earlier else None,
         cold_target_items=count_distinct(cold) if earlier else None,
-        unusual_levels=found.unusual_levels,
+        features=found.features,
         duplicate_rows=rows - count_distinct(found.whole),
         rows_also_in={name: int(is_among(found.impression, columns[name].impression).sum()) for name in earlier},
         users=None if own is None else len(own),

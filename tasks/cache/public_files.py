@@ -13,22 +13,7 @@ from pathlib import Path
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from mmctr.common.files import partials_of, replacing, write_bytes
-from mmctr.inputs.layout import (
-    CHECKPOINT_FILE,
-    CSV_FILE,
-    ITEM_EMBEDDINGS_FILE,
-    MODELS_FOLDER,
-    PREDICTIONS_FOLDER,
-    ZIP_FILE,
-)
 from tasks.cache.workspace import FileRef, Workspace
-
-PUBLIC = {  # names under BASE_PATH that the challenge and its users know
-    "item_embeddings": ITEM_EMBEDDINGS_FILE,
-    "checkpoint": f"{MODELS_FOLDER}/{CHECKPOINT_FILE}",
-    "csv": f"{PREDICTIONS_FOLDER}/{CSV_FILE}",
-    "archive": f"{PREDICTIONS_FOLDER}/{ZIP_FILE}",
-}
 
 
 class Published(BaseModel):
@@ -44,10 +29,11 @@ class Published(BaseModel):
 def publish(workspace: Workspace, files: Mapping[str, FileRef], *, model: str, run_id: str) -> dict[str, Path]:
     """Put copies of one model's files at their public places; returns the places.
 
-    A role of PUBLIC that `files` lacks is not known of this model: what another model left there is removed. The caller
-    has the lock `publishing`, as two at once would mix their files.
+    A role of `workspace.public` that `files` lacks is not known of this model, so what another left there is removed.
+    The caller has the lock `publishing`, as two at once would mix their files.
     """
-    targets = {role: workspace.base_path / PUBLIC[role] for role in PUBLIC if role in files}
+    public = workspace.public
+    targets = {role: workspace.base_path / public[role] for role in public if role in files}
     note = Published(
         model=model,
         run_id=run_id,
@@ -57,25 +43,25 @@ def publish(workspace: Workspace, files: Mapping[str, FileRef], *, model: str, r
     known = read_note(workspace)
     with ExitStack() as moves:  # all are moved in when it ends, or none where one cannot be written
         for role, target in targets.items():
-            if not workspace.holds(FileRef(path=PUBLIC[role], sha256=files[role].sha256)):
+            if not workspace.holds(FileRef(path=public[role], sha256=files[role].sha256)):
                 shutil.copyfile(workspace.path(files[role]), moves.enter_context(replacing(target)))
         if known is None or known.model_copy(update={"at": note.at}) != note:
             write_bytes(_place(workspace), note.model_dump_json(indent=1).encode())
-    for place in PUBLIC.values():
+    for place in public.values():
         for leftover in partials_of(workspace.base_path / place):  # of a run that was killed while it published
             leftover.unlink()
-    for role in PUBLIC.keys() - targets:
-        (workspace.base_path / PUBLIC[role]).unlink(missing_ok=True)
+    for role in public.keys() - targets:
+        (workspace.base_path / public[role]).unlink(missing_ok=True)
     return targets
 
 
 def published(workspace: Workspace) -> Published | None:
     """Whose the public files are; None where they are not what the note says."""
     note = read_note(workspace)
-    if note is None or not note.files.keys() <= PUBLIC.keys():
+    if note is None or not note.files.keys() <= workspace.public.keys():
         return None
-    whole = all(workspace.holds(FileRef(path=PUBLIC[role], sha256=digest)) for role, digest in note.files.items())
-    return note if whole else None
+    refs = [FileRef(path=workspace.public[role], sha256=digest) for role, digest in note.files.items()]
+    return note if all(map(workspace.holds, refs)) else None
 
 
 def read_note(workspace: Workspace) -> Published | None:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, get_args
 from prefect.serializers import Serializer
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from tasks.cache.workspace import FileRef, FolderRef
+from tasks.cache.workspace import FileRef, FolderRef, ImagesRef
 from tasks.settings.sections import StageName
 
 Counts = dict[str, int]
@@ -23,17 +23,17 @@ class Result(BaseModel):
 
 
 class Extracted(Result):
-    """Images, named by item, and the report of what was skipped and why."""
+    """Images, their manifest, and the report of what was skipped and why."""
 
     stage: Literal["extract"] = "extract"
-    images: FolderRef
+    images: ImagesRef
     manifest: FileRef
     report: FileRef
     counts: Counts
 
 
 class Embedded(Result):
-    """CLIP embeddings of all items."""
+    """Vectors of all items."""
 
     stage: Literal["embed"] = "embed"
     embeddings: FileRef
@@ -47,7 +47,8 @@ class Reduced(Result):
     stage: Literal["reduce"] = "reduce"
     item_embeddings: FileRef
     pca: FileRef
-    explained_variance: float
+    explained_variance: float  # share that is kept, 0..1
+    part_variances: dict[str, float] = {}  # the same of each part, where several are side by side
 
 
 class BuiltWeights(Result):
@@ -71,12 +72,14 @@ class Trained(Result):
 
 
 class Predicted(Result):
-    """The submission."""
+    """The submission, and the figures of test where it has labels."""
 
     stage: Literal["predict"] = "predict"
     csv: FileRef
     archive: FileRef
     rows: int
+    auc: float | None = None
+    logloss: float | None = None
 
 
 STAGES = get_args(StageName)

@@ -20,11 +20,12 @@ from prefect.context import TaskRunContext
 from prefect.filesystems import LocalFileSystem
 from prefect.results import ResultStore
 
+from mmctr.common.errors import InputError
 from mmctr.common.files import sync_file, sync_folder
 from tasks.cache.code_digest import stage_code
 from tasks.cache.results import Result, ResultSerializer
 from tasks.cache.unkeyed import Unkeyed
-from tasks.cache.workspace import FileRef, FolderRef, Workspace
+from tasks.cache.workspace import FileRef, FolderRef, ImagesRef, Workspace
 from tasks.running.refusal import outcome, refusing
 from tasks.running.retry import retries
 from tasks.settings.base import Section
@@ -214,9 +215,14 @@ class StageRunner:
     def _holds(self, ref: FileRef | FolderRef) -> bool:
         if isinstance(ref, FileRef):
             return self.workspace.holds(ref)
+        assert isinstance(ref, ImagesRef), "no other folder is made by a stage"
+        from mmctr.images.in_place import in_place_digest
         from mmctr.images.manifest import manifest_digest
 
+        folder, manifest = self.workspace.path(ref), self.workspace.base_path / ref.manifest
         try:
-            return manifest_digest(self.workspace.path(ref)) == ref.digest
-        except (OSError, ValueError):
+            if ref.in_place:
+                return in_place_digest(manifest, folder, memory=self.workspace.image_memory) == ref.digest
+            return manifest_digest(folder) == ref.digest
+        except (OSError, ValueError, InputError):
             return False

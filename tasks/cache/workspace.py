@@ -8,6 +8,7 @@ BASE_PATH/.mmctr/
     records/                     Prefect's records of finished tasks
     runs/                        what each finished run used (tasks/cache/run_manifest.py)
     digests.json                 remembered SHA-256 of files that have not changed since
+    images.parquet               the same of the images in a folder that they are read from in place
     published.json               whose files the public ones are (tasks/cache/public_files.py)
     lock, locks/                 who works here (tasks/cache/locks.py)
 """
@@ -15,7 +16,7 @@ BASE_PATH/.mmctr/
 import hashlib
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
@@ -24,9 +25,23 @@ from pydantic import BaseModel, ConfigDict
 
 from mmctr.common.errors import InputError
 from mmctr.common.files import PARTIAL, SETTLED_NS, file_sha256, is_file, read_json, remember_json
+from mmctr.inputs.layout import MICROLENS_1M, Layout
 from tasks.cache.locks import Locks
 
 SETTLED, FIRST_LOOK = 5, 6  # lengths of the two kinds of entries in digests.json
+
+
+def public_places(layout: Layout) -> dict[str, str]:
+    """Names below BASE_PATH of the files that a run publishes, by their role."""
+    return {
+        "item_embeddings": layout.item_embeddings,
+        "checkpoint": layout.checkpoint,
+        "csv": layout.prediction,
+        "archive": layout.archive,
+    }
+
+
+PUBLIC = public_places(MICROLENS_1M)  # those that the challenge and its users know
 
 
 class FileRef(BaseModel):
@@ -48,23 +63,35 @@ class PartsRef(FileRef):
 
 
 class FolderRef(BaseModel):
-    """A folder of images and the digest of its manifest (`mmctr.images.manifest.manifest_digest`)."""
+    """A folder of images and the digest of what is in it (`mmctr.images.in_place.FolderIndex`)."""
 
     model_config = ConfigDict(frozen=True)
     path: str
     digest: str
 
 
-class Workspace:
-    """The files of one BASE_PATH."""
+class ImagesRef(FolderRef):
+    """Images that a manifest lists, and the digest of that listing (`mmctr.images.manifest.listing_digest`).
 
-    def __init__(self, base_path: Path) -> None:
-        self.base_path = base_path.absolute()
+    `path` is the folder that the manifest's file names are in. Where that is a folder of the user's, which has other
+    files too, the images are `in_place`.
+    """
+
+    manifest: str
+    in_place: bool = False
+
+
+class Workspace:
+    """The files of one BASE_PATH; `public` are the names of those that a run publishes, by their role."""
+
+    def __init__(self, base_path: Path, *, public: Mapping[str, str] = PUBLIC) -> None:
+        self.base_path, self.public = base_path.absolute(), dict(public)
         self.root = self.base_path / ".mmctr"
         self.records = self.root / "records"
         self.vectors = self.root / "vectors"
         self.models = self.root / "models"
         self.runs = self.root / "runs"
+        self.image_memory = self.root / "images.parquet"
         self.locks = Locks(self.root)
 
     def store(self, stage: str, key: str) -> Path:
@@ -122,13 +149,19 @@ class Workspace:
         Raises:
             InputError: the file has another content, or it was written, moved or replaced while it was read.
         """
+        with self.reading_table(ref) as files:
+            yield files[0]
+
+    @contextmanager
+    def reading_table(self, ref: FileRef) -> Iterator[list[Path]]:
+        """The same for a block that reads all parts of the file: their paths, in order."""
         parts = (ref.parts if isinstance(ref, PartsRef) else ()) or (ref,)
         files = [self.path(part) for part in parts]
         before = [_times(file) for file in files]
         if None in before or not self.holds(ref):
             raise _changed(ref)
         try:
-            yield files[0]
+            yield files
         except Exception as error:
             if [_times(file) for file in files] != before:  # what it met may be half of each file
                 raise _changed(ref) from error

@@ -1,19 +1,34 @@
-"""The settings of the image archive as parameters of the library."""
+"""The settings of the images' source as parameters of the library, and what a run finds out about that source."""
 
 import os
-from typing import TypedDict
+from typing import Annotated, TypedDict
 
 from mmctr.common.errors import InputError
 from mmctr.common.text import shown_value
+from mmctr.images.naming import Naming
+from mmctr.images.source import Kind
+from tasks.settings.base import Component, Section
 from tasks.settings.sections import ExtractConfig
 
 
-class ArchiveLimits(TypedDict):
+class ImageSource(Section):
+    """How images are read: found out by a run, and no setting of a user's. The code of its kind counts, no other's."""
+
+    kind: Annotated[Kind, Component("mmctr.images.sources")] = "rar"
+    names: Naming = "integer"
+
+
+class FolderLimits(TypedDict):
+    """Parameters of `mmctr.images.in_place`."""
+
+    max_member_bytes: int
+    max_total_bytes: int
+
+
+class ArchiveLimits(FolderLimits):
     """Parameters of `mmctr.images.extract`."""
 
     password: str | None
-    max_member_bytes: int
-    max_total_bytes: int
 
 
 def archive_limits(config: ExtractConfig) -> ArchiveLimits:
@@ -22,11 +37,7 @@ def archive_limits(config: ExtractConfig) -> ArchiveLimits:
     Raises:
         InputError: the password's environment variable is not set.
     """
-    return ArchiveLimits(
-        password=archive_password(config),
-        max_member_bytes=config.max_member_mib << 20,
-        max_total_bytes=config.max_total_gib << 30,
-    )
+    return ArchiveLimits(password=archive_password(config), **folder_limits(config))
 
 
 def archive_password(config: ExtractConfig) -> str | None:
@@ -44,3 +55,8 @@ def archive_password(config: ExtractConfig) -> str | None:
             "set; set it to the archive's password"
         )
     return password
+
+
+def folder_limits(config: ExtractConfig) -> FolderLimits:
+    """The settings that count for a folder, which has no password."""
+    return FolderLimits(max_member_bytes=config.max_member_mib << 20, max_total_bytes=config.max_total_gib << 30)

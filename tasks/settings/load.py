@@ -2,6 +2,7 @@
 
 import stat
 import tomllib
+from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,14 @@ from pydantic import ValidationError
 from mmctr.common.errors import InputError, check_text, raise_if_of_the_machine
 from mmctr.common.files import is_file
 from mmctr.common.text import first_line, shown, shown_value
+from mmctr.encoders.names import parse_model
 from tasks.settings.base import Section
 from tasks.settings.sections import PipelineConfig, home_expanded
 
 CONFIG_NAME = "mmctr.toml"
 LARGEST_BYTES = 1_000_000  # of a file with settings
 SHOWN_PROBLEMS, SHOWN_NAME = 20, 60
+PATHS = ("items", "images", "train", "valid", "test")  # settings of `data` that say what is read
 KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
 
 
@@ -93,6 +96,7 @@ def _settings_of_folder(base_path: Path, *, given: dict[str, Any]) -> dict[str, 
     if not _is_within(path, base_path):
         raise _beyond(base_path, f"it is a link to {path.resolve()}")
     values = _read_toml(path)
+    _check_paths(values.get("data"), base_path)
     embed, over = values.get("embed"), given.get("embed")
     if isinstance(embed, dict):
         chosen = over if isinstance(over, dict) else {}
@@ -103,12 +107,27 @@ def _settings_of_folder(base_path: Path, *, given: dict[str, Any]) -> dict[str, 
     return values
 
 
+def _check_paths(data: object, base_path: Path) -> None:
+    """Refuse paths of a data folder's own settings that lead out of it by their words; a link in it is its owner's."""
+    if not isinstance(data, dict):
+        return
+    for name in PATHS:
+        value = data.get(name)
+        for path in value if isinstance(value, list) else [value]:
+            if isinstance(path, str) and (Path(path).is_absolute() or ".." in Path(path).parts):
+                raise _beyond(base_path, f"its data.{name} is {shown_value(path)}")
+
+
 def _model_of_folder(model: str, base_path: Path) -> str:
-    """`embed.model` of a data folder's own settings: a checkpoint in that folder, or the name of an official model."""
-    path = home_expanded(Path(model))
+    """`embed.model` of a data folder's own settings: weights in that folder, or those that are published by a name."""
+    try:
+        name = parse_model(model)
+    except InputError:
+        return model  # the settings are checked as a whole
+    path = home_expanded(Path(name.weights))
     beside = base_path / path
     if is_file(beside) and _is_within(beside, base_path):
-        return str(beside)
+        return str(name.with_weights(beside))
     if is_file(beside) or is_file(path) or path.is_absolute() or ".." in path.parts:
         raise _beyond(base_path, f"its embed.model is {shown_value(model)}")
     return model
@@ -179,8 +198,11 @@ def _text(content: bytes, *, path: Path) -> str:
 def _resolve_model(values: dict[str, Any], *, folder: Path) -> None:
     """A checkpoint's path in a file is meant from that file's folder."""
     embed = values.get("embed")
-    if isinstance(embed, dict) and isinstance(embed.get("model"), str) and is_file(folder / embed["model"]):
-        embed["model"] = str(folder / embed["model"])
+    if isinstance(embed, dict) and isinstance(embed.get("model"), str):
+        with suppress(InputError):  # the settings are checked as a whole
+            name = parse_model(embed["model"])
+            if is_file(folder / name.weights):
+                embed["model"] = str(name.with_weights(folder / name.weights))
 
 
 def _apply_override(values: dict[str, Any], override: str) -> None:

@@ -17,8 +17,8 @@ from mmctr_process import MmctrRun
 
 from mmctr.common.errors import REMEDIES, InputError, as_input_error
 from mmctr.common.files import partial_path, replacing, replacing_folder
-from tasks.cache.public_files import PUBLIC, publish
-from tasks.cache.workspace import FileRef, Workspace
+from tasks.cache.public_files import publish
+from tasks.cache.workspace import PUBLIC, FileRef, Workspace
 from tasks.settings.sections import TrainConfig
 from tasks.tracking.lineage import Lineage
 from tasks.tracking.store import Tracker

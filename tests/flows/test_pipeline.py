@@ -15,7 +15,7 @@ from shared import unchanged
 from mmctr.evaluation.metrics import auc
 from mmctr.models.checkpoint import load_checkpoint
 from mmctr.submission.challenge import check_submission
-from tasks.cache.public_files import PUBLIC
+from tasks.cache.workspace import PUBLIC
 from tasks.settings.load import load_config
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("prefect_server")]
@@ -176,7 +176,7 @@ def test_what_was_read_is_what_is_named(demo, tracking_uri, monkeypatch):
     load_split = mmctr.clicks.split.load_split
 
     def swapped(log, **options):
-        if log != path:
+        if log != [path]:
             return load_split(log, **options)
         path.rename(aside)
         pl.read_parquet(aside).head(400).write_parquet(path)

@@ -78,8 +78,8 @@ def digests(demo):
     from flows.run.inputs import name_inputs
 
     def digests():
-        model = completed(PipelineConfig(base_path=demo)).embed.model
-        return name_inputs(Workspace(demo), clip_model=model).digests()
+        config = completed(PipelineConfig(base_path=demo))
+        return name_inputs(Workspace(demo), clip_model=config.embed.model, extract=config.extract).digests()
 
     return digests
 

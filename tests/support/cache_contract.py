@@ -93,7 +93,7 @@ def _with_other_bytes(result: Result) -> Result:
         if isinstance(value, FileRef):
             changed[name] = FileRef(path=value.path, sha256=other(value.sha256))
         elif isinstance(value, FolderRef):
-            changed[name] = FolderRef(path=value.path, digest=other(value.digest))
+            changed[name] = value.model_copy(update={"digest": other(value.digest)})
     return result.model_copy(update=changed)
 
 

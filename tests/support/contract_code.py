@@ -9,7 +9,10 @@ from cache_contract import CACHED, FOLLOWS, PAGE, RUNS, STAGES, section
 from project import PROJECT
 
 from tasks.cache.code_digest import counted_modules
+from tasks.settings.archive import ImageSource
+from tasks.settings.base import Section
 
+FOUND_OUT: dict[str, Section] = {"extract": ImageSource()}  # sections that a run makes itself, here the challenge's
 GROUPS = {"mmctr.demo": "mmctr.demo.*", "tasks": "tasks.*", "flows": "flows.*"}  # whose modules have a row together
 
 
@@ -33,7 +36,7 @@ def row_of(module: str) -> str:
 
 def code_table() -> dict[str, list[str]]:
     """Rows of the table, as the import graph says them."""
-    counted = {stage: counted_modules(f"tasks.{stage}") for stage in STAGES}
+    counted = {stage: _counted(stage) for stage in STAGES}
     rows = {}
     for module in sorted(modules("mmctr")) + [f"tasks.{stage}" for stage in STAGES] + ["tasks", "flows"]:
         words: list[str] = []
@@ -42,6 +45,12 @@ def code_table() -> dict[str, list[str]]:
             words.append(RUNS if module in counted[stage] else before)
         assert rows.setdefault(row_of(module), words) == words, f"{module} needs a row of its own"
     return {f"`{name}`": words for name, words in rows.items()}
+
+
+def _counted(stage: str) -> frozenset[str]:
+    """Modules that count in a stage, with the components of what a run of the challenge's data finds out."""
+    components = FOUND_OUT[stage].components() if stage in FOUND_OUT else []
+    return frozenset().union(*map(counted_modules, [f"tasks.{stage}", *components]))
 
 
 if __name__ == "__main__":

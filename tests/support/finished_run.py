@@ -16,8 +16,8 @@ from mlflow import MlflowClient
 from flows.pipeline import pipeline
 from flows.run.summary import Summary
 from mmctr.inputs.layout import CLICKS
-from tasks.cache.public_files import PUBLIC
 from tasks.cache.results import Result, ResultSerializer
+from tasks.cache.workspace import PUBLIC
 from tasks.settings.load import load_config
 from tasks.settings.sections import PipelineConfig
 

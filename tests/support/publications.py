@@ -7,7 +7,8 @@ from trainings import World
 
 from flows.run.publish import Model, Outputs, publish_run
 from mmctr.submission.challenge import check_submission
-from tasks.cache.public_files import PUBLIC, published
+from tasks.cache.public_files import published
+from tasks.cache.workspace import PUBLIC
 from tasks.predict import make_submission
 from tasks.settings.sections import PredictConfig, PromoteConfig
 

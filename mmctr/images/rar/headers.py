@@ -13,12 +13,10 @@ from typing import Any
 import rarfile
 
 from mmctr.common.progress import progress_bar
+from mmctr.images.bounds import Bounds, UnboundedError
+from mmctr.images.member import FILE, FOLDER, HARD_LINK, OLDER_VERSION, SYMBOLIC_LINK, Member
 from mmctr.images.rar.hashes import rar3_key
-from mmctr.images.rar.member import FILE, FOLDER, HARD_LINK, OLDER_VERSION, SYMBOLIC_LINK, Member
 
-MAX_HEADERS = 2_000_000
-MAX_NAME = 32_767  # characters, as in Windows; RAR itself allows 2,048
-MAX_NAMES = 1 << 28  # characters of all names together
 MAX_KEY_LOG2 = 18  # rounds of a RAR5 key, as a power of two: RAR takes 15, the format allows 24, which is 10 s a key
 FIRST_WORD_SECONDS, NEXT_WORD_SECONDS = 5.0, 60.0
 WHY_SLOW = (
@@ -29,10 +27,6 @@ WHY_SLOW = (
 logger = logging.getLogger(__name__)
 
 
-class UnboundedError(Exception):
-    """A listing would take more time or memory than any archive of images needs; the text goes on from "it"."""
-
-
 class _Bounded(rarfile.CommonParser):
     """What both parsers do otherwise than rarfile's; `members` are those of all volumes."""
 
@@ -41,7 +35,7 @@ class _Bounded(rarfile.CommonParser):
         self.members: list[Member] = []
         self._latest: dict[str, Member] = {}  # by name, what a file copy may refer to
         self._entry: Any = None  # of the last member, whose checksum may still come with a later volume
-        self._headers = self._characters = 0
+        self._bounds = Bounds()
         self._show = progress
 
     def parse(self) -> None:
@@ -57,9 +51,7 @@ class _Bounded(rarfile.CommonParser):
             return self._parse_header(stream)
 
     def _parse_header(self, fd: Any) -> Any:
-        self._headers += 1
-        if self._headers > MAX_HEADERS:
-            raise UnboundedError(f"has more than {MAX_HEADERS:,} headers")
+        self._bounds.add_header()
         return super()._parse_header(fd)
 
     def process_entry(self, fd: Any, item: Any) -> None:  # noqa: ARG002 the names are rarfile's
@@ -72,9 +64,7 @@ class _Bounded(rarfile.CommonParser):
             return
         self._keep_entry()
         self._entry = item
-        self._characters += len(item.filename)
-        if len(item.filename) > MAX_NAME or self._characters > MAX_NAMES:
-            raise UnboundedError(f"has a name of {len(item.filename):,} characters, or too many long ones")
+        self._bounds.add_name(item.filename)
 
     def _keep_entry(self) -> None:
         if self._entry is None:

@@ -8,29 +8,27 @@ import rarfile
 
 from mmctr.common.errors import InputError, raise_if_of_the_machine
 from mmctr.common.text import shown
-from mmctr.images.rar.headers import UnboundedError, headers_of
-from mmctr.images.rar.member import Member
+from mmctr.images.bounds import UnboundedError
+from mmctr.images.member import Member
+from mmctr.images.plan import DAMAGED_REMEDY
+from mmctr.images.rar.headers import headers_of
+from mmctr.images.start import another_kind, read_start
 
-DAMAGED_REMEDY = "Download or copy the archive again."
 PASSWORD_REMEDY = "Use the right `password`."  # noqa: S105
 
 
 def _check_is_rar(archive: Path) -> None:
-    remedy = "Use the path of the RAR archive with the item images."
-    if not archive.is_file():
-        state = "is not a file" if archive.exists() else "does not exist"
-        raise InputError(f"The image archive must be a RAR file: {archive} {state}. {remedy}")
+    start = read_start(archive, kind="RAR")
     try:
-        with archive.open("rb") as stream:
-            start = stream.read(8)
         is_rar = rarfile.is_rarfile(archive)
     except OSError as error:
         raise_if_of_the_machine(error, path=archive)
-        raise InputError(f"The image archive must be readable: {archive}: {error.strerror}. {remedy}") from error
+        raise InputError(
+            f"The image archive must be readable: {archive}: {error.strerror}. Use the path of the RAR archive with "
+            "the item images."
+        ) from error
     if not is_rar:
-        what = "is empty" if not start else f"starts with the bytes {start.hex(' ')}"
-        what += " (a ZIP)" if start.startswith(b"PK") else ""
-        raise InputError(f"The image archive must be a RAR file: {archive} {what}. {remedy}")
+        raise another_kind(archive, start, kind="RAR")
 
 
 def _check_password(archive: Path, password: str | None) -> None:

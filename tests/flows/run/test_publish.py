@@ -15,9 +15,9 @@ from flows.predict import find_model
 from flows.run.publish import Choice, publish_model
 from mmctr.common.errors import InputError
 from mmctr.models.checkpoint import load_checkpoint, save_checkpoint
-from tasks.cache.public_files import PUBLIC, publish, published
+from tasks.cache.public_files import publish, published
 from tasks.cache.run_manifest import ManifestWriter
-from tasks.cache.workspace import Workspace
+from tasks.cache.workspace import PUBLIC, Workspace
 from tasks.settings.sections import PredictConfig
 from tasks.tracking.fetching import ITEM_EMBEDDINGS
 from tasks.tracking.training_run import CHECKPOINT

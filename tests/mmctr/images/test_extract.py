@@ -27,7 +27,7 @@ from mmctr.common.files import file_sha256
 from mmctr.common.text import shown
 from mmctr.images.extract import extract_images
 from mmctr.images.manifest import MANIFEST_NAME, manifest_digest
-from mmctr.images.plan import image_name
+from mmctr.images.naming import image_name
 
 
 @pytest.fixture(autouse=True)
@@ -84,9 +84,9 @@ def test_thirty_images(name: str, tmp_path: Path, thirty: dict[int, bytes]) -> N
     [
         ("plain_store_py", ["1.jpg", "2.jpg", "3.jpg"], [], []),
         ("nested_ids", ["1.jpg", "2.jpg", "3.jpg"], [], []),
-        ("dup", ["1.jpg"], [(1, "images/1.jpg")], []),
-        ("dup_folders", ["1.jpg"], [(1, "b/1.jpg")], []),
-        ("dup_case", ["1.jpg"], [(1, "images/1.JPG")], []),
+        ("dup", ["1.jpg"], [("1", "images/1.jpg")], []),
+        ("dup_folders", ["1.jpg"], [("1", "b/1.jpg")], []),
+        ("dup_case", ["1.jpg"], [("1", "images/1.JPG")], []),
         ("rar5_mixed", ["1.png", "2.webp", "3.jpg"], [], []),
         ("dash_name", ["1.jpg"], [], ["-rf.jpg", "@list.jpg"]),
         ("wild_names", ["2.jpg"], [], ["images/[1]*.jpg", "images/3?.jpg"]),
@@ -104,7 +104,7 @@ def test_thirty_images(name: str, tmp_path: Path, thirty: dict[int, bytes]) -> N
 def test_small_archives(
     name: str,
     files: list[str],
-    duplicates: list[tuple[int, str]],
+    duplicates: list[tuple[str, str]],
     not_items: list[str],
     tmp_path: Path,
     thirty: dict[int, bytes],
@@ -190,7 +190,8 @@ def test_no_rar(content: bytes, says: str, tmp_path: Path) -> None:
 
 def test_no_file(tmp_path: Path) -> None:
     fails(tmp_path / "absent.rar", tmp_path, "must be a RAR file", "does not exist", "Use the path")
-    fails(tmp_path, tmp_path / "x", "must be a RAR file", "is not a file", "Use the path")
+    fails(tmp_path, tmp_path / "x", "must be a RAR file", "is not a file", "Use the path", kind="rar")
+    fails(tmp_path, tmp_path / "y", "is used in place", "Use `mmctr.images.in_place`")
 
 
 def test_an_archive_inside_the_target_is_not_lost(tmp_path: Path) -> None:
@@ -369,12 +370,12 @@ def test_progress(progress: bool | None, shows: bool, tmp_path: Path, capsys: py
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("a/b/00003.JPEG", (3, "3.jpg")),
-        ("1.Webp", (1, "1.webp")),
-        ("x\\2.bmp", (2, "2.bmp")),
-        ("9223372036854775807.png", (2**63 - 1, "9223372036854775807.png")),
-        ("0" * 5000 + "7.gif", (7, "7.gif")),
-        ("a\n/4.jpg", (4, "4.jpg")),
+        ("a/b/00003.JPEG", ("3", "3.jpg")),
+        ("1.Webp", ("1", "1.webp")),
+        ("x\\2.bmp", ("2", "2.bmp")),
+        ("9223372036854775807.png", ("9223372036854775807", "9223372036854775807.png")),
+        ("0" * 5000 + "7.gif", ("7", "7.gif")),
+        ("a\n/4.jpg", ("4", "4.jpg")),
         *[
             (name, None)
             for name in (
@@ -401,8 +402,8 @@ def test_progress(progress: bool | None, shows: bool, tmp_path: Path, capsys: py
         ],
     ],
 )
-def test_image_name(name: str, expected: tuple[int, str] | None) -> None:
-    assert image_name(name) == expected
+def test_image_name(name: str, expected: tuple[str, str] | None) -> None:
+    assert image_name(name, names="integer") == expected
 
 
 def test_long_lists_are_cut_and_the_report_is_json(tmp_path: Path) -> None:
@@ -418,7 +419,7 @@ def test_long_lists_are_cut_and_the_report_is_json(tmp_path: Path) -> None:
     written = json.loads(json.dumps(asdict(report)))
     assert [written[key]["count"] for key in ("duplicates", "not_items")] == [150, 151]
     assert [len(written[key]["first"]) for key in ("duplicates", "not_items")] == [100, 100]
-    assert written["duplicates"]["first"][99] == [1, "99/1.jpg"]
+    assert written["duplicates"]["first"][99] == ["1", "99/1.jpg"]
     assert written["not_items"]["first"][0] == r"0/\x1b.jpg"
     assert (written["images"], written["total_bytes"]) == (1, len(A))
 
@@ -563,7 +564,7 @@ def to_link(path: Path) -> None:
         (lambda folder: to_link(folder / "3.jpg"), "3.jpg is no regular file"),
         (lambda folder: (folder / MANIFEST_NAME).unlink(), "is missing or no parquet file"),
         (lambda folder: (folder / MANIFEST_NAME).write_bytes(b"no"), "is missing or no parquet file"),
-        (lambda folder: pl.DataFrame({"item_id": [1]}).write_parquet(folder / MANIFEST_NAME), "has the columns"),
+        (lambda folder: pl.DataFrame({"image": ["1"]}).write_parquet(folder / MANIFEST_NAME), "has the columns"),
     ],
 )
 def test_digest_sees_every_change(change: Callable[[Path], None], says: str, images: Path) -> None:

@@ -19,7 +19,7 @@ import mmctr.images.rar.headers
 import mmctr.images.rar.stream
 from flows.cli.main import main
 from mmctr.common.errors import InputError
-from mmctr.images.extract import check_archive
+from mmctr.images.extract import check_images
 from mmctr.images.rar.hashes import Blake2SP, rar3_key
 from mmctr.images.rar.listing import list_members
 from mmctr.images.rar.stream import unpacking
@@ -211,7 +211,7 @@ def test_a_stopped_tool_ends_with_this_process(tmp_path: Path) -> None:
 
 
 def test_headers_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mmctr.images.rar.headers, "MAX_HEADERS", 10)
+    monkeypatch.setattr("mmctr.images.bounds.MAX_HEADERS", 10)
     for name in ("rar5_store", "rar4_store"):
         fails(FIXTURES / f"{name}.rar", tmp_path / name, "has more than 10 headers", "Pack the images again")
 
@@ -219,7 +219,7 @@ def test_headers_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_names_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     long = rar5(tmp_path, member(b"1.jpg", A), member(b"a" * 40_000 + b".jpg", A))
     fails(long, tmp_path / "x", "has a name of 40,004 characters")
-    monkeypatch.setattr(mmctr.images.rar.headers, "MAX_NAMES", 100)
+    monkeypatch.setattr("mmctr.images.bounds.MAX_NAMES", 100)
     fails(FIXTURES / "rar4_store.rar", tmp_path / "y", "or too many long ones")
 
 
@@ -308,5 +308,5 @@ def test_the_library_has_the_same_rules_in_both(tmp_path: Path) -> None:
     archive = FIXTURES / "rar5_bomb_10MB.rar"
     for limits in ({"max_member_bytes": 10**6}, {"max_total_bytes": 10**6}):
         with pytest.raises(InputError) as error:
-            check_archive(archive, **limits)
+            check_images(archive, **limits)
         assert str(error.value) == fails(archive, tmp_path / str(limits), **limits)

@@ -17,7 +17,8 @@ from mmctr.images.manifest import manifest_digest
 from mmctr.inputs.parquet import read_table, scan_table, table_schema
 from mmctr.inputs.rules import check_inputs
 from mmctr.report.dataset import report_dataset
-from mmctr.submission.challenge import check_submission, write_prediction, zip_prediction
+from mmctr.submission.challenge import check_submission, write_prediction
+from mmctr.submission.packed import zip_prediction
 
 NAMES = [("x[1]", "x1"), ("x*", "xy"), ("x?", "xy"), ("{x,y}", "x"), ("a=1", "a"), ("x%31", "x1"), ("x\\[1]", "x[1]")]
 

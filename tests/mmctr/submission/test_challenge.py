@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmctr.common.errors import InputError
-from mmctr.submission.challenge import check_submission, write_prediction, zip_prediction
+from mmctr.submission.challenge import check_submission, write_prediction
+from mmctr.submission.packed import zip_prediction
 
 IDS = pl.Series("ID", [0, 7, 3])
 GOOD = "ID,Task1,Task2,Task1&2\n0,0,0,0.25\n7,0,0,1.0\n3,0,0,1e-9\n"

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import pytest
 from cache_contract import STAGES, section
-from contract_code import source
+from contract_code import FOUND_OUT, source
 from project import PROJECT
 
 from mmctr.common.files import file_sha256, replacing, write_bytes
@@ -102,8 +102,9 @@ def test_components_of_a_stage_are_those_that_its_section_chooses():
     """What a stage loads by name and no setting of its section names would be served stale."""
     for stage in STAGES:
         config = PipelineConfig.model_fields[stage].annotation if stage in PipelineConfig.model_fields else Section
+        sections = [config, type(FOUND_OUT.get(stage, Section()))]
         loaded = {package for module in counted_modules(f"tasks.{stage}") for package in _loaded_by_name(module)}
-        assert loaded == {mark.package for mark in config.marked(Component).values()}, stage
+        assert loaded == {mark.package for section in sections for mark in section.marked(Component).values()}, stage
 
 
 def _loaded_by_name(module: str) -> set[str]:

@@ -11,16 +11,19 @@ from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
+from typing import get_args
 
 import pytest
 from cache_contract import STAGES, assert_planned, replaced, rows, stages_that_run, table
-from contract_code import code_table, modules, row_of, source
+from contract_code import FOUND_OUT, code_table, modules, row_of, source
 from finished_run import settings
 from project import PROJECT
 from reworded import reworded
 
+from mmctr.images.source import Kind
 from tasks.cache.code_digest import CONTAINERS, DISTRIBUTIONS, NEUTRAL, code_digest, stage_code
 from tasks.cache.counted_syntax import parsed
+from tasks.settings.archive import ImageSource
 from tasks.settings.base import Section
 from tasks.settings.sections import EmbedConfig, TrainConfig
 
@@ -66,7 +69,9 @@ def from_tree(source_tree, monkeypatch) -> Iterator[Path]:
 def stage_codes(**sections: Section) -> dict[str, str]:
     """The digest of each stage's code as the sources are now."""
     code_digest.cache_clear()
-    return {stage: stage_code(f"tasks.{stage}", [sections.get(stage, Section())]) for stage in STAGES}
+    return {
+        stage: stage_code(f"tasks.{stage}", [sections.get(stage, FOUND_OUT.get(stage, Section()))]) for stage in STAGES
+    }
 
 
 @rows("Code")
@@ -94,9 +99,15 @@ def test_a_changed_statement_is_planned(words, from_tree, planned, monkeypatch):
         assert_planned(planned(), list(words))
 
 
+KIND_OF = {
+    **{f"mmctr.images.sources.{kind}": kind for kind in get_args(Kind)},
+    **{f"mmctr.images.tar.{part}": "tar" for part in ("content", "headers")},
+}
+
+
 @rows("Components")
 def test_a_component_counts_where_it_is_chosen(name, words, from_tree):
-    choosing = {"embed": EmbedConfig(image_precision="int8")}
+    choosing = {"embed": EmbedConfig(image_precision="int8"), "extract": ImageSource(kind=KIND_OF.get(name, "rar"))}
     before = stage_codes(), stage_codes(**choosing)
     path = source(from_tree, name)
     with replaced(path, path.read_bytes() + b"\nADDED = 1\n"):

@@ -19,6 +19,7 @@ from mmctr.report.dataset import report_dataset
 from tasks.cache.stage import stage_key
 from tasks.cache.workspace import Workspace
 from tasks.extract import extract
+from tasks.settings.archive import ImageSource
 from tasks.settings.sections import PipelineConfig
 
 FIXTURES = project.FIXTURES / "rar"
@@ -44,7 +45,7 @@ def config_of(base: Path) -> PipelineConfig:
 
 
 def archive_ref(base: Path):
-    return name_inputs(Workspace(base), clip_model=config_of(base).embed.model).archive
+    return name_inputs(Workspace(base), clip_model=config_of(base).embed.model, extract=config_of(base).extract).archive
 
 
 def flip_a_bit(path: Path) -> None:
@@ -86,7 +87,8 @@ def test_a_damaged_part_is_another_input(demo, part):
     flip_a_bit(parts[part])
     after = archive_ref(demo)
     assert before.sha256 != after.sha256
-    keys = {stage_key(extract, {"config": config_of(demo).extract, "archive": ref}) for ref in (before, after)}
+    inputs = {"config": config_of(demo).extract, "source": ImageSource()}
+    keys = {stage_key(extract, {**inputs, "images": ref}) for ref in (before, after)}
     assert len(keys) == 2
     assert not Workspace(demo).holds(before)
     assert Workspace(demo).holds(after)

@@ -1,10 +1,11 @@
-"""What is known of one member of an archive before it is unpacked."""
+"""What is known of one member of a source before its bytes are read."""
 
 from typing import NamedTuple
 
 # Kinds of members. Only a file can be an image; the others are named by their kind where they are reported.
 FILE, FOLDER = "file", "folder"
 SYMBOLIC_LINK, HARD_LINK, OLDER_VERSION = "symbolic link", "hard link", "older version of a file"
+SPARSE, SPECIAL = "sparse file", "special file"  # the latter is a device, a pipe, or nothing that has a name
 
 
 class Member(NamedTuple):
@@ -12,8 +13,8 @@ class Member(NamedTuple):
 
     name: str
     size: int
-    crc32: int | None
-    blake2sp: bytes | None
     kind: str
-    encrypted: bool
-    unusable: str = ""  # why no tool can unpack this member, or nothing
+    crc32: int | None = None
+    blake2sp: bytes | None = None
+    encrypted: bool = False
+    unusable: str = ""  # why this member cannot be read, or nothing

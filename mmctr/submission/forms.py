@@ -1,0 +1,33 @@
+"""How predictions are written, by the name of the form (`data.submission`)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from mmctr.inputs.layout import Submission
+from mmctr.submission import challenge, plain
+
+
+class Check(Protocol):
+    """Verifies a zip, and returns its number of rows."""
+
+    def __call__(self, path: Path, *, test_ids: pl.Series, csv_name: str) -> int: ...
+
+
+@dataclass(frozen=True)
+class Form:
+    """What writes a CSV, and what verifies it in its zip."""
+
+    write: Callable[[pl.Series, npt.NDArray[np.float32], Path], None]
+    check: Check
+
+
+FORMS: dict[Submission, Form] = {
+    "challenge": Form(challenge.write_prediction, challenge.check_submission),
+    "plain": Form(plain.write_prediction, plain.check_submission),
+}
