@@ -86,7 +86,7 @@ def _batches(path: Path, log: LogFormat) -> Iterator[pl.DataFrame]:
     waiting: list[pl.DataFrame] = []
     rows = 0
     for chunk in read_log(path, log, columns=_columns(log)):
-        waiting.append(pl.DataFrame(pl.from_arrow(chunk)))
+        waiting.append(chunk)
         rows += len(chunk)
         if rows >= BATCH_ROWS:
             yield pl.concat(waiting)

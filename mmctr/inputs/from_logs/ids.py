@@ -1,7 +1,6 @@
 """Ids of users and items: whole numbers or text, of any type that holds them. Legend: R rows."""
 
 import polars as pl
-import polars.exceptions
 
 from mmctr.inputs.from_logs.hashing import LONGEST_ID
 from mmctr.inputs.from_logs.place import Place, flat_text
@@ -36,12 +35,6 @@ def ids_of(column: pl.Series, *, option: str, place: Place, kind: pl.DataType | 
 
 
 def _text_or_number(column: pl.Series, *, option: str, place: Place) -> pl.Series:
-    if column.dtype == pl.Binary:
-        try:
-            return column.cast(pl.String)
-        except polars.exceptions.PolarsError:
-            remedy = f"write it as text, or name another column with {option}"
-            raise place.refuse_type(column, rule="must be text in UTF-8", remedy=remedy) from None
     if column.dtype.is_numeric():
         return _whole(column, option=option, place=place)
     if column.dtype in (pl.String, pl.Null):

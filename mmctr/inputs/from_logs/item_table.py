@@ -54,8 +54,8 @@ def read_item_table(items: ItemFormat, log: LogFormat) -> ItemTable:
                 f"{option}"
             )
     wanted = [items.item_id] if is_parquet(path) else names
-    chunks = [pl.DataFrame(pl.from_arrow(chunk)) for chunk in read_log(path, log, columns=wanted)]
-    if not chunks:
+    chunks = list(read_log(path, log, columns=wanted))
+    if not sum(map(len, chunks)):
         raise InputError(f"--items must have rows; {path} has none")
     table = pl.concat(chunks)
     place = Place(path, 1)

@@ -1,22 +1,22 @@
 """The files of a log: parquet or CSV, one or many, and their columns a few hundred thousand rows at a time."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
+import polars as pl
 import pyarrow as pa
-import pyarrow.csv as pc
 
 from mmctr.common.errors import InputError, raise_if_of_the_machine
 from mmctr.common.files import is_file
 from mmctr.common.text import first_line, shown, shown_names
-from mmctr.inputs.columns import column_names, read_chunks
+from mmctr.inputs.csv_chunks import csv_chunks, csv_names
 from mmctr.inputs.files import find_table
 from mmctr.inputs.from_logs.options import LogFormat
+from mmctr.inputs.numbers import is_text, texts_of, value_type
+from mmctr.inputs.tables import column_names, read_chunks
 
 PARQUET = (".parquet", ".pq")
 TEXT = (".csv", ".tsv", ".txt", ".inter", ".item", ".gz")
-BLOCK_BYTES = 8 << 20  # of CSV at a time; the header and each row must fit
 
 
 def find_logs(places: Sequence[Path]) -> list[Path]:
@@ -57,61 +57,49 @@ def is_parquet(path: Path) -> bool:
 
 
 def names_of(path: Path, log: LogFormat) -> list[str]:
-    """Names of the columns of a file."""
+    """Names of the columns of a file, those in the names of its folders included."""
     if is_parquet(path):
-        return column_names(path)
-    with _open_csv(path, log) as reader:
-        return list(reader.schema.names)
+        return column_names([path])
+    try:
+        return csv_names(path, separator=_separator(path, log))
+    except InputError as error:
+        raise InputError(f"{error}; or say with --separator what is between its values") from error
 
 
-def read_log(path: Path, log: LogFormat, *, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """These columns, some rows at a time; those of CSV are all text, with null where nothing is written.
+def read_log(path: Path, log: LogFormat, *, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+    """These columns, some rows at a time, texts as String; those of CSV are all text, null where nothing is written.
 
     Raises:
         InputError: the file cannot be read to its end, or a column is missing or there twice.
     """
     if is_parquet(path):
-        for chunk in read_chunks(path, columns=columns):
-            try:
-                chunk.validate(full=True)  # a text that is no UTF-8 would reach Polars unseen
-            except pa.ArrowInvalid as error:
-                raise InputError(f"{path} must have text in UTF-8: {first_line(error)}; write it anew") from error
-            yield chunk
-        return
-    names = names_of(path, log)
-    for name in columns:
-        if names.count(name) != 1:
-            fault = "is missing" if name not in names else "is there more than once"
-            raise InputError(f"{path}: column {shown(name)} {fault}; it has {shown_names(names)}")
-    with _open_csv(path, log, columns=columns) as reader:
-        yield from reader
+        chunks = read_chunks([path], columns=columns)
+    else:
+        names = names_of(path, log)
+        if any(names.count(name) > 1 for name in columns):
+            raise InputError(f"{path}: names of columns must be unique; it has {shown_names(names)}; rename one")
+        chunks = csv_chunks(path, columns=columns, separator=_separator(path, log), nulls=log.nulls)
+    for chunk in chunks:
+        try:
+            yield pl.DataFrame([_column(chunk.column(name), name) for name in columns])
+        except pa.ArrowInvalid as error:  # Polars would not see it
+            raise InputError(f"{path} must have text in UTF-8: {first_line(error)}; write it anew") from error
 
 
-@contextmanager
-def _open_csv(path: Path, log: LogFormat, *, columns: Sequence[str] = ()) -> Iterator[pc.CSVStreamingReader]:
-    separator = log.separator or _separator_of(path)
+def _column(column: pa.Array, name: str) -> pl.Series:
+    if is_text(value_type(column.type)):
+        column = texts_of(column)
+    column.validate(full=True)
+    return pl.Series(name, column)
+
+
+def _separator(path: Path, log: LogFormat) -> str:
+    """What the user says, or a tab where the line of names has one, else a comma."""
+    if log.separator:
+        return log.separator
     try:
-        with pc.open_csv(
-            path,
-            read_options=pc.ReadOptions(block_size=BLOCK_BYTES, use_threads=False),
-            parse_options=pc.ParseOptions(delimiter=separator, newlines_in_values=True),
-            convert_options=pc.ConvertOptions(
-                include_columns=list(columns),
-                column_types=dict.fromkeys(columns, pa.string()),
-                strings_can_be_null=True,
-                null_values=["", *log.nulls],
-            ),
-        ) as reader:
-            yield reader
-    except (pa.ArrowException, OSError) as error:
+        with pa.input_stream(str(path), compression="detect") as stream:
+            return "\t" if b"\t" in stream.read(1 << 16).partition(b"\n")[0] else ","
+    except OSError as error:
         raise_if_of_the_machine(error, path=path)
-        raise InputError(
-            f"{path} must be CSV in UTF-8 with a line of column names, its columns separated by {separator!r}: "
-            f"{first_line(error)}; correct that line, or say what separates columns with --separator"
-        ) from error
-
-
-def _separator_of(path: Path) -> str:
-    """A tab where the line of names has one, else a comma."""
-    with pa.input_stream(str(path), compression="detect") as stream:
-        return "\t" if b"\t" in stream.read(1 << 16).partition(b"\n")[0] else ","
+        raise InputError(f"{path} must be CSV: {first_line(error)}; copy or download it again") from error

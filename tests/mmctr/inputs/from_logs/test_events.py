@@ -157,7 +157,7 @@ REFUSED = [
     ({"user_id": [1.5, 2]}, {}, "user_id must hold whole numbers below 2^63; 1 of the 2"),
     ({"user_id": pa.array([2**63, 1], pa.uint64())}, {}, "user_id must hold whole numbers below 2"),
     ({"item_id": pa.array([[1], [2]])}, {}, "item_id must hold ids, integers or text; found List"),
-    ({"item_id": pa.array([b"\xff", b"a"])}, {}, "item_id must be text in UTF-8; found Binary"),
+    ({"item_id": pa.array([b"\xff", b"a"])}, {}, "must have text in UTF-8"),
     ({"item_id": ["a", "x" * 300]}, {}, "item_id must have ids of at most 256 bytes; 1 of the 2 rows"),
     ({"item_id": UNREADABLE}, {}, "must have text in UTF-8"),
     ({"timestamp": ["2024-05-01", "soon"]}, {}, "timestamp must hold times as %Y-%m-%d, as its first row does; 1 of"),
@@ -203,10 +203,12 @@ def test_files_of_one_log_have_one_type(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"user_id,item_id,timestamp\n1,2\n", "must be CSV in UTF-8 with a line of column names"),
-        (b"user_id,item_id,timestamp\n1,\xff,3\n", "must be CSV in UTF-8"),
-        (b"", "must be CSV in UTF-8"),
-        (b"user_id,item_id,item_id,timestamp\n1,2,3,4\n", "column item_id is there more than once"),
+        (b"user_id,item_id,timestamp\n1,2\n", "must be CSV with as many values in each row as in its first"),
+        (b"user_id,item_id,timestamp\n1,\xff,3\n", "in UTF-8"),
+        (b"user_id;item_id;timestamp\n1;2;3\n", "must have commas between its values"),
+        (b"user_id;item_id;timestamp\n1;2;3\n", "or say with --separator what is between"),
+        (b"", "column user_id is missing; it has none"),
+        (b"user_id,item_id,item_id,timestamp\n1,2,3,4\n", "names of columns must be unique"),
         (b"PAR1 and no more", "is not a readable parquet file"),
     ],
 )
