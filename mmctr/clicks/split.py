@@ -16,10 +16,9 @@ from mmctr.clicks.batch import ClickSplit
 from mmctr.clicks.item_table import PADDING_IDX, ItemTable
 from mmctr.common.errors import InputError
 from mmctr.common.text import shown_value
-from mmctr.inputs.columns import history_ids, ids_of
+from mmctr.inputs.columns import history_ids, ids_of, labels_of
 from mmctr.inputs.features import LEVELS, MAX_LEN
 from mmctr.inputs.layout import HISTORY, ITEM_ID, LABEL, LIKES_LEVEL, VIEWS_LEVEL
-from mmctr.inputs.numbers import plain_numbers
 from mmctr.inputs.tables import read_chunks
 
 # Columns of a click log beside the history, by the fields of a split that they become.
@@ -95,12 +94,12 @@ def load_split(path: Path, *, table: ItemTable, max_len: int = MAX_LEN, with_lab
     offsets = _Growing(np.int64)
     offsets.append(np.zeros(1, dtype=np.int64))
     for chunk in read_chunks(path, columns=[HISTORY, *columns.values()]):
-        values, lengths = history_ids(chunk.column(HISTORY), padding="none")
+        values, lengths = history_ids(chunk.column(HISTORY), padding="none", text=False)
         history, kept = pack_histories(values, lengths, table=table, max_len=max_len)
         offsets.append(len(packed["history"]) + np.cumsum(kept))
         packed["history"].append(history)
         for field, name in columns.items():
-            numbers = ids_of(chunk.column(name), text=False) if field == "target" else plain_numbers(chunk.column(name))
+            numbers: Any = labels_of(chunk.column(name)) if field == "label" else ids_of(chunk.column(name), text=False)
             packed[field].append(table.lookup(numbers) if field == "target" else numbers)
     tensors: dict[str, Any] = {field: growing.tensor() for field, growing in packed.items()}
     return ClickSplit(offsets=offsets.tensor(), **({"label": None} | tensors))

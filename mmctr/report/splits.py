@@ -15,8 +15,8 @@ import pyarrow as pa
 
 from mmctr.common.errors import InputError
 from mmctr.inputs.columns import history_ids, ids_of, labels_of
-from mmctr.inputs.held_out import kept_rows
 from mmctr.inputs.hashes import Hashes, hash_lists, mixed
+from mmctr.inputs.held_out import kept_rows
 from mmctr.inputs.layout import SPLITS, HeldOut, Layout
 from mmctr.inputs.numbers import is_number, is_text, value_type
 from mmctr.inputs.rules import text_columns

@@ -6,11 +6,11 @@ from generated import click_split, din, item_table
 from hypothesis import given
 from hypothesis import strategies as st
 
-import mmctr.inputs.columns
+import mmctr.inputs.parquet_chunks
 from mmctr.clicks.split import load_split, pack_histories, split_from_lists
 from mmctr.common.errors import InputError
 from mmctr.evaluation.prediction import predict_probabilities
-from mmctr.inputs.columns import read_chunks
+from mmctr.inputs.tables import read_chunks
 
 IDS = [4, 9, 2, 7]
 TABLE = item_table(np.random.default_rng(0), items=4)
@@ -50,8 +50,8 @@ def write_split(path, histories, *, dtype, **extra):
 
 @pytest.mark.parametrize("dtype", [pl.Array(pl.Int64, 5), pl.List(pl.Int64), pl.List(pl.Int32)], ids=str)
 def test_reading_in_chunks_from_any_nested_type(tmp_path, monkeypatch, dtype):
-    monkeypatch.setattr(mmctr.inputs.columns, "READ_VALUES", 27)  # 3 rows of 9 values
-    monkeypatch.setattr(mmctr.inputs.columns, "READ_ROWS_AT_LEAST", 1)
+    monkeypatch.setattr(mmctr.inputs.parquet_chunks, "READ_VALUES", 27)  # 3 rows of 9 values
+    monkeypatch.setattr(mmctr.inputs.parquet_chunks, "READ_ROWS_AT_LEAST", 1)
     histories = [[0, 0, 4, 999, 2], [0, 0, 0, 0, 0], [4, 9, 2, 7, 4], [0, 0, 0, 0, 9], [7, 7, 7, 7, 7]]
     write_split(tmp_path / "s.parquet", histories, dtype=dtype)
     split = load_split(tmp_path / "s.parquet", table=TABLE, max_len=4, with_label=True)
@@ -128,8 +128,8 @@ def test_a_level_that_the_model_has_no_row_for_is_named(name, level):
 
 
 def test_longer_lists_are_read_fewer_rows_at_a_time(tmp_path, monkeypatch):
-    monkeypatch.setattr(mmctr.inputs.columns, "READ_VALUES", 1000)
-    monkeypatch.setattr(mmctr.inputs.columns, "READ_ROWS_AT_LEAST", 2)
+    monkeypatch.setattr(mmctr.inputs.parquet_chunks, "READ_VALUES", 1000)
+    monkeypatch.setattr(mmctr.inputs.parquet_chunks, "READ_ROWS_AT_LEAST", 2)
     read = {}
     for length in (4, 96, 5000):
         write_split(tmp_path / "s.parquet", [[1] * length] * 300, dtype=pl.Array(pl.Int64, length))
