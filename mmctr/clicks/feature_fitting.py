@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from mmctr.clicks.batch import ClickSplit
 from mmctr.clicks.feature_encoding import Columns, FeatureEncoding, FittedFeature, needs_fit
@@ -182,4 +183,4 @@ class _Distinct:
     def vocabulary(self) -> Vocabulary:
         """What was added, in ascending order; texts by their code points."""
         values = self._joined() if self._latest else np.zeros(0, dtype=np.int64)
-        return Vocabulary(values if isinstance(values, np.ndarray) else values.take(values.argsort()))
+        return Vocabulary(values if isinstance(values, np.ndarray) else values.take(pc.array_sort_indices(values)))
