@@ -35,7 +35,7 @@ def shop_items() -> pl.DataFrame:
     """Five items with ids that are texts."""
     return pl.DataFrame(
         {
-            "sku": ["a-1", "b 2", "0", "007", "é"],
+            "sku": ["a-1", "b-2", "0", "007", "é"],
             "name": ["shirt", None, "hat", "", "shoe"],
             "brand": ["x", "y", None, "x", ""],
             "price": [1.5, None, 3.0, float("nan"), 2.0],
@@ -48,8 +48,8 @@ def shop_clicks(**columns: object) -> pl.DataFrame:
     """Eight rows of four users, with some columns in the place of theirs."""
     good: dict[str, object] = {
         "shopper": ["u1", "u1", "u2", "u2", "u3", "u3", "u4", "u4"],
-        "seen": [["a-1", "b 2"], [], None, ["0"], ["007", None, "gone"], ["é"], ["a-1"], ["a-1", "a-1"]],
-        "sku": ["b 2", "0", "007", "a-1", "é", "gone", "a-1", "b 2"],
+        "seen": [["a-1", "b-2"], [], None, ["0"], ["007", None, "gone"], ["é"], ["a-1"], ["a-1", "a-1"]],
+        "sku": ["b-2", "0", "007", "a-1", "é", "gone", "a-1", "b-2"],
         "device": ["phone", "phone", None, "desk", "phone", "", "desk", "desk"],
         "hour": [1, None, 3, 23, 0, 12, 13, 14],
         "campaigns": [["c1"], None, [], ["c1", "c2"], ["c3"], [], [], ["c2"]],
