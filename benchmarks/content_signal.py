@@ -27,8 +27,8 @@ def cold_and_all_aucs(base_path: Path, table: ItemTable, *, recipe: Recipe) -> d
     clicks = base_path / "MicroLens_1M_x1"
     train, valid = (load_split(clicks / f"{name}.parquet", table=table, with_label=True) for name in ("train", "valid"))
     torch.manual_seed(recipe.seed)
-    model = DIN(len(table.item_ids), table.weights.shape[1])
-    model.set_item_table(torch.from_numpy(table.weights))
+    model = DIN(len(table.ids), table.weights.shape[1])
+    model.set_item_table(table)
     done = fit(model, train, valid, recipe=recipe)
     model.load_state_dict(done.best_weights)
     test = load_split(clicks / "test.parquet", table=table, with_label=False)
@@ -40,8 +40,8 @@ def cold_and_all_aucs(base_path: Path, table: ItemTable, *, recipe: Recipe) -> d
 
 def shuffled(table: ItemTable, *, seed: int) -> ItemTable:
     """The same vectors, each given to another item."""
-    order = np.random.default_rng(seed).permutation(len(table.item_ids)) + 1
-    return ItemTable(item_ids=table.item_ids, weights=np.vstack([table.weights[:1], table.weights[order]]))
+    order = np.random.default_rng(seed).permutation(len(table.ids)) + 1
+    return ItemTable(table.ids, np.vstack([table.weights[:1], table.weights[order]]))
 
 
 def main() -> None:

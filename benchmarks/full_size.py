@@ -9,7 +9,6 @@ import resource
 import tempfile
 from pathlib import Path
 
-import torch
 from real_shape import item_table, write_clicks
 from side_by_side import seconds
 
@@ -31,8 +30,8 @@ def main() -> None:
     told("load 3.6 M rows", seconds(lambda: load_split(train, table=table, with_label=True)))
     split, held_out = load_split(train, table=table, with_label=True), load_split(test, table=table, with_label=False)
     for freeze in (False, True):
-        model = DIN(len(table.item_ids), 128, freeze=freeze)
-        model.set_item_table(torch.from_numpy(table.weights))
+        model = DIN(len(table.ids), 128, freeze=freeze)
+        model.set_item_table(table)
         optimizer, _ = optimizer_and_schedule(model, recipe=Recipe())
         name = f"epoch, {'frozen' if freeze else 'trained'} item embeddings"
         took = seconds(lambda m=model, o=optimizer: train_epoch(m, split, o, recipe=Recipe(), number=1))

@@ -139,7 +139,7 @@ def padded(batch: Batch, info: ItemInfo) -> dict[str, Any]:
     ids[:, -1] = batch.target
     flat = ids.flatten()
     return {
-        "levels": {"likes_level": batch.likes, "views_level": batch.views},
+        "levels": dict(zip(("likes_level", "views_level"), batch.feature_ids.unbind(dim=1), strict=True)),
         "items": {"item_id": flat, "item_tags": info.tags[flat], "item_emb_d128": info.content[flat]},
         "mask": ids[:, :-1] > 0,
         "label": batch.label,

@@ -114,14 +114,16 @@ def submission_case(state: tuple[Any, bytes], rng: Random, folder: Path) -> str:
 
 
 def prepare_checkpoint(folder: Path) -> dict[str, Any]:
+    import numpy as np
     import torch
 
+    from mmctr.inputs.vocabulary import Vocabulary
     from mmctr.models.architecture import Architecture
     from mmctr.models.checkpoint import Checkpoint, save_checkpoint
     from mmctr.models.din import DIN
 
     sizes = Architecture(num_items=5, dim=4, attention_hidden=[3], tower_hidden=[3], dropout=0.0, freeze=False)
-    checkpoint = Checkpoint(sizes, DIN.of(sizes).state_dict(), 64, torch.arange(1, 6), {"valid_auc": 0.5})
+    checkpoint = Checkpoint(sizes, DIN.of(sizes).state_dict(), 64, Vocabulary(np.arange(1, 6)), {"valid_auc": 0.5})
     save_checkpoint(checkpoint, folder / "good.pt")
     content = (folder / "good.pt").read_bytes()
     return {"content": content, "parts": torch.load(folder / "good.pt", weights_only=True)}

@@ -160,12 +160,13 @@ def _use(base: Path, role: str) -> None:
     from mmctr.clicks.split import load_split
     from mmctr.inputs.columns import read_items
     from mmctr.inputs.rules import check_inputs
+    from mmctr.inputs.vocabulary import Vocabulary
     from mmctr.report.dataset import report_dataset
 
     check_inputs(base)
     report_dataset(base)
     item_ids = np.arange(1, 8)
-    table = ItemTable(item_ids=item_ids, weights=np.zeros((8, 2), np.float32))
+    table = ItemTable(Vocabulary(item_ids), np.zeros((8, 2), np.float32))
     if role == "items":
         read_items(_path(base, role))
         return
@@ -177,7 +178,8 @@ def _use(base: Path, role: str) -> None:
     rows = split.offsets.tolist()
     found = [split.history[start:stop].tolist() for start, stop in pairwise(rows)]
     assert found == expected["history"], "other histories than a slow reading gives"
-    for name, tensor in (("target", split.target), ("likes", split.likes), ("views", split.views)):
+    likes, views = split.feature_ids.unbind(dim=1)
+    for name, tensor in (("target", split.target), ("likes", likes), ("views", views)):
         assert tensor.tolist() == expected[name], f"another {name} than a slow reading gives"
     assert split.label is None or split.label.tolist() == expected["label"], "other labels than a slow reading gives"
 

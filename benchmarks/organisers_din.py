@@ -73,7 +73,8 @@ class OrganisersDIN(nn.Module):
         rows, ids = len(batch.target), torch.cat([batch.target, batch.history])
         items, place = torch.unique(ids, return_inverse=True)
         target, keys = F.embedding(place, self.item_features(items)).split([rows, len(batch.history)])
-        levels = [self.likes_emb(batch.likes), self.views_emb(batch.views)]  # (B, 64) each
+        likes, views = batch.feature_ids.unbind(dim=1)
+        levels = [self.likes_emb(likes), self.views_emb(views)]  # (B, 64) each
         features = torch.cat([*levels, target, self.interest(target, keys, batch.row)], dim=1)  # (B, 128 + 2 D)
         return self.tower(features).squeeze(1)
 

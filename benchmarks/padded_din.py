@@ -100,8 +100,8 @@ class PaddedDIN(nn.Module):
         hidden = [attention.first.out_features, *(m.out_features for m in attention.rest if isinstance(m, nn.Linear))]
         tower = [m for m in packed.tower if isinstance(m, nn.Linear)]
         self.items = nn.Embedding(*packed.items.weight.shape, padding_idx=0)
-        self.likes_emb = nn.Embedding(*packed.likes_emb.weight.shape, padding_idx=0)
-        self.views_emb = nn.Embedding(*packed.views_emb.weight.shape, padding_idx=0)
+        levels = [nn.Embedding(*table.weight.shape, padding_idx=0) for table in packed.row_features.tables]
+        self.row_features = nn.ModuleDict({"tables": nn.ModuleList(levels)})
         self.attention = PaddedAttention(dim, hidden=hidden)
         self.tower = padded_mlp([tower[0].in_features, *(m.out_features for m in tower)])
         self.logit = nn.Linear(tower[-1].out_features, 1)
@@ -111,7 +111,8 @@ class PaddedDIN(nn.Module):
     def forward(self, history: Tensor, target: Tensor, likes: Tensor, views: Tensor) -> Tensor:
         query = self.items(target)  # (B, D)
         interest = self.attention(query, self.items(history), history != 0)  # (B, D)
-        features = torch.cat([query, interest, self.likes_emb(likes), self.views_emb(views)], dim=-1)
+        likes_emb, views_emb = self.row_features["tables"]
+        features = torch.cat([query, interest, likes_emb(likes), views_emb(views)], dim=-1)
         return self.logit(self.tower(features)).squeeze(-1)
 
 

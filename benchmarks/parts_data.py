@@ -31,8 +31,9 @@ from pathlib import Path
 import numpy as np, torch, pyarrow
 from mmctr.clicks.split import load_split
 from mmctr.clicks.item_table import ItemTable
-ids = np.arange(1, 91_718)
-table = ItemTable(item_ids=ids, weights=np.zeros((len(ids) + 1, 1), dtype=np.float32))
+from mmctr.inputs.vocabulary import Vocabulary
+ids = Vocabulary(np.arange(1, 91_718))
+table = ItemTable(ids, np.zeros((len(ids) + 1, 1), dtype=np.float32))
 started = time.perf_counter()
 split = load_split(Path(sys.argv[1]), table=table, with_label=True)
 result = {"seconds": time.perf_counter() - started}

@@ -55,8 +55,8 @@ def train(folder: Path) -> list[Row]:
 def started(table: ItemTable, *, freeze: bool) -> DIN:
     """The challenge's baseline before its first step."""
     torch.manual_seed(0)
-    model = DIN(len(table.item_ids), 128, freeze=freeze)
-    model.set_item_table(torch.from_numpy(table.weights))
+    model = DIN(len(table.ids), 128, freeze=freeze)
+    model.set_item_table(table)
     return model
 
 
@@ -146,7 +146,7 @@ def predict(folder: Path) -> list[Row]:
     table = item_table()
     split = load_split(write_clicks(folder / "test379k.parquet", TEST_ROWS, seed=2), table=table, with_label=False)
     few = PaddedClicks(write_clicks(folder / "test47k.parquet", TEST_ROWS // PADDED_SHARE, seed=3), table=table)
-    model = DIN(len(table.item_ids), 128).eval()
+    model = DIN(len(table.ids), 128).eval()
     reference = PaddedDIN(copy.deepcopy(model)).eval()
 
     @torch.inference_mode()

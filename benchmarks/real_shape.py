@@ -7,6 +7,7 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from mmctr.clicks.item_table import ItemTable
+from mmctr.inputs.vocabulary import Vocabulary
 
 ITEMS, LENGTH, CHUNK = 91_717, 64, 300_000
 
@@ -15,7 +16,7 @@ def item_table(*, items: int = ITEMS, dim: int = 128, seed: int = 0) -> ItemTabl
     """Random item embeddings of the scale that PCA of CLIP gives."""
     weights = np.random.default_rng(seed).normal(0, 0.05, (items + 1, dim)).astype(np.float32)
     weights[0] = 0
-    return ItemTable(item_ids=np.arange(1, items + 1), weights=weights)
+    return ItemTable(Vocabulary(np.arange(1, items + 1)), weights)
 
 
 def clicks(rng: np.random.Generator, rows: int, *, items: int = ITEMS, length: int = LENGTH) -> pl.DataFrame:

@@ -48,7 +48,7 @@ table = item_table(items=items, dim=dim)
 split = load_split(path, table=table, max_len=64, with_label=True)
 torch.manual_seed(0)
 model = DIN(items, dim)
-model.set_item_table(torch.from_numpy(table.weights))
+model.set_item_table(table)
 recipe = Recipe()
 optimizer, _ = optimizer_and_schedule(model, recipe=recipe)
 few = split if len(split) <= steps * recipe.batch_size else first(split, steps * recipe.batch_size)
@@ -63,8 +63,8 @@ result = {"train": len(few) / (trained - started), "predict": len(few) / (time.p
 """
 FIRST = """
 def first(split, rows):
-    from mmctr.clicks.batch import ClickSplit
-    short = {name: getattr(split, name)[:rows] for name in ("target", "likes", "views", "label")}
+    from mmctr.clicks.batch import OF_ROW, ClickSplit
+    short = {name: getattr(split, name)[:rows] for name in OF_ROW}
     offsets = split.offsets[: rows + 1]
     return ClickSplit(history=split.history[: int(offsets[-1])], offsets=offsets, **short)
 """

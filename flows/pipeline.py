@@ -1,8 +1,10 @@
 """The pipeline: six cached stages from BASE_PATH to a submission.
 
-items, archive --> extract --> embed --> reduce --> build_weights --> train --> predict --> prediction.zip
-                                                                       |       |
-train, valid ----------------------------------------------------------+       +--> promote --> champion
+items, images --> extract --> embed --> reduce --> build_weights --> train --> predict --> prediction.zip
+                                                                      |       |
+train, valid ---------------------------------------------------------+       +--> promote --> champion
+
+A data set without images, with vectors of its own or without a test split does without a stage (`flows.run.items`).
 """
 
 import flows.process.environment  # noqa: F401  before Prefect is imported
@@ -20,24 +22,22 @@ from flows.run.artifacts import show_on_page, show_training
 from flows.run.context import registry_of, run_context
 from flows.run.hooks import end_mlflow_runs
 from flows.run.inputs import Inputs, open_inputs
+from flows.run.items import ItemStages, make_items
 from flows.run.lineage import lineage_of
 from flows.run.publish import Model, Outputs, publish_run
 from flows.run.settings import whole_settings
 from flows.run.summary import Summary
-from tasks.build_weights import build_weights
+from mmctr.encoders.names import parse_model
 from tasks.cache.code_digest import vectors_folder
-from tasks.cache.results import Embedded, Predicted, Reduced, Result, Trained
+from tasks.cache.results import Predicted, Result, Trained
 from tasks.cache.run_manifest import ManifestWriter, settings_digest
 from tasks.cache.stage import RunContext, StageRunner
-from tasks.cache.workspace import Workspace
-from tasks.embed import embed
-from tasks.extract import extract
+from tasks.cache.workspace import FileRef, Workspace
 from tasks.predict import predict
 from tasks.promote import Decision, promote
-from tasks.reduce import reduce
 from tasks.running.refusal import refusing
 from tasks.settings.sections import PipelineConfig
-from tasks.tracking.ancestor import Ancestor, find_ancestor
+from tasks.tracking.ancestor import Ancestor, find_ancestor, space_of_run
 from tasks.tracking.lost_artifacts import log_lost_artifacts
 from tasks.tracking.registry import Registry
 from tasks.tracking.store import Tracker
@@ -72,23 +72,20 @@ def run_stages(config: PipelineConfig, context: RunContext, *, reason: str = "by
     """All stages one after the other; each runs only when its inputs, its settings or its code have changed."""
     started, workspace = time.perf_counter(), context.workspace
     start = begin(config, workspace)
-    inputs, ancestor, tracker = start.inputs, start.ancestor, start.registry.tracker
+    inputs, ancestor, tracker, layout = start.inputs, start.ancestor, start.registry.tracker, config.data.layout
     run = StageRunner(context, intact=partial(run_is_kept, tracker=tracker), begin=start.manifest.begin_stage)
 
     with start.manifest.going_on():
-        images = run(extract, config=config.extract, source=inputs.source, images=inputs.archive)
-        embedded = run(
-            embed, config=config.embed, clip_model=inputs.clip_model, items=inputs.items, images=images.images
-        )
-        reduced = run(reduce, config=config.reduce, embeddings=embedded.embeddings, pca=ancestor.pca)
-        weights = run(build_weights, item_embeddings=reduced.item_embeddings)
-        lineage = lineage_of(config, inputs, images, embedded, reduced, ancestor=ancestor.run_id, reason=reason)
+        items = make_items(run, config, inputs, ancestor)
+        lineage = lineage_of(config, inputs, items, ancestor=ancestor.run_id, reason=reason)
         trained = run(
             train,
             config=config.train,
+            **clicks_of(config, inputs),
             train=inputs.train,
-            valid=inputs.valid,
-            table=weights.table,
+            table=items.weights.table,
+            items=inputs.items if layout.item_features else None,
+            item_columns=layout.item_columns if layout.item_features else None,
             earlier=ancestor.checkpoint,
             tracker=tracker,
             lineage=lineage,
@@ -96,8 +93,7 @@ def run_stages(config: PipelineConfig, context: RunContext, *, reason: str = "by
         log_lost_artifacts(tracker, trained, lineage=lineage, workspace=workspace)
         if run.is_cached(train):
             show_training(trained.run_id, epochs=workspace.path(trained.history), tracker=tracker)
-        predicted = run(predict, config=config.predict, test=inputs.test, checkpoint=trained.checkpoint)
-        made = Made(embedded, reduced, trained, predicted)
+        made = Made(items, trained, predicted_by(run, config, inputs, trained.checkpoint))
         decision, outputs = promote_and_publish(config, context, start, made)
         start.manifest.finish(mlflow_run=trained.run_id)
 
@@ -129,12 +125,36 @@ class Start:
 
 @dataclass(frozen=True)
 class Made:
-    """What its stages made."""
+    """What its stages made; there are no predictions without a test split."""
 
-    embedded: Embedded
-    reduced: Reduced
+    items: ItemStages
     trained: Trained
-    predicted: Predicted
+    predicted: Predicted | None
+
+
+def clicks_of(config: PipelineConfig, inputs: Inputs) -> dict[str, Any]:
+    """What stages that read validation clicks are called with: where there are none, users of train are held out."""
+    layout = config.data.layout
+    return {
+        "columns": layout.click_columns,
+        "valid": inputs.train if inputs.valid is None else inputs.valid,
+        "held_out": layout.held_out("valid"),
+    }
+
+
+def predicted_by(run: StageRunner, config: PipelineConfig, inputs: Inputs, checkpoint: FileRef) -> Predicted | None:
+    """The predictions of the model in a checkpoint; None where there is no test split."""
+    if inputs.test is None:
+        return None
+    return run(
+        predict,
+        config=config.predict,
+        columns=config.data.layout.click_columns,
+        test=inputs.test,
+        checkpoint=checkpoint,
+        row_id=config.data.row_id,
+        submission=config.data.submission,
+    )
 
 
 def begin(config: PipelineConfig, workspace: Workspace) -> Start:
@@ -145,13 +165,14 @@ def begin(config: PipelineConfig, workspace: Workspace) -> Start:
         reuse_pca=config.reduce.pca == "reuse",
         warm_start=config.train.warm_start,
         digests=inputs.digests(),
+        space=space_of_run(config.embed, config.reduce, clip_model=inputs.digests().get("clip_model")),
         workspace=workspace,
     )
     manifest = ManifestWriter(
         workspace,
         settings=settings_digest(config),
         inputs=inputs.digests(),
-        vectors=vectors_folder(),
+        vectors=vectors_folder(parse_model(config.embed.model).kind) if config.embed.source == "clip" else "",
         ancestor=ancestor.run_id,
     )
     end_left_runs(registry.tracker, workspace)
@@ -168,10 +189,13 @@ def promote_and_publish(
 ) -> tuple[Decision, Outputs]:
     """Decide whether the run's model is the champion, and put the champion's files into BASE_PATH."""
     workspace, inputs, registry = context.workspace, start.inputs, start.registry
-    trained, embeddings, archive = made.trained, made.reduced.item_embeddings, made.predicted.archive
-    registry.tracker.attach_submission(
-        trained.run_id, workspace.path(archive), sha256=archive.sha256, config=config.predict
-    )
+    trained, reduced = made.trained, made.items.reduced
+    embeddings = None if reduced is None else reduced.item_embeddings
+    if made.predicted is not None:
+        archive = made.predicted.archive
+        registry.tracker.attach_submission(
+            trained.run_id, workspace.path(archive), sha256=archive.sha256, config=config.predict
+        )
     run = StageRunner(
         context,
         begin=lambda stage, key, runs: start.manifest.begin_stage(f"{stage} by the champion", key, runs=runs),
@@ -182,7 +206,7 @@ def promote_and_publish(
         registry=registry,
         trained=trained,
         item_embeddings=embeddings,
-        valid=inputs.valid,
+        **clicks_of(config, inputs),
         digests=inputs.digests(),
     )
     name = f"{registry.name} version {decision.version}"
@@ -193,21 +217,23 @@ def promote_and_publish(
         which=config.promote.publish,
         registry=registry,
         workspace=workspace,
-        submission_by=lambda checkpoint: run(predict, config=config.predict, test=inputs.test, checkpoint=checkpoint),
+        submission_by=partial(predicted_by, run, config, inputs),
     )
     return decision, outputs
 
 
 def figures_of(made: Made, workspace: Workspace) -> dict[str, Any]:
     """The summary's figures of what the stages made."""
-    trained = made.trained
+    trained, items, predicted = made.trained, made.items, made.predicted
     return {
-        "items": made.embedded.counts,
-        "explained_variance": made.reduced.explained_variance,
+        "items": {"items": items.weights.items} if items.embedded is None else items.embedded.counts,
+        "explained_variance": None if items.reduced is None else items.reduced.explained_variance,
         "epochs": len(json.loads(workspace.path(trained.history).read_bytes())),
         "best_epoch": trained.best_epoch,
         "valid_auc": trained.valid_auc,
         "valid_logloss": trained.valid_logloss,
-        "rows": made.predicted.rows,
+        "rows": None if predicted is None else predicted.rows,
+        "test_auc": None if predicted is None else predicted.auc,
+        "test_logloss": None if predicted is None else predicted.logloss,
         "mlflow_run": trained.run_id,
     }

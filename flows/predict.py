@@ -51,7 +51,7 @@ def predict_with(config: PipelineConfig, model: str = "champion") -> Any:
     """Predict the test split of `config.base_path` with a trained model and make the submission.
 
     Args:
-        config: the data folder, of which only MicroLens_1M_x1/test.parquet is read, and settings that go over those
+        config: the data folder, of which only the test split is read, and settings that go over those
             of its mmctr.toml.
         model: a version of the registered model, an alias such as champion, an MLflow run's id, or a checkpoint's path.
     """
@@ -61,10 +61,18 @@ def predict_with(config: PipelineConfig, model: str = "champion") -> Any:
     check_store(tracking_uri(), config.experiment)
     check_places(workspace)
     with workspace.running():
-        test = workspace.file_ref(check_split(config.base_path, config.data.layout, "test")[0])
+        test = workspace.parts_ref(check_split(config.base_path, config.data.layout, "test"))
         found = find_model(model, registry_of(config), workspace)
         run = StageRunner(context)
-        predicted = run(predict, config=config.predict, test=test, checkpoint=found.checkpoint)
+        predicted = run(
+            predict,
+            config=config.predict,
+            columns=config.data.layout.click_columns,
+            test=test,
+            checkpoint=found.checkpoint,
+            row_id=config.data.row_id,
+            submission=config.data.submission,
+        )
         outputs = publish_model(Choice(found, predicted), workspace=workspace)
         return Submission(outputs.owner, predicted.rows, cached=run.reports[0].cached, outputs=outputs.places)
 

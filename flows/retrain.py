@@ -26,7 +26,6 @@ from flows.run.outputs import workspace_of
 from flows.run.settings import whole_settings
 from flows.run.starts import address, attempts_at, start, why_not_again
 from mmctr.common.errors import InputError
-from mmctr.images.find import files_of
 from tasks.cache.run_manifest import read_manifests
 from tasks.running.refusal import refusing
 from tasks.settings.sections import PipelineConfig
@@ -60,14 +59,17 @@ def retrain(
     whole = whole_settings(config)
     workspace = workspace_of(whole)
     look_before(whole)
-    paths, _ = find_files(whole.base_path)
-    paths |= {part.name: part for part in files_of(paths["archive"])[1:]}
+    paths = {
+        role if len(files) == 1 else f"{role} {workspace.relative(file)}": file
+        for role, files in find_files(whole).all().items()
+        for file in files
+    }
     before = _stamps(paths)
     odd = _in_the_future(before)
     unsettled = _wait_or_say(paths, before, seconds=settle_seconds)
     if unsettled is not None:
         return _ended("Unsettled", unsettled, odd)
-    digests = name_inputs(workspace, clip_model=whole.embed.model, extract=whole.extract).digests()
+    digests = name_inputs(whole, workspace).digests()
     if _stamps(paths) != before:
         return _ended("Unsettled", "the data changed while it was read; looked at later", odd)
 

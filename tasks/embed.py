@@ -1,4 +1,4 @@
-"""Stage 2: CLIP embeddings of titles and images."""
+"""Stage 2: vectors of the items: of their titles and images by an encoder, or given ones."""
 
 import json
 import os
@@ -8,8 +8,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mmctr.common.components import load_component
 from mmctr.common.errors import InputError
-from tasks.cache.code_digest import components_code, vectors_folder
+from mmctr.encoders.names import parse_model
+from mmctr.images.naming import Naming
+from mmctr.inputs.layout import ItemColumns
+from tasks.cache.code_digest import component_code, vectors_folder
 from tasks.cache.results import Embedded
 from tasks.cache.stage import RunContext, logger, own_folder, stage
 from tasks.cache.workspace import FileRef, ImagesRef, Workspace
@@ -21,7 +25,9 @@ if TYPE_CHECKING:
 
     from mmctr.embedding.options import EmbedOptions
     from mmctr.embedding.report import EmbedReport
+    from mmctr.embedding.vectors import ItemVectors
 
+SOURCES = "mmctr.embedding.sources"  # a module for each value of embed.source
 ITEM_COUNTS = (
     *("items", "with_both", "title_only", "image_only", "neither"),
     *("missing_titles", "missing_images", "unknown_images"),
@@ -31,60 +37,108 @@ WORK_COUNTS = ("embedded_titles", "reused_titles", "embedded_images", "reused_im
 
 @stage
 def embed(
-    context: RunContext, *, config: EmbedConfig, clip_model: FileRef | str, items: FileRef, images: ImagesRef
+    context: RunContext,
+    *,
+    config: EmbedConfig,
+    columns: ItemColumns,
+    items: FileRef,
+    clip_model: FileRef | str | None,
+    images: ImagesRef | None,
+    names: Naming | None,
 ) -> Embedded:
-    """Write `embeddings.parquet`; vectors that were computed before for the same content are reused."""
+    """Write `embeddings.parquet` and `embed.json`.
+
+    Vectors that an encoder made before for the same content are reused. With `config.source = "columns"` they are read
+    from the item table, and there is neither model nor image.
+    """
+    if config.source == "columns":
+        return _read(context, config, columns=columns, items=items)
+    assert clip_model is not None, "an encoder has weights"
+    return _encode(context, config, columns=columns, items=items, clip_model=clip_model, images=images, names=names)
+
+
+def _read(context: RunContext, config: EmbedConfig, *, columns: ItemColumns, items: FileRef) -> Embedded:
+    """Vectors that exist already."""
+    read_item_vectors = load_component(SOURCES, config.source)
+    with context.workspace.reading_table(items) as files:
+        made, counts = read_item_vectors(files, item_id=columns.item_id, columns=config.columns, fuse=config.fuse)
+    logger().info("%d items have vectors in %s, %d have none", counts.items - counts.none, counts.found, counts.none)
+    return _write(
+        context.workspace, made, report=asdict(counts), counts={"items": counts.items, "neither": counts.none}
+    )
+
+
+def _encode(
+    context: RunContext,
+    config: EmbedConfig,
+    *,
+    columns: ItemColumns,
+    items: FileRef,
+    clip_model: FileRef | str,
+    images: ImagesRef | None,
+    names: Naming | None,
+) -> Embedded:
+    """Vectors of titles and images."""
     from mmctr.compute.device import resolve_device
     from mmctr.embedding.fill import ChangedImagesError
-    from mmctr.embedding.items import embed_items
     from mmctr.inputs.columns import read_items
 
-    workspace = context.workspace
-    folder = own_folder(workspace)
+    workspace, embed_items = context.workspace, load_component(SOURCES, config.source)
     device = resolve_device(context.device)
-    images_folder = workspace.path(images)
-    with workspace.reading(items) as items_file:
-        table = read_items(items_file).rename({"title": "item_title"})
-    manifest = _manifest(workspace.base_path / images.manifest, digest=images.digest)
+    with workspace.reading_table(items) as files:
+        table = read_items(files, columns=columns)
+    manifest = images and _manifest(workspace.base_path / images.manifest, digest=images.digest)
     with ExitStack() as inputs:
-        model = clip_model if isinstance(clip_model, str) else inputs.enter_context(workspace.reading(clip_model))
+        weights = None if isinstance(clip_model, str) else inputs.enter_context(workspace.reading(clip_model))
         try:
-            embeddings, report = embed_items(
+            made, report = embed_items(
                 table,
                 manifest,
-                images_folder=images_folder,
-                model=str(model),
+                images_folder=images and workspace.path(images),
+                names=names or "integer",
+                model=config.model,
+                weights=weights,
+                fuse=config.fuse,
                 device=device,
-                shards=workspace.vectors / vectors_folder(),
-                image_code=components_code(config),
+                shards=workspace.vectors / vectors_folder(parse_model(config.model).kind),
+                image_code=component_code(config, "image_precision"),
                 options=_options(config),
                 on_progress=ProgressArtifact("embedding, titles and images of those that are new"),
             )
         except ChangedImagesError as error:
-            if not images.in_place:
+            if images and not images.in_place:
                 _mark_for_extraction(error.paths)
             raise
     logger().info(
         "%d items embedded on %s: %d with title and image, %d unreadable images, %d images of unknown items",
         *(report.items, device, report.with_both, report.unreadable_image_count, report.unknown_images),
     )
-    return _write(workspace, folder, embeddings, report)
+    return _keep(workspace, made, report)
 
 
-def _write(workspace: Workspace, folder: Path, embeddings: "pl.DataFrame", report: "EmbedReport") -> Embedded:
-    """Keep the embeddings, and of the report what is the same however much of the work was done before."""
-    from mmctr.common.files import replacing, write_bytes
-
+def _keep(workspace: Workspace, made: "ItemVectors", report: "EmbedReport") -> Embedded:
+    """Of the report what is the same however much of the work was done before."""
     figures = asdict(report)
     logger().info("new or reused: %s", {name: figures[name] for name in WORK_COUNTS})
-    with replacing(folder / "embeddings.parquet") as partial:
-        embeddings.write_parquet(partial)
-    kept = {name: value for name, value in figures.items() if name not in WORK_COUNTS}
-    write_bytes(folder / "embed.json", json.dumps(kept, indent=1).encode())
+    return _write(
+        workspace,
+        made,
+        report={name: value for name, value in figures.items() if name not in WORK_COUNTS},
+        counts={**{name: figures[name] for name in ITEM_COUNTS}, "unreadable_images": report.unreadable_image_count},
+    )
+
+
+def _write(workspace: Workspace, made: "ItemVectors", *, report: dict[str, object], counts: dict[str, int]) -> Embedded:
+    from mmctr.common.files import write_bytes
+    from mmctr.embedding.vectors import write_vectors
+
+    folder = own_folder(workspace)
+    write_vectors(made, folder / "embeddings.parquet")
+    write_bytes(folder / "embed.json", json.dumps(report, indent=1).encode())
     return Embedded(
         embeddings=workspace.file_ref(folder / "embeddings.parquet"),
         report=workspace.file_ref(folder / "embed.json"),
-        counts={**{name: figures[name] for name in ITEM_COUNTS}, "unreadable_images": report.unreadable_image_count},
+        counts=counts,
     )
 
 
@@ -114,9 +168,7 @@ def _manifest(path: Path, *, digest: str) -> "pl.DataFrame":
         raise InputError(f"{error}; run again, which does that") from error
     if listing_digest(manifest) != digest:
         raise InputError(f"images must stay as they are while a run reads them; {path} lists others; run again")
-    import polars as pl
-
-    return manifest.with_columns(pl.col("image").cast(pl.Int64).alias("item_id"))
+    return manifest
 
 
 def _mark_for_extraction(images: Sequence[Path]) -> None:

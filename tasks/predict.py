@@ -1,50 +1,118 @@
 """Stage 6: predictions for the test split and the submission."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from mmctr.common.errors import InputError
+from mmctr.common.text import first_line, shown, shown_value
+from mmctr.inputs.layout import ClickColumns, Submission
 from tasks.cache.results import Predicted
-from tasks.cache.stage import RunContext, own_folder, stage
-from tasks.cache.workspace import FileRef
+from tasks.cache.stage import RunContext, logger, own_folder, stage
+from tasks.cache.workspace import FileRef, PartsRef
 from tasks.settings.sections import PredictConfig
+
+if TYPE_CHECKING:  # they are loaded when there is something to predict
+    import numpy as np
+    import numpy.typing as npt
 
 
 @stage
-def predict(context: RunContext, *, config: PredictConfig, test: FileRef, checkpoint: FileRef) -> Predicted:
-    """Write `prediction.csv` and `prediction.zip`."""
-    return make_submission(context, own_folder(context.workspace), config=config, test=test, checkpoint=checkpoint)
+def predict(
+    context: RunContext,
+    *,
+    config: PredictConfig,
+    columns: ClickColumns,
+    test: PartsRef,
+    checkpoint: FileRef,
+    row_id: str,
+    submission: Submission,
+) -> Predicted:
+    """Write `prediction.csv` and `prediction.zip`.
+
+    `columns` are those of the click log, of which the features of the checkpoint are read. `row_id` is the column that
+    names a row in the prediction, empty where rows are numbered, and `submission` says how it is written.
+    """
+    return make_submission(
+        context,
+        own_folder(context.workspace),
+        config=config,
+        columns=columns,
+        test=test,
+        checkpoint=checkpoint,
+        row_id=row_id,
+        submission=submission,
+    )
 
 
 def make_submission(
-    context: RunContext, folder: Path, *, config: PredictConfig, test: FileRef, checkpoint: FileRef
+    context: RunContext,
+    folder: Path,
+    *,
+    config: PredictConfig,
+    columns: ClickColumns,
+    test: PartsRef,
+    checkpoint: FileRef,
+    row_id: str,
+    submission: Submission,
 ) -> Predicted:
-    """Write `prediction.csv` and `prediction.zip` to `folder`."""
-    from mmctr.clicks.item_table import PADDING_IDX
-    from mmctr.clicks.placement import placed
-    from mmctr.clicks.split import load_split
+    """Write `prediction.csv` and `prediction.zip` to `folder`; where test has labels, return its figures too."""
     from mmctr.compute.device import resolve_device
-    from mmctr.evaluation.prediction import predict_probabilities
+    from mmctr.evaluation.prediction import probabilities_of
+    from mmctr.evaluation.scoring import answer
     from mmctr.inputs.columns import read_ids
     from mmctr.inputs.layout import CSV_FILE, ZIP_FILE
     from mmctr.inputs.targets import check_targets_known
-    from mmctr.models.checkpoint import load_checkpoint, restore_model
-    from mmctr.submission.challenge import check_submission, write_prediction
+    from mmctr.models.checkpoint import load_checkpoint
+    from mmctr.submission.forms import FORMS
     from mmctr.submission.packed import zip_prediction
 
-    workspace = context.workspace
+    workspace, form = context.workspace, FORMS[submission]
     with workspace.reading(checkpoint) as checkpoint_file:
         trained = load_checkpoint(checkpoint_file)
-    device = resolve_device(context.device)
-    model = restore_model(trained).to(device)
-    with workspace.reading(test) as clicks:
-        split = load_split(clicks, table=trained.table, max_len=trained.max_len, with_label=False)
-        ids = read_ids(clicks, row_id="ID")
-    check_targets_known(split.target.numpy() != PADDING_IDX, min_known_targets=config.min_known_targets)
-    probabilities = predict_probabilities(model, placed(split, model.device), batch_size=config.batch_size)
-    write_prediction(ids, probabilities, folder / CSV_FILE)
+    with workspace.reading_table(test) as clicks:
+        found = answer(
+            trained,
+            clicks,
+            device=resolve_device(context.device),
+            columns=columns,
+            batch_size=config.batch_size,
+        )
+        ids = read_ids(clicks, row_id=row_id)
+        auc, logloss = _figures(clicks, found.logits, label=columns.label)
+    check_targets_known(found.known, min_known_targets=config.min_known_targets)
+    form.write(ids, probabilities_of(found.logits), folder / CSV_FILE)
     zip_prediction(folder / CSV_FILE, folder / ZIP_FILE)
-    rows = check_submission(folder / ZIP_FILE, test_ids=ids)
+    rows = form.check(folder / ZIP_FILE, test_ids=ids, csv_name=CSV_FILE)
     return Predicted(
         csv=workspace.file_ref(folder / CSV_FILE),
         archive=workspace.file_ref(folder / ZIP_FILE),
         rows=rows,
+        auc=auc,
+        logloss=logloss,
     )
+
+
+def _figures(
+    clicks: Sequence[Path], logits: "npt.NDArray[np.float32]", *, label: str
+) -> tuple[float | None, float | None]:
+    """AUC and logloss where the rows have labels, 0 and 1 and both of them; a model that predicts needs none."""
+    import numpy as np
+
+    from mmctr.evaluation.metrics import auc, logloss
+    from mmctr.inputs.columns import labels_of
+    from mmctr.inputs.tables import column_names, read_chunks
+
+    if label not in column_names(clicks):
+        return None, None
+    try:
+        labels = np.concatenate([labels_of(chunk.column(label)) for chunk in read_chunks(clicks, columns=[label])])
+        classes = np.unique(labels).tolist()
+    except InputError as error:
+        classes = [first_line(error)]
+    if classes != [0, 1]:
+        logger().warning(
+            "no figures of test: column %s must have 0 and 1, found %s", shown(label), shown_value(classes)
+        )
+        return None, None
+    return auc(labels, logits), logloss(labels, logits)

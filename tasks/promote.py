@@ -4,17 +4,20 @@ The figures and the decision are tags of the model's version. A decision is made
 that finds its training in the cache decides nothing, so an alias that was moved by hand stays where it is.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from mmctr.common.text import first_line
+from mmctr.common.text import first_line, shown_names
+from mmctr.inputs.layout import ClickColumns, HeldOut
 from tasks.cache.results import Trained
 from tasks.cache.stage import RunContext, logger
-from tasks.cache.workspace import FileRef
+from tasks.cache.workspace import FileRef, PartsRef
 from tasks.running.refusal import refusing
 from tasks.settings.sections import PromoteConfig
 from tasks.tracking.fetching import LostFileError, keep_files, usable_checkpoint
@@ -22,6 +25,7 @@ from tasks.tracking.registry import CHALLENGER, CHAMPION, Registry, Version
 
 if TYPE_CHECKING:  # PyTorch is loaded when there is something to score
     from mmctr.evaluation.scoring import Score
+    from mmctr.models.checkpoint import Checkpoint
 
 NEITHER = "neither"  # of the two aliases
 DECIDED_TAG = "mmctr.decided."  # of an MLflow run, and the registered model's name; a version may be deleted
@@ -39,6 +43,15 @@ class Decision:
     reason: str
 
 
+@dataclass(frozen=True)
+class ValidClicks:
+    """The clicks that models are compared on."""
+
+    columns: ClickColumns
+    files: PartsRef
+    held_out: HeldOut | None  # which rows of the files, where they are those of train
+
+
 @task(name="promote", task_run_name="promote", cache_policy=NO_CACHE, persist_result=False)
 @refusing
 def promote(
@@ -47,11 +60,16 @@ def promote(
     config: PromoteConfig,
     registry: Registry,
     trained: Trained,
-    item_embeddings: FileRef,
-    valid: FileRef,
+    item_embeddings: FileRef | None,
+    columns: ClickColumns,
+    valid: PartsRef,
+    held_out: HeldOut | None,
     digests: dict[str, str],
 ) -> Decision:
-    """Register the training's model and, where that was not decided before, make it champion or challenger."""
+    """Register the training's model and, where that was not decided before, make it champion or challenger.
+
+    `columns`, `valid` and `held_out` are those that the training chose its best epoch by.
+    """
     tracker, workspace = registry.tracker, context.workspace
     decided_tag = DECIDED_TAG + registry.name
     with workspace.locks.of_champion():
@@ -69,7 +87,8 @@ def promote(
         champion = registry.version_at(CHAMPION)
         if decided_before or "decision" in version.tags:
             return _remembered(version, champion)
-        decision = _settle(context, registry, config, trained, version, champion, valid)
+        clicks = ValidClicks(columns, valid, held_out)
+        decision = _settle(context, registry, config, trained, version, champion, clicks)
         tracker.client.set_tag(trained.run_id, decided_tag, decision.alias)
         return decision
 
@@ -81,7 +100,7 @@ def _settle(
     trained: Trained,
     version: Version,
     champion: Version | None,
-    valid: FileRef,
+    valid: ValidClicks,
 ) -> Decision:
     """Decide, and let the registry say so; what a killed process left half done is finished."""
     if champion is not None and champion.number == version.number:  # moved by a run that was killed, or by hand
@@ -120,9 +139,9 @@ def _remembered(version: Version, champion: Version | None) -> Decision:
     )
 
 
-def _as_tags(decision: Decision, *, valid: FileRef, config: PromoteConfig) -> dict[str, str]:
+def _as_tags(decision: Decision, *, valid: ValidClicks, config: PromoteConfig) -> dict[str, str]:
     return {
-        "decision.valid": valid.sha256,
+        "decision.valid": valid.files.sha256,
         "decision.policy": config.policy,
         "decision.margin": repr(config.margin if config.policy == "better" else config.tolerance),
         "decision.champion": decision.champion or "none",
@@ -141,30 +160,53 @@ def _decide(
     trained: Trained,
     version: Version,
     champion: Version | None,
-    valid: FileRef,
+    valid: ValidClicks,
 ) -> Decision:
     if champion is None:
         reason = f"champion with AUC {trained.valid_auc:.4f}: there is no other"
         return Decision(version.number, CHAMPION, trained.valid_auc, None, None, reason)
-    from mmctr.compute.device import resolve_device
-    from mmctr.evaluation.scoring import score_checkpoint
     from mmctr.models.checkpoint import load_checkpoint
 
-    workspace, device, pin = context.workspace, resolve_device(context.device), registry.pin()
-    with workspace.reading(valid) as clicks:
-        new = score_checkpoint(load_checkpoint(workspace.path(trained.checkpoint)), clicks, device=device)
+    workspace, pin = context.workspace, registry.pin()
+    with workspace.reading_table(valid.files) as clicks:
+        new = _scored(context, load_checkpoint(workspace.path(trained.checkpoint)), clicks, valid)
         try:
             ref = usable_checkpoint(registry.tracker, champion.run_id, workspace=workspace)
+            earlier = load_checkpoint(workspace.path(ref))
+            _check_readable(earlier, clicks)
         except LostFileError as error:
             alias, reason = _without_comparison(champion, auc=new.auc, pin=pin, why=first_line(error))
             logger().warning("%s", reason)
             return Decision(version.number, alias, new.auc, champion.number, None, reason)
-        old = score_checkpoint(load_checkpoint(workspace.path(ref)), clicks, device=device)
+        old = _scored(context, earlier, clicks, valid)
     wins, words = _compare(config, new, old, champion=champion.number)
     if pin is not None:
         words += f"; version {champion.number} is pinned ({pin}), `mmctr promote BASE_PATH --unpin` ends that"
     alias = CHAMPION if wins and pin is None else CHALLENGER
     return Decision(version.number, alias, new.auc, champion.number, old.auc, f"{alias}: {words}")
+
+
+def _check_readable(earlier: "Checkpoint", clicks: Sequence[Path]) -> None:
+    """Refuse a model of which a feature is no column of the clicks.
+
+    Raises:
+        LostFileError: there is such a feature, so that nobody can say how good the model is on these clicks.
+    """
+    from mmctr.inputs.tables import column_names
+
+    names = column_names(clicks)
+    absent = [feature.column for feature in earlier.columns.features if feature.column not in names]
+    if absent:
+        raise LostFileError(f"it reads {shown_names(absent)}, which these clicks do not have")
+
+
+def _scored(context: RunContext, model: "Checkpoint", clicks: Sequence[Path], valid: ValidClicks) -> "Score":
+    """A model's figures on the files of `valid`."""
+    from mmctr.compute.device import resolve_device
+    from mmctr.evaluation.scoring import score_checkpoint
+
+    device = resolve_device(context.device)
+    return score_checkpoint(model, clicks, device=device, columns=valid.columns, held_out=valid.held_out)
 
 
 def _compare(config: PromoteConfig, new: "Score", old: "Score", *, champion: str) -> tuple[bool, str]:

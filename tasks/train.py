@@ -1,14 +1,14 @@
 """Stage 5: the deep interest network."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmctr.inputs.layout import CHECKPOINT_FILE
+from mmctr.inputs.layout import CHECKPOINT_FILE, ClickColumns, HeldOut, ItemColumns
 from tasks.cache.results import Trained
 from tasks.cache.stage import RunContext, logger, own_folder, own_work, stage
-from tasks.cache.workspace import FileRef, Workspace
+from tasks.cache.workspace import FileRef, PartsRef, Workspace
 from tasks.running.progress import ProgressArtifact
 from tasks.settings.named import settings_named
 from tasks.settings.sections import TrainConfig
@@ -19,6 +19,7 @@ from tasks.tracking.training_run import MEMORY, TrainingRun, training_run
 
 if TYPE_CHECKING:  # PyTorch is loaded when there is something to train
     from mmctr.clicks.batch import ClickSplit
+    from mmctr.clicks.feature_encoding import FeatureEncoding
     from mmctr.clicks.item_table import ItemTable
     from mmctr.models.architecture import Architecture
     from mmctr.models.checkpoint import Checkpoint
@@ -33,37 +34,48 @@ def train(
     context: RunContext,
     *,
     config: TrainConfig,
-    train: FileRef,
-    valid: FileRef,
+    columns: ClickColumns,
+    train: PartsRef,
+    valid: PartsRef,
+    held_out: HeldOut | None,
     table: FileRef,
+    items: PartsRef | None,
+    item_columns: ItemColumns | None,
     earlier: FileRef | None,
     tracker: Tracker,
     lineage: Lineage,
 ) -> Trained:
     """Write the best checkpoint and the epochs, logged to MLflow as they come; resumes where a killed run stopped.
 
-    With a checkpoint of an `earlier` model, training starts from its weights.
+    `columns` are those of the click logs. `held_out` says which rows of `train` stand for `valid`, which is the same
+    log then. `items`, with their columns, is the item table where items have features. With a checkpoint of an
+    `earlier` model, training starts from its weights.
     """
     from mmctr.compute.device import resolve_device
     from mmctr.training.loop import train_din
     from mmctr.training.recipe import Recipe
 
     workspace, work, device = context.workspace, own_work(context.workspace), resolve_device(context.device)
-    items, clicks, held_out = _open(workspace, config, table=table, train=train, valid=valid)
+    clicks = _open(workspace, config, columns=columns, train=train, valid=valid, held_out=held_out, table=table)
+    if items is not None and item_columns is not None:
+        clicks = _with_item_features(workspace, clicks, items=items, columns=item_columns)
     recipe = Recipe(**{name: getattr(config, name) for name in Recipe.__dataclass_fields__})
     start = _load(workspace, earlier)
-    recorded = training_run(tracker, work / MEMORY, config=config, lineage=lineage, rows=len(clicks))
+    recorded = training_run(tracker, work / MEMORY, config=config, lineage=lineage, rows=len(clicks.train))
     with recorded as run, settings_named("train"):  # within: what MLflow keeps of a failure names settings too
         run.log_device(device)
-        logger().info("training on %s, %d rows, MLflow run %s", device, len(clicks), run.run_id)
+        logger().info("training on %s, %d rows, MLflow run %s", device, len(clicks.train), run.run_id)
         shown = ShownTraining(run)
         checkpoint, history = train_din(
-            items,
-            clicks,
-            held_out,
-            architecture=_architecture(config, items),
+            clicks.items,
+            clicks.train,
+            clicks.valid,
+            architecture=_architecture(config, clicks),
             recipe=recipe,
             max_len=config.max_len,
+            columns=columns,
+            row_encoding=clicks.row_encoding,
+            item_encoding=clicks.item_encoding,
             device=device,
             earlier=start,
             state=work / "training.pt",
@@ -76,20 +88,60 @@ def train(
     return made
 
 
+@dataclass(frozen=True)
+class Clicks:
+    """What a model learns from: the items, the clicks of both splits by position among them, how features are read."""
+
+    items: "ItemTable"
+    train: "ClickSplit"
+    valid: "ClickSplit"
+    row_encoding: "FeatureEncoding"
+    item_encoding: "FeatureEncoding"
+
+
 def _open(
-    workspace: Workspace, config: TrainConfig, *, table: FileRef, train: FileRef, valid: FileRef
-) -> tuple["ItemTable", "ClickSplit", "ClickSplit"]:
-    """The item table, and the clicks of both splits by position in it."""
+    workspace: Workspace,
+    config: TrainConfig,
+    *,
+    columns: ClickColumns,
+    train: PartsRef,
+    valid: PartsRef,
+    held_out: HeldOut | None,
+    table: FileRef,
+) -> Clicks:
+    """The item table and the clicks; features of rows are fitted to the training clicks."""
+    from mmctr.clicks.feature_encoding import FeatureEncoding
+    from mmctr.clicks.feature_fitting import fit_rows
     from mmctr.clicks.item_table import load_item_table
     from mmctr.clicks.split import load_split
 
     with workspace.reading(table) as file:
         items = load_item_table(file)
-    splits = []
-    for ref in (train, valid):
-        with workspace.reading(ref) as file:
-            splits.append(load_split(file, table=items, max_len=config.max_len, with_label=True))
-    return items, splits[0], splits[1]
+    parts = {part: held_out and replace(held_out, part=part) for part in ("train", "valid")}
+    with workspace.reading_table(train) as files:
+        encoding = fit_rows(files, columns=columns, held_out=parts["train"])
+    splits = {}
+    for part, ref in (("train", train), ("valid", valid)):
+        with workspace.reading_table(ref) as files:
+            splits[part] = load_split(
+                files,
+                table=items,
+                columns=columns,
+                encoding=encoding,
+                max_len=config.max_len,
+                with_label=True,
+                held_out=parts[part],
+            )
+    return Clicks(items, **splits, row_encoding=encoding, item_encoding=FeatureEncoding())
+
+
+def _with_item_features(workspace: Workspace, clicks: Clicks, *, items: PartsRef, columns: ItemColumns) -> Clicks:
+    """The same with the features of items, fitted to those that the training clicks have."""
+    from mmctr.clicks.feature_fitting import fit_items
+
+    with workspace.reading_table(items) as files:
+        table, encoding = fit_items(files, columns=columns, table=clicks.items, train=clicks.train)
+    return replace(clicks, items=table, item_encoding=encoding)
 
 
 def _load(workspace: Workspace, checkpoint: FileRef | None) -> "Checkpoint | None":
@@ -101,16 +153,18 @@ def _load(workspace: Workspace, checkpoint: FileRef | None) -> "Checkpoint | Non
         return load_checkpoint(file)
 
 
-def _architecture(config: TrainConfig, items: "ItemTable") -> "Architecture":
+def _architecture(config: TrainConfig, clicks: Clicks) -> "Architecture":
     from mmctr.models.architecture import Architecture
 
     return Architecture(
-        num_items=len(items.item_ids),
-        dim=items.weights.shape[1],
+        num_items=len(clicks.items.ids),
+        dim=clicks.items.weights.shape[1],
         attention_hidden=list(config.attention_hidden),
         tower_hidden=list(config.tower_hidden),
         dropout=config.dropout,
         freeze=config.freeze,
+        row_features=clicks.row_encoding.sized,
+        item_features=clicks.item_encoding.sized,
     )
 
 
@@ -175,7 +229,7 @@ def _log(
     run.log_outcome(history, best=best)
     show_auc_plot(run.tracker, run.run_id)
     run.log_files(workspace, lineage=lineage, checkpoint=checkpoint, epochs=epochs)
-    run.log_models(checkpoint=checkpoint, pca=workspace.path(lineage.pca))
+    run.log_models(checkpoint=checkpoint, pca=None if lineage.pca is None else workspace.path(lineage.pca))
 
 
 def figures(epoch: "Epoch") -> dict[str, float]:

@@ -1,6 +1,7 @@
 """What the commands do that need no Prefect server; each returns the exit code."""
 
 import argparse
+from pathlib import Path
 
 from flows.cli.arguments import config_of
 from flows.process.terminal import OK, show
@@ -15,6 +16,15 @@ def run_demo(options: argparse.Namespace) -> int:
         return OK
     write_demo(options.out, items=options.items, users=options.users, seed=options.seed)
     show(f"demo data set written to {options.out}; next: mmctr run {options.out}")
+    return OK
+
+
+def run_init(options: argparse.Namespace) -> int:
+    """`mmctr init`."""
+    from flows.cli.init import init
+    from tasks.settings.sections import home_expanded
+
+    show(init(home_expanded(options.folder), to_screen=options.stdout))
     return OK
 
 
@@ -61,6 +71,23 @@ def run_promote(options: argparse.Namespace) -> int:
     return OK
 
 
+def run_score(options: argparse.Namespace) -> int:
+    """`mmctr score`; it needs no Prefect server."""
+    from flows.cli.score import score
+
+    show(score(config_of(options), options.file, model=options.model, out=options.out, force=options.force).text())
+    return OK
+
+
+def run_similar(options: argparse.Namespace) -> int:
+    """`mmctr similar`."""
+    from flows.cli.similar import similar
+
+    found = similar(config_of(options), options.item_id, k=options.k)
+    show(found.as_json() if options.json else found.as_text())
+    return OK
+
+
 def run_settings(options: argparse.Namespace) -> int:
     """`mmctr settings`."""
     from flows.cli.settings_report import as_json, as_markdown, as_text
@@ -101,15 +128,19 @@ def run_check_submission(options: argparse.Namespace) -> int:
     """`mmctr check-submission`."""
     from mmctr.common.errors import InputError
     from mmctr.inputs.columns import read_ids
-    from mmctr.inputs.layout import split_path
-    from mmctr.submission.challenge import check_submission
+    from mmctr.inputs.files import find_table
+    from mmctr.submission.forms import FORMS
+    from tasks.settings.load import load_config
 
-    test = split_path(options.base_path, "test")
+    data = load_config(options.base_path).data
     try:
-        ids = read_ids(test, row_id="ID")
+        files, problem = find_table(options.base_path, data.test)
+        if problem:
+            raise InputError(f"{options.base_path}: {problem}")
+        ids = read_ids(files, row_id=data.row_id)
     except InputError as error:
         raise InputError(f"{error}; or name the folder of the data with --base-path") from error
-    rows = check_submission(options.zip, test_ids=ids)
+    rows = FORMS[data.submission].check(options.zip, test_ids=ids, csv_name=Path(data.prediction).name)
     show(f"{options.zip} is a valid submission of {rows:,} rows")
     return OK
 

@@ -15,10 +15,10 @@ from flows.process.terminal import MISTAKE, OK, say, show
 def run_pipeline(options: argparse.Namespace) -> int:
     """`mmctr run`."""
     config = config_of(options)
-    from flows.run.inputs import look_at_archive, look_before
+    from flows.run.inputs import look_at_images, look_before
 
     look_before(config)
-    look_at_archive(config.base_path, config.extract)
+    look_at_images(config)
 
     def load() -> Callable[[], Any]:
         from flows.pipeline import pipeline

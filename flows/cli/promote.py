@@ -8,17 +8,16 @@ from tempfile import TemporaryDirectory
 
 from flows.run.context import registry_of, run_context
 from flows.run.outputs import check_places
-from flows.run.publish import Choice, Model, model_of_version, publish_model
+from flows.run.publish import Choice, Model, Outputs, model_of_version, publish_model
 from mmctr.common.errors import InputError, as_input_error
 from mmctr.common.files import PARTIAL
 from mmctr.common.text import first_line, shown_value
-from mmctr.inputs.layout import MICROLENS_1M
 from mmctr.inputs.rules import check_split
 from tasks.cache.stage import RunContext
 from tasks.cache.workspace import Workspace
 from tasks.predict import make_submission
 from tasks.settings.named import settings_named
-from tasks.settings.sections import PipelineConfig, PredictConfig
+from tasks.settings.sections import PipelineConfig
 from tasks.tracking.fetching import LostFileError
 from tasks.tracking.registry import CHAMPION, Registry, Version
 from tasks.tracking.store_address import tracking_uri
@@ -48,7 +47,7 @@ def change_champion(config: PipelineConfig, *, version: str | None, rollback: bo
         )
         if config.promote.publish == "latest":
             return "\n".join([*changed, "outputs       stay as they are (promote.publish = latest)"])
-        return "\n".join([*changed, *_publish(model, context, config.predict)])
+        return "\n".join([*changed, *_publish(model, context, config)])
 
 
 def _change(
@@ -160,26 +159,34 @@ def _move(
     registry.tag(target, {"decision": CHAMPION})
 
 
-def _publish(model: Model, context: RunContext, config: PredictConfig) -> list[str]:
+def _publish(model: Model, context: RunContext, config: PipelineConfig) -> list[str]:
     """Publish the champion's files with a submission for the test split as it is now; what that did, in lines."""
     workspace = context.workspace
     try:
-        test = workspace.file_ref(check_split(workspace.base_path, MICROLENS_1M, "test")[0])
+        if not config.data.test:
+            return _outputs(publish_model(Choice(model, None), workspace=workspace))
+        test = workspace.parts_ref(check_split(workspace.base_path, config.data.layout, "test"))
         made_in = TemporaryDirectory(dir=workspace.root, prefix=".promote.", suffix=PARTIAL)
         with made_in as folder, settings_named("predict"):
             predicted = make_submission(
                 context,
                 workspace.base_path / folder,
-                config=config,
+                config=config.predict,
+                columns=config.data.layout.click_columns,
                 test=test,
                 checkpoint=model.checkpoint,
+                row_id=config.data.row_id,
+                submission=config.data.submission,
             )
-            outputs = publish_model(Choice(model, predicted), workspace=workspace)
+            return _outputs(publish_model(Choice(model, predicted), workspace=workspace))
     except Exception as error:  # the champion has changed, and that is to be said
         mistake = as_input_error(error)
         if mistake is None:
             raise
         return [f"outputs       STAY AS THEY WERE, they could not be made: {first_line(mistake)}"]
+
+
+def _outputs(outputs: Outputs) -> list[str]:
     return [f"outputs of    {outputs.owner}", *(f"  {path}" for path in outputs.places.values())]
 
 

@@ -4,44 +4,77 @@ import hashlib
 import json
 import time
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
 from pathlib import Path
 
+from flows.run.model import check_width, look_at_model, model_ref
 from flows.run.outputs import check_places, workspace_of
-from mmctr.common.errors import InputError
-from mmctr.common.files import SETTLED_NS, is_file, read_json, remember_json
-from mmctr.common.text import shown_value
+from mmctr.common.files import SETTLED_NS, read_json, remember_json
 from mmctr.compute.device import resolve_device
 from mmctr.images.find import files_of, find_images
-from mmctr.inputs.layout import MICROLENS_1M, find_inputs
-from mmctr.inputs.rules import check_inputs
+from mmctr.images.naming import Naming
+from mmctr.inputs.layout import find_inputs
+from mmctr.inputs.rules import check_inputs, text_columns
 from tasks.cache.code_digest import code_digest, stage_code
 from tasks.cache.images import ImagesInput, content_of, image_source, images_ref
-from tasks.cache.workspace import FileRef, Workspace
+from tasks.cache.workspace import FileRef, PartsRef, Workspace
 from tasks.settings.archive import ImageSource, archive_limits
 from tasks.settings.named import settings_named
-from tasks.settings.sections import EmbedConfig, ExtractConfig, PipelineConfig, home_expanded
+from tasks.settings.sections import ExtractConfig, PipelineConfig
 from tasks.tracking.store_address import tracking_uri
 from tasks.tracking.store_check import check_store
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """References to the input files; `clip_model` is a checkpoint or the name of an official model."""
+    """References to the inputs; None for what the settings do without.
 
-    items: FileRef
-    archive: ImagesInput
-    source: ImageSource
-    train: FileRef
-    valid: FileRef
-    test: FileRef
-    clip_model: FileRef | str
+    `clip_model` is the file of the weights, or an official name. Without `valid`, users of `train` are held out.
+    """
+
+    items: PartsRef
+    images: ImagesInput | None
+    source: ImageSource | None
+    train: PartsRef
+    valid: PartsRef | None
+    test: PartsRef | None
+    clip_model: FileRef | str | None
 
     def digests(self) -> dict[str, str]:
-        """Content of each input, by its role."""
-        model = self.clip_model if isinstance(self.clip_model, str) else self.clip_model.sha256
-        files = {name: getattr(self, name).sha256 for name in ("items", "train", "valid", "test")}
-        return {**files, "archive": content_of(self.archive), "clip_model": model}
+        """Content of each input that there is, by its role."""
+        tables = {name: getattr(self, name) for name in ("items", "train", "valid", "test")}
+        digests = {name: ref.sha256 for name, ref in tables.items() if ref is not None}
+        if self.images is not None:
+            digests["images"] = content_of(self.images)
+        if self.clip_model is not None:
+            digests["clip_model"] = self.clip_model if isinstance(self.clip_model, str) else self.clip_model.sha256
+        return digests
+
+
+@dataclass(frozen=True)
+class FoundFiles:
+    """Where the inputs are: files of the tables by role, none for one that is not named, and the source of images."""
+
+    tables: dict[str, list[Path]]
+    images: Path | None
+    problems: list[str]  # a sentence for each that is missing
+
+    def all(self) -> dict[str, list[Path]]:
+        """Every file that is read, by role."""
+        return {**self.tables, "images": [] if self.images is None else files_of(self.images)}
+
+
+def find_files(config: PipelineConfig) -> FoundFiles:
+    """Look where the inputs are; images only where they are embedded."""
+    layout = config.data.layout
+    tables, problems = find_inputs(config.base_path, layout)
+    images, problem = _find_images(config)
+    return FoundFiles(tables, images, [*problems, *([problem] if problem else [])])
+
+
+def _find_images(config: PipelineConfig) -> tuple[Path | None, str | None]:
+    """Where the images are, or a sentence on why they are not there; neither where none are embedded."""
+    return find_images(config.base_path, config.data.images if config.embed.source == "clip" else [])
 
 
 @settings_named("inputs")
@@ -51,29 +84,31 @@ def look_before(config: PipelineConfig) -> None:
     Raises:
         InputError: with everything that is wrong where files are absent.
     """
-    _, problems = find_files(config.base_path)
-    if problems:
-        refuse_inputs(config.base_path, min_items=config.reduce.n_components)
-    if config.embed.model != _remembered(config.base_path).get("clip_model"):
-        _check_clip_model(config.embed, n_components=config.reduce.n_components)
+    if find_files(config).problems:
+        _check_tables(config)
+    if config.embed.source == "clip" and config.embed.model != _remembered(config.base_path).get("clip_model"):
+        look_at_model(config.embed, n_components=config.reduce.n_components)
     if config.device not in ("auto", "cpu"):
         resolve_device(config.device)
     check_places(workspace_of(config))
     check_store(tracking_uri(), config.experiment)
 
 
-def look_at_archive(base_path: Path, config: ExtractConfig) -> str:
-    """Refuse what the extraction would refuse by the archive's listing, which is read unless it was found good before.
+def look_at_images(config: PipelineConfig) -> str:
+    """Refuse what the extraction would refuse by a listing of the images, unless it was found good before.
 
-    Returns a stamp of the archive as it is, by which it is known to be good.
+    Returns a stamp of the images as they are, by which they are known to be good; an empty one where there are none.
 
     Raises:
         InputError: as `mmctr.images.extract.check_images` has it.
     """
-    archive = find_files(base_path)[0]["archive"]
-    stamp = _archive_stamp(archive, config)
-    if _remembered(base_path).get("archive") != stamp:
-        _check_archive(stamp, config, archive)
+    found = find_files(config)
+    if found.images is None:
+        return ""
+    names = _names(config, found)
+    stamp = _images_stamp(found.images, config.extract, names=names)
+    if _remembered(config.base_path).get("images") != stamp:
+        _check_images(stamp, config.extract, found.images, names)
     return stamp
 
 
@@ -84,52 +119,45 @@ def open_inputs(config: PipelineConfig, workspace: Workspace) -> Inputs:
     Raises:
         InputError: everything that is wrong with them.
     """
-    base_path, min_items, known = config.base_path, config.reduce.n_components, config.predict.min_known_targets
     look_before(config)
-    archive = look_at_archive(base_path, config.extract)
-    inputs = name_inputs(workspace, clip_model=config.embed.model, extract=config.extract)
-    content = [inputs.digests(), min_items, known, code_digest("mmctr.inputs.rules")]
+    images = look_at_images(config)
+    inputs = name_inputs(config, workspace)
+    min_items, known = _min_items(config), config.predict.min_known_targets
+    content = [
+        inputs.digests(),
+        config.data.model_dump(mode="json"),
+        min_items,
+        known,
+        code_digest("mmctr.inputs.rules"),
+    ]
     fingerprint = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-    if _remembered(base_path).get("inputs") != fingerprint:
-        check_inputs(base_path, MICROLENS_1M, min_items=min_items, min_known_targets=known)
-        _check_width(config.embed, n_components=min_items)
-    good = {"inputs": fingerprint, "clip_model": config.embed.model, "archive": archive}
-    if _remembered(base_path) != good:
-        remember_json(_memory(base_path), good)
+    if _remembered(config.base_path).get("inputs") != fingerprint:
+        _check_tables(config)
+        if inputs.clip_model is not None:
+            check_width(config.embed, n_components=min_items)
+    good = {"inputs": fingerprint, "clip_model": config.embed.model, "images": images}
+    if _remembered(config.base_path) != good:
+        remember_json(_memory(config.base_path), good)
     return inputs
 
 
-def name_inputs(workspace: Workspace, *, clip_model: str, extract: ExtractConfig) -> Inputs:
+def name_inputs(config: PipelineConfig, workspace: Workspace) -> Inputs:
     """References to the inputs as they are now, which must be there; files that have not changed are not read."""
-    paths, _ = find_files(workspace.base_path)
-    model = home_expanded(Path(clip_model))
-    images = paths.pop("archive")
+    found = find_files(config)
+    tables = {role: workspace.parts_ref(paths) for role, paths in found.tables.items() if paths}
+    images = source = None
+    if found.images is not None:
+        source = image_source(found.images, names=_names(config, found))
+        images = images_ref(workspace, found.images, config.extract)
     return Inputs(
-        archive=images_ref(workspace, images, extract),
-        source=image_source(images, names="integer"),
-        **{role: workspace.file_ref(path) for role, path in paths.items()},
-        clip_model=workspace.file_ref(model) if is_file(model) else clip_model,
+        items=tables["items"],
+        images=images,
+        source=source,
+        train=tables["train"],
+        valid=tables.get("valid"),
+        test=tables.get("test"),
+        clip_model=model_ref(workspace, config.embed) if config.embed.source == "clip" else None,
     )
-
-
-def find_files(base_path: Path) -> tuple[dict[str, Path], list[str]]:
-    """Paths of the input files by role, of the archive its first part, and a sentence for each that is missing."""
-    found, problems = find_inputs(base_path, MICROLENS_1M)
-    paths = {role: files[0] for role, files in found.items() if files}
-    archive, problem = _find_archive(base_path)
-    if archive is not None:
-        paths["archive"] = archive
-    return paths, [*problems, *([problem] if problem else [])]
-
-
-def _find_archive(base_path: Path) -> tuple[Path | None, str | None]:
-    return find_images(base_path, MICROLENS_1M.images)
-
-
-def refuse_inputs(base_path: Path, *, min_items: int) -> None:
-    """`check_inputs` with what is wrong with the archive."""
-    problem = _find_archive(base_path)[1]
-    check_inputs(base_path, MICROLENS_1M, min_items=min_items, problems=[problem] if problem else [])
 
 
 def _memory(base_path: Path) -> Path:
@@ -142,57 +170,46 @@ def _remembered(base_path: Path) -> dict[str, str]:
     return found if isinstance(found, dict) else {}
 
 
-def _archive_stamp(archive: Path, config: ExtractConfig) -> str:
-    """What the answer of `_check_archive` depends on, without reading the archive's listing."""
-    states = [(part.name, part.stat()) for part in files_of(archive)]
+def _min_items(config: PipelineConfig) -> int:
+    """Fewest items that PCA can be fitted to; any number where there is none."""
+    return 1 if config.embed.source == "none" else config.reduce.n_components
+
+
+def _check_tables(config: PipelineConfig) -> None:
+    """Refuse tables that break a rule, and say beside it that the images are missing."""
+    _, problem = _find_images(config)
+    check_inputs(
+        config.base_path,
+        config.data.layout,
+        min_items=_min_items(config),
+        min_known_targets=config.predict.min_known_targets,
+        problems=[problem] if problem else [],
+    )
+
+
+def _names(config: PipelineConfig, found: FoundFiles) -> Naming:
+    """How images are called: by a column, or by the item's id, which is a whole number or a text."""
+    if config.data.image:
+        return "path"
+    column = config.data.item_id
+    return "text" if text_columns(found.tables["items"], [column]).get(column) else "integer"
+
+
+def _images_stamp(images: Path, config: ExtractConfig, *, names: Naming) -> str:
+    """What the answer of `_check_images` depends on, without reading a listing."""
+    states = [(str(file), file.stat()) for file in files_of(images)]
     stamps = [(name, s.st_size, s.st_ino, s.st_mtime_ns, s.st_ctime_ns) for name, s in states]
     settings = config.model_dump(mode="json")
-    unsettled = time.time_ns() - max(state.st_ctime_ns for _, state in states) < SETTLED_NS
-    code = stage_code("mmctr.images.extract", [image_source(archive, names="integer")])
-    content = [stamps, settings, code, time.time_ns() if unsettled else 0]
+    unsettled = time.time_ns() - max((state.st_ctime_ns for _, state in states), default=0) < SETTLED_NS
+    code = stage_code("mmctr.images.extract", [image_source(images, names=names)])
+    content = [stamps, settings, names, code, time.time_ns() if unsettled else 0]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 @lru_cache(maxsize=1)
-def _check_archive(_: str, config: ExtractConfig, archive: Path) -> None:
+def _check_images(_: str, config: ExtractConfig, images: Path, names: Naming) -> None:
     """Check once for a stamp, as the command line looks before Prefect starts, and the pipeline again."""
     from mmctr.images.extract import check_images
 
     with settings_named("extract"):
-        check_images(archive, whole=False, **archive_limits(config))
-
-
-def _check_clip_model(config: EmbedConfig, *, n_components: int) -> None:
-    """Refuse a CLIP model that is neither a file of one nor an official one's name."""
-    if is_file(home_expanded(Path(config.model))):
-        _check_width(config, n_components=n_components)
-        return
-    from mmctr.encoders.clip_official import official_models
-
-    if config.model not in official_models():
-        raise InputError(
-            f"embed.model must be the path of a checkpoint or one of {', '.join(official_models())}; "
-            f"found {shown_value(config.model)}, and no such file"
-        )
-
-
-def _check_width(config: EmbedConfig, *, n_components: int) -> None:
-    """Refuse a CLIP model that is unusable, or too narrow for the reduction, before anything is done."""
-    model = str(home_expanded(Path(config.model)))
-    status = Path(model).stat() if is_file(Path(model)) else None
-    stamp = status and (status.st_size, status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
-    width = _width(model, stamp, config.allow_torchscript)
-    if width is not None and width < n_components:
-        raise InputError(
-            f"PCA to {n_components} components needs embeddings at least that wide; those of {model} have {width} "
-            "numbers; use a wider model (embed.model) or lower reduce.n_components"
-        )
-
-
-@cache
-def _width(model: str, stamp: tuple[int, ...] | None, allow_torchscript: bool) -> int | None:  # noqa: ARG001 for @cache
-    """`clip_width` of a file as it is now, which takes seconds and is asked for twice in a run."""
-    from mmctr.encoders.clip import clip_width
-
-    with settings_named("embed"):
-        return clip_width(model, allow_torchscript=allow_torchscript)
+        check_images(images, names=names, whole=False, **archive_limits(config))

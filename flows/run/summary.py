@@ -16,14 +16,16 @@ class Summary:
     stages: Sequence[StageReport]
     seconds: float
     items: dict[str, int]
-    explained_variance: float
+    explained_variance: float | None  # none where no vectors were reduced
     n_components: int
     epochs: int
     most_epochs: int
     best_epoch: int
     valid_auc: float
     valid_logloss: float
-    rows: int
+    rows: int | None  # of the test split, where there is one
+    test_auc: float | None  # where it has labels
+    test_logloss: float | None
     outputs: dict[str, Path]
     owner: str  # whose model the outputs are of
     mlflow_run: str
@@ -68,17 +70,30 @@ class Summary:
             ("neither", "with neither"),
             ("unknown_images", "images of unknown items"),
         )
-        items = ", ".join(f"{self.items[name]} {words}" for name, words in missing)
+        counts = ", ".join(f"{self.items[name]} {words}" for name, words in missing if name in self.items)
         early = f"; stopped early after epoch {self.epochs} of {self.most_epochs}"
         early = early if self.epochs < self.most_epochs else ""
         return {
-            "items": f"{self.items['items']}: {items}",
-            "PCA": f"{self.n_components} dimensions keep {self.explained_variance:.2%} of the variance",
+            "items": f"{self.items['items']}{f': {counts}' if counts else ''}",
+            **self._reduction(),
             "best epoch": f"{self.best_epoch}: valid AUC {self.valid_auc:.4f}, logloss {self.valid_logloss:.4f}{early}",
             "model": f"version {self.decision.version}, {self.decision.reason}",
-            "submission": f"{self.rows} rows",
+            **self._predictions(),
             "outputs of": self.owner,
         }
+
+    def _reduction(self) -> dict[str, str]:
+        if self.explained_variance is None:
+            return {}
+        return {"PCA": f"{self.n_components} dimensions keep {self.explained_variance:.2%} of the variance"}
+
+    def _predictions(self) -> dict[str, str]:
+        if self.rows is None:
+            return {"submission": "none, as there is no test split (data.test)"}
+        rows = {"submission": f"{self.rows} rows"}
+        if self.test_auc is None:
+            return rows
+        return {**rows, "test": f"AUC {self.test_auc:.4f}, logloss {self.test_logloss:.4f}"}
 
     def _where_mlflow_is(self) -> str:
         local = self.mlflow_address.startswith(ui_address())

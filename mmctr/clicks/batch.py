@@ -1,6 +1,6 @@
 """A split of the click log as packed tensors, and the batches that the model reads.
 
-Legend: R rows of the split, B rows of a batch, N history items in all of them together.
+Legend: R rows of the split, B rows of a batch, N history items in all of them together, F and G columns of features.
 Only real history items are kept, one after the other, with the offset at which each row begins; padding never exists.
 The fields of the two classes are the one list of what a row has: what is done to all of it goes over them.
 """
@@ -21,21 +21,22 @@ class Batch:
         history: (N,) int32, rows of the item table, oldest first within a row of the batch.
         row: (N,) int64, ascending: to which row of the batch each history item belongs.
         target: (B,) int32, row of the target item in the item table.
-        likes, views: (B,) int32, levels of the target item.
+        feature_ids: (B, F) int32, features of the row as rows of embedding tables (`FeatureEncoding`).
+        feature_numbers: (B, G) float32, those that are numbers.
         label: (B,) float32 of 0 and 1, or None.
     """
 
     history: Tensor
     row: Tensor
     target: Tensor
-    likes: Tensor
-    views: Tensor
+    feature_ids: Tensor
+    feature_numbers: Tensor
     label: Tensor | None
 
 
 Rows = slice | Tensor  # numbers of rows: consecutive ones, or any
 OF_HISTORY = ("history", "row")
-OF_ROW = tuple(field.name for field in fields(Batch) if field.name not in OF_HISTORY)  # one value for each row
+OF_ROW = tuple(field.name for field in fields(Batch) if field.name not in OF_HISTORY)  # one entry for each row
 
 
 @dataclass(frozen=True)
@@ -46,15 +47,16 @@ class ClickSplit:
         history: (N,) int32, rows of the item table; row r owns `history[offsets[r]:offsets[r + 1]]`, oldest first.
         offsets: (R + 1,) int64.
         target: (R,) int32, row of the target item in the item table.
-        likes, views: (R,) int32, levels of the target item.
+        feature_ids: (R, F) int32, features of the row as rows of embedding tables.
+        feature_numbers: (R, G) float32, those that are numbers.
         label: (R,) float32 of 0 and 1, or None for the test split.
     """
 
     history: Tensor
     offsets: Tensor
     target: Tensor
-    likes: Tensor
-    views: Tensor
+    feature_ids: Tensor
+    feature_numbers: Tensor
     label: Tensor | None
 
     def __len__(self) -> int:

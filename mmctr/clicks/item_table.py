@@ -1,9 +1,9 @@
-"""The item embedding table: which row belongs to which item, and what it starts from.
+"""The item table: which row belongs to which item, what its embedding starts from, and its declared features.
 
-Legend: V items, D embedding width. Row 0 is the padding row: zeros, for padding and for ids that are unknown.
+Legend: V items, D embedding width, F and G columns of features (`mmctr.clicks.feature_encoding`). Row 0 is the padding
+row, for padding and for ids that are unknown: zeros, and no feature is known of it.
 """
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,74 +13,62 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from mmctr.clicks.feature_encoding import Encoded
 from mmctr.common.files import replacing
+from mmctr.inputs.vocabulary import Given, Vocabulary, from_bytes, to_bytes
 
 if TYPE_CHECKING:  # looking items up needs no Polars, which is 24 MB
     import polars as pl
 
 PADDING_IDX = 0
-DENSE_LOOKUP_LIMIT = 50_000_000  # ids up to here are looked up in one array of 4 bytes an id
+IDS, BYTES, OFFSETS = "item_ids", "item_id_bytes", "item_id_offsets"  # arrays of a file: integers, or texts
 
 
 @dataclass(frozen=True)
 class ItemTable:
-    """Item ids and their embedding rows.
+    """Item ids with what a model has of each item.
 
     Attributes:
-        item_ids: (V,) int64, all different; the item at position p owns row p + 1.
+        ids: V item ids; the item at position p owns row p + 1.
         weights: (V + 1, D) float32; row 0 is zero.
+        features: of the items, (V + 1, F) and (V + 1, G); None where none are declared.
     """
 
-    item_ids: npt.NDArray[np.int64]
+    ids: Vocabulary
     weights: npt.NDArray[np.float32]
+    features: Encoded | None = None
 
     @property
-    def id_to_idx(self) -> Mapping[int, int]:
+    def feature_ids(self) -> npt.NDArray[np.int32]:
+        """(V + 1, F) rows of embedding tables."""
+        return np.zeros((len(self.weights), 0), np.int32) if self.features is None else self.features.ids
+
+    @property
+    def feature_numbers(self) -> npt.NDArray[np.float32]:
+        """(V + 1, G) numbers and their flags."""
+        return np.zeros((len(self.weights), 0), np.float32) if self.features is None else self.features.numbers
+
+    @property
+    def id_to_idx(self) -> Mapping[int | str, int]:
         """`{item_id: position + 1}`, for a reader's convenience; `lookup` is the fast way."""
-        return {int(item_id): position + 1 for position, item_id in enumerate(self.item_ids)}
+        ids = self.ids.values.tolist()
+        return {item_id: position + 1 for position, item_id in enumerate(ids)}
 
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the id map: equal digests mean that every item owns the same row."""
-        return hashlib.sha256(self.item_ids.astype("<i8").tobytes()).hexdigest()
+        return self.ids.digest
 
-    @cached_property
-    def _dense(self) -> npt.NDArray[np.int32] | None:
-        highest = int(self.item_ids.max(initial=0))
-        if highest > DENSE_LOOKUP_LIMIT:
-            return None
-        dense = np.zeros(highest + 2, dtype=np.int32)  # the last entry is that of every id out of range
-        dense[self.item_ids] = np.arange(1, len(self.item_ids) + 1, dtype=np.int32)
-        return dense
-
-    @cached_property
-    def _sorted(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
-        order = np.argsort(self.item_ids, kind="stable")
-        return self.item_ids[order], (order + 1).astype(np.int32)
-
-    def lookup(self, ids: npt.NDArray[np.integer]) -> npt.NDArray[np.int32]:
-        """Row of each id.
-
-        Args:
-            ids: any shape, integers.
-
-        Returns:
-            The same shape, int32 in 0..V; 0 for ids that are not in the table.
-        """
-        ids = ids.astype(np.int64, copy=False)  # unsigned ids would be searched for as floats
-        if self._dense is not None:
-            outside = len(self._dense) - 1
-            return self._dense[np.where((ids >= 0) & (ids < outside), ids, outside)]
-        keys, rows = self._sorted
-        position = np.minimum(np.searchsorted(keys, ids), len(keys) - 1)
-        return np.where(keys[position] == ids, rows[position], np.int32(PADDING_IDX))
+    def lookup(self, ids: Given) -> npt.NDArray[np.int32]:
+        """Row of each id, int32 in 0..V; 0 for ids that are not in the table (`Vocabulary.lookup`)."""
+        return self.ids.lookup(ids)
 
 
 def build_item_table(embeddings: "pl.DataFrame", *, column: str) -> ItemTable:
     """Put a zero padding row before the item embeddings.
 
     Args:
-        embeddings: `item_id` i64 (unique) and `column`, a list or array of D float32.
+        embeddings: `item_id` i64 or str (unique) and `column`, a list or array of D float32.
         column: name of the embedding column.
 
     Raises:
@@ -88,8 +76,8 @@ def build_item_table(embeddings: "pl.DataFrame", *, column: str) -> ItemTable:
     """
     import polars as pl
 
-    item_ids = embeddings["item_id"].to_numpy()
-    if len(np.unique(item_ids)) != len(item_ids):
+    item_ids = embeddings["item_id"]
+    if item_ids.n_unique() != len(item_ids):
         raise ValueError("item_id must be unique in the embeddings, as a row is found by its id")
     widths = embeddings[column].cast(pl.List(pl.Float32)).list.len().unique().to_list()
     if len(widths) != 1:
@@ -97,16 +85,23 @@ def build_item_table(embeddings: "pl.DataFrame", *, column: str) -> ItemTable:
     vectors = embeddings[column].explode().to_numpy().reshape(len(item_ids), widths[0])
     weights = np.zeros((len(item_ids) + 1, widths[0]), dtype=np.float32)
     weights[1:] = vectors
-    return ItemTable(item_ids=item_ids.astype(np.int64), weights=weights)
+    is_text = item_ids.dtype == pl.String
+    ids = item_ids.to_arrow(compat_level=pl.CompatLevel.oldest()) if is_text else item_ids.to_numpy().astype(np.int64)
+    return ItemTable(ids=Vocabulary(ids), weights=weights)
 
 
 def save_item_table(table: ItemTable, path: Path) -> None:
-    """Write the table as an npz of plain arrays; the same table makes the same bytes."""
+    """Write the table as an npz of plain arrays, texts as bytes and offsets; the same table makes the same bytes."""
+    values = table.ids.values
+    ids = dict(zip((BYTES, OFFSETS), to_bytes(values), strict=True)) if table.ids.is_text else {IDS: values}
+    arrays = {name: getattr(table, name) for name in ("weights", "feature_ids", "feature_numbers")}
     with replacing(path) as partial, partial.open("wb") as stream:
-        np.savez(stream, item_ids=table.item_ids, weights=table.weights)
+        np.savez(stream, **ids, **arrays)
 
 
 def load_item_table(path: Path) -> ItemTable:
     """Read what `save_item_table` wrote; pickled content is refused by NumPy."""
     with np.load(path, allow_pickle=False) as arrays:
-        return ItemTable(item_ids=arrays["item_ids"], weights=arrays["weights"])
+        values = arrays[IDS] if IDS in arrays else from_bytes(arrays[BYTES], arrays[OFFSETS])
+        features = Encoded(arrays["feature_ids"], arrays["feature_numbers"])
+        return ItemTable(Vocabulary(values), arrays["weights"], features)

@@ -3,144 +3,190 @@
 Legend: R rows of the split, N real history items in all of them together. Padding is dropped while a file is read.
 """
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import torch
 from torch import Tensor
 
 from mmctr.clicks.batch import ClickSplit
+from mmctr.clicks.feature_encoding import Columns, FeatureEncoding, fixed_encoding
 from mmctr.clicks.item_table import PADDING_IDX, ItemTable
+from mmctr.clicks.parts import read_part
 from mmctr.common.errors import InputError
-from mmctr.common.text import shown_value
+from mmctr.common.text import first_line, shown
 from mmctr.inputs.columns import history_ids, ids_of, labels_of
-from mmctr.inputs.features import LEVELS, MAX_LEN
-from mmctr.inputs.layout import HISTORY, ITEM_ID, LABEL, LIKES_LEVEL, VIEWS_LEVEL
-from mmctr.inputs.tables import read_chunks
-
-# Columns of a click log beside the history, by the fields of a split that they become.
-COLUMNS = {"target": ITEM_ID, "likes": LIKES_LEVEL, "views": VIEWS_LEVEL, "label": LABEL}
+from mmctr.inputs.features import MAX_LEN
+from mmctr.inputs.files import Files
+from mmctr.inputs.layout import ClickColumns, HeldOut
+from mmctr.inputs.vocabulary import Values
 
 
 def pack_histories(
-    values: npt.NDArray[np.integer], lengths: npt.NDArray[np.integer], *, table: ItemTable, max_len: int
+    ids: Values, lengths: npt.NDArray[np.integer], *, table: ItemTable, max_len: int
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
-    """Drop the padding, keep the `max_len` most recent items of each row, and map ids to rows of the table.
+    """Keep the `max_len` most recent items of each row, and map ids to rows of the table.
 
     Args:
-        values: all histories one after the other, item ids, 0 as padding anywhere, the most recent item last.
-        lengths: (R,) number of entries of each row, padding included.
-        table: the item table; ids that it does not hold are dropped, as padding is.
+        ids: (N,) item ids of all rows one after the other, without padding, the most recent of a row last.
+        lengths: (R,) how many each row has.
+        table: the item table; ids that it does not hold are dropped.
         max_len: most recent items to keep of a row, counted before unknown ids are dropped.
 
     Returns:
-        (N,) int32 rows of the table, and (R,) int64 lengths that are left.
+        (at most N,) int32 rows of the table, and (R,) int64 lengths that are left.
     """
-    real = np.flatnonzero(values)  # (N,) ascending, so bisection counts what comes before the end of a row
-    ends = np.searchsorted(real, np.cumsum(lengths))  # (R,)
-    kept = np.diff(ends, prepend=0)
-    if kept.max(initial=0) > max_len:
-        from_end = np.repeat(ends, kept) - np.arange(len(real))  # 1 for the most recent item of a row
+    ends = np.cumsum(lengths)  # (R,)
+    if lengths.max(initial=0) > max_len:
+        from_end = np.repeat(ends, lengths) - np.arange(len(ids))  # 1 for the most recent item of a row
         recent = np.flatnonzero(from_end <= max_len)
-        real, ends = real[recent], np.searchsorted(recent, ends)
-    history = table.lookup(values[real])
+        ids = ids[recent] if isinstance(ids, np.ndarray) else ids.take(pa.array(recent))
+        ends = np.searchsorted(recent, ends)
+    history = table.lookup(ids)
     known = np.flatnonzero(history != PADDING_IDX)
-    return history[known], np.diff(np.searchsorted(known, ends), prepend=0)
+    if len(known) < len(history):
+        history, ends = history[known], np.searchsorted(known, ends)
+    return history, np.diff(ends, prepend=0)
 
 
 class _Growing:
-    """A one-dimensional array that grows in place: the system moves its pages, so it is never in memory twice."""
+    """An array that grows in place by rows: the system moves its pages, so it is never in memory twice."""
 
-    def __init__(self, dtype: npt.DTypeLike) -> None:
+    def __init__(self, dtype: npt.DTypeLike, *, width: int | None = None) -> None:
         self._array = np.empty(0, dtype=dtype)
-        self._used = 0
+        self._used, self._width = 0, width
 
     def __len__(self) -> int:
         return self._used
 
-    def append(self, values: npt.NDArray[np.integer]) -> None:
-        stop = self._used + len(values)
+    def append(self, values: npt.NDArray[Any]) -> None:
+        flat = values.reshape(-1)
+        stop = self._used + len(flat)
         if stop > len(self._array):
             self._array.resize(stop + stop // 32, refcheck=False)
-        self._array[self._used : stop] = values
+        self._array[self._used : stop] = flat
         self._used = stop
 
-    def tensor(self) -> Tensor:
-        """What was appended; nothing may be appended afterwards."""
+    def tensor(self, *, rows: int) -> Tensor:
+        """What was appended, (rows,) or (rows, width); nothing may be appended afterwards."""
         self._array.resize(self._used, refcheck=False)
-        return torch.from_numpy(self._array)
+        found = torch.from_numpy(self._array)
+        return found if self._width is None else found.view(rows, self._width)
 
 
-def load_split(path: Path, *, table: ItemTable, max_len: int = MAX_LEN, with_label: bool) -> ClickSplit:
-    """Read a split file into packed tensors, a few rows at a time.
+class _Packing:
+    """A split that is put together from columns of the click log, some rows at a time."""
 
-    The file must have been validated (`mmctr.inputs.rules`). `item_seq` may be a list or a fixed-size array of any
-    length; columns that are not needed, `user_id` among them, are not read.
+    def __init__(
+        self, *, table: ItemTable, columns: ClickColumns, encoding: FeatureEncoding, max_len: int, with_label: bool
+    ) -> None:
+        self.table, self.columns, self.encoding, self.max_len = table, columns, encoding, max_len
+        widths = [sum(getattr(one, kind) for one in encoding.declared) for kind in ("id_columns", "number_columns")]
+        self.fields = {
+            "history": _Growing(np.int32),
+            "target": _Growing(np.int32),
+            "feature_ids": _Growing(np.int32, width=widths[0]),
+            "feature_numbers": _Growing(np.float32, width=widths[1]),
+        }
+        if with_label:
+            self.fields["label"] = _Growing(np.float32)
+        self.offsets = _Growing(np.int64)
+        self.offsets.append(np.zeros(1, dtype=np.int64))
+
+    def add(self, chunk: Columns, *, rows: int) -> None:
+        """The next rows."""
+        names, is_text = self.columns, self.table.ids.is_text
+        ids, lengths = history_ids(
+            chunk[names.history], padding=names.padding, separator=names.history_separator, text=is_text
+        )
+        history, kept = pack_histories(ids, lengths, table=self.table, max_len=self.max_len)
+        encoded = self.encoding.encode(chunk, rows=rows, first_row=len(self.fields["target"]))
+        self.offsets.append(len(self.fields["history"]) + np.cumsum(kept))
+        found = {
+            "history": history,
+            "target": self.table.lookup(ids_of(chunk[names.target], text=is_text)),
+            "feature_ids": encoded.ids,
+            "feature_numbers": encoded.numbers,
+        }
+        if "label" in self.fields:
+            found["label"] = labels_of(chunk[names.label])
+        for name, values in found.items():
+            self.fields[name].append(values)
+
+    def split(self) -> ClickSplit:
+        """All rows that were added."""
+        rows = len(self.fields["target"])
+        tensors: dict[str, Any] = {name: growing.tensor(rows=rows) for name, growing in self.fields.items()}
+        return ClickSplit(offsets=self.offsets.tensor(rows=rows), **({"label": None} | tensors))
+
+
+def load_split(
+    files: Files,
+    *,
+    table: ItemTable,
+    columns: ClickColumns = ClickColumns(),  # noqa: B008 it is frozen
+    encoding: FeatureEncoding | None = None,
+    max_len: int = MAX_LEN,
+    with_label: bool,
+    held_out: HeldOut | None = None,
+) -> ClickSplit:
+    """Read a click log into packed tensors, a few rows at a time.
+
+    The files must have been validated (`mmctr.inputs.rules`). Columns that are not needed are not read.
 
     Args:
-        path: a parquet file as in the challenge.
+        files: one or several, one after another, parquet or CSV.
         table: maps item ids to rows; unknown targets become the padding row.
+        columns: their names. Which features are read says the encoding.
+        encoding: of the features, as `fit_rows` or a checkpoint has it; None where none of `columns` must be fitted.
         max_len: most recent history items to keep.
-        with_label: read `label` (train, valid) or not (test).
+        with_label: read the label (train, valid) or not (test).
+        held_out: which part of the rows, where users are held out; None reads all.
 
     Raises:
-        InputError: the file cannot be read to its end.
+        InputError: a file cannot be read to its end, or a feature must be fitted first.
     """
-    columns = {field: name for field, name in COLUMNS.items() if with_label or field != "label"}
-    packed = {field: _Growing(np.float32 if field == "label" else np.int32) for field in ("history", *columns)}
-    offsets = _Growing(np.int64)
-    offsets.append(np.zeros(1, dtype=np.int64))
-    for chunk in read_chunks(path, columns=[HISTORY, *columns.values()]):
-        values, lengths = history_ids(chunk.column(HISTORY), padding="none", text=False)
-        history, kept = pack_histories(values, lengths, table=table, max_len=max_len)
-        offsets.append(len(packed["history"]) + np.cumsum(kept))
-        packed["history"].append(history)
-        for field, name in columns.items():
-            numbers: Any = labels_of(chunk.column(name)) if field == "label" else ids_of(chunk.column(name), text=False)
-            packed[field].append(table.lookup(numbers) if field == "target" else numbers)
-    tensors: dict[str, Any] = {field: growing.tensor() for field, growing in packed.items()}
-    return ClickSplit(offsets=offsets.tensor(), **({"label": None} | tensors))
+    encoding = fixed_encoding(columns.features) if encoding is None else encoding
+    packing = _Packing(table=table, columns=columns, encoding=encoding, max_len=max_len, with_label=with_label)
+    names = [columns.history, columns.target, *(feature.column for feature in encoding.declared)]
+    names += [columns.label] if with_label else []
+    for chunk in read_part(files, columns=names, held_out=held_out):
+        packing.add(chunk, rows=len(chunk))
+    return packing.split()
 
 
 def split_from_lists(
-    histories: Sequence[Sequence[int]],
+    rows: Mapping[str, Sequence[Any]],
     *,
-    target: npt.NDArray[np.integer],
-    likes: npt.NDArray[np.integer],
-    views: npt.NDArray[np.integer],
     table: ItemTable,
+    columns: ClickColumns = ClickColumns(),  # noqa: B008 it is frozen
+    encoding: FeatureEncoding | None = None,
     max_len: int,
 ) -> ClickSplit:
-    """A split without labels from R rows in memory: item ids and levels as in the challenge's files.
+    """A split without labels from R rows in memory: lists or arrays by the names of the click log's columns.
 
     Raises:
-        InputError: a level is outside 0..19, where the model has no row for it.
+        InputError: a column is missing or of another kind than the model reads, or as `FeatureEncoding.encode` has it.
     """
-    for name, levels in ((LIKES_LEVEL, likes), (VIEWS_LEVEL, views)):
-        outside = np.flatnonzero(~((levels >= 0) & (levels < LEVELS)))
-        if len(outside):
-            found = shown_value(levels[outside[0]].item())
-            raise InputError(
-                f"{name} must be in 0..{LEVELS - 1}, row {outside[0] + 1} has {found}; leave out or fix such rows"
-            )
-    lengths = np.array([len(history) for history in histories], dtype=np.int64)
-    values = np.concatenate([np.zeros(0, np.int64), *(np.asarray(history, np.int64) for history in histories)])
-    history, kept = pack_histories(values, lengths, table=table, max_len=max_len)
-    return ClickSplit(
-        history=torch.from_numpy(history),
-        offsets=offsets_of(torch.from_numpy(kept)),
-        target=torch.from_numpy(table.lookup(target)),
-        likes=torch.from_numpy(likes.astype(np.int32)),
-        views=torch.from_numpy(views.astype(np.int32)),
-        label=None,
-    )
+    encoding = fixed_encoding(columns.features) if encoding is None else encoding
+    packing = _Packing(table=table, columns=columns, encoding=encoding, max_len=max_len, with_label=False)
+    of_ids = pa.large_string() if table.ids.is_text else pa.int64()
+    kinds = {columns.history: pa.large_list(of_ids), columns.target: of_ids}
+    kinds |= {fitted.feature.column: fitted.arrow_type for fitted in encoding.features}
+    chunk = {name: _as_arrow(rows, name, kind) for name, kind in kinds.items()}
+    packing.add(chunk, rows=len(chunk[columns.target]))
+    return packing.split()
 
 
-def offsets_of(lengths: Tensor) -> Tensor:
-    """(R + 1,) int64 offsets of packed rows from their (R,) lengths."""
-    offsets = torch.zeros(len(lengths) + 1, dtype=torch.int64)
-    torch.cumsum(lengths, 0, out=offsets[1:])
-    return offsets
+def _as_arrow(rows: Mapping[str, Sequence[Any]], name: str, kind: pa.DataType | None) -> pa.Array:
+    """A column of rows in memory; `kind` None takes its values as they are."""
+    if name not in rows:
+        raise InputError(f"rows to be scored must have the column {shown(name)}; add it")
+    try:
+        return pa.array(rows[name], type=kind, from_pandas=kind is not None)  # then NaN is null
+    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+        what = "of one kind" if kind is None else str(kind)
+        raise InputError(f"the values of {shown(name)} must be {what}: {first_line(error)}") from error

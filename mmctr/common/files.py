@@ -35,6 +35,14 @@ def is_file(path: Path) -> bool:
         return False
 
 
+def is_folder(path: Path) -> bool:
+    """Whether there is a folder at `path`; what cannot be a path is none."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
 def partial_path(path: Path) -> Path:
     """A new name, beside `path`, under which `path` is written until it is whole."""
     return path.with_name(f".{path.name}.{secrets.token_hex(8)}{PARTIAL}")

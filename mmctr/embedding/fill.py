@@ -88,7 +88,7 @@ def embed_images(
         return 0
     batches = read_images(
         [paths[key] for key in new],
-        view=View(encoder().resolution, options.max_pixels, options.jpeg_draft),
+        view=_view(encoder(), options),
         batch_size=options.batch_size,
         workers=max(1, usable_cores() - 1) if options.workers is None else options.workers,
     )
@@ -112,6 +112,14 @@ def embed_images(
     return len(new)
 
 
+def _view(encoder: Encoder, options: EmbedOptions) -> View:
+    """What is cut out of an image, as the encoder takes it and within the bounds of the options."""
+    pixels = encoder.pixels
+    return View(
+        pixels.resolution, options.max_pixels, options.jpeg_draft, resize=pixels.resize, resample=pixels.resample
+    )
+
+
 def _encode_batch(encoder: Encoder, batch: Batch, vectors: np.ndarray, begin: int) -> list[str]:
     """Fill the batch's rows of `vectors` from `begin` on; returns a reason for each row, "" where it has a vector."""
     import torch
@@ -119,7 +127,8 @@ def _encode_batch(encoder: Encoder, batch: Batch, vectors: np.ndarray, begin: in
     rows = slice(begin, begin + len(batch.sha256))
     vectors[rows] = np.nan
     encoded = encoder.encode_images(torch.from_numpy(batch.pixels))
-    grey = torch.full((1, 3, encoder.resolution, encoder.resolution), 127, dtype=torch.uint8)
+    side = encoder.pixels.resolution
+    grey = torch.full((1, 3, side, side), 127, dtype=torch.uint8)
     _check_some_finite(encoded, "images", lambda: encoder.encode_images(grey))
     vectors[batch.positions] = encoded
     reasons = _reasons(vectors[rows])

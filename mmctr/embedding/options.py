@@ -5,6 +5,9 @@ from typing import Literal
 
 from mmctr.images.limits import MAX_PIXELS
 
+Fuse = Literal["mean", "concat"]  # of an item's vectors, or all of them side by side
+Fit = Literal["whole", "parts"]  # one PCA, or one for each part
+
 
 @dataclass(frozen=True)
 class EmbedOptions:

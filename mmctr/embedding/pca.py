@@ -1,23 +1,24 @@
-"""Reduction of the CLIP embeddings by principal component analysis.
+"""Principal component analysis as a fitted model: fitted, put together of several, saved and loaded.
 
-Legend: n items, E CLIP width, D components.
+Legend: n items, E width of a vector, D components.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+from scipy.linalg import block_diag
 from sklearn.decomposition import PCA
-from threadpoolctl import threadpool_limits
 
 from mmctr.common.errors import InputError, raise_if_of_the_machine
 from mmctr.common.files import replacing
 from mmctr.common.text import first_line
+from mmctr.embedding.space import Space
 
+SPACE = "space"
 FITTED = (
     "mean_",
     "components_",
@@ -28,73 +29,11 @@ FITTED = (
 )
 
 
-@dataclass(frozen=True)
-class Reduction:
-    """Reduced vectors and the fitted model.
+def fit_pca(known: npt.NDArray[np.float64], *, n_components: int) -> PCA:
+    """The model of (n, E) rows, all of which count, as `load_pca` returns it.
 
-    Attributes:
-        vectors: (n, D) float32.
-        pca: the fitted scikit-learn model, E -> D.
-        explained_variance: share of the variance that the D components keep, 0..1.
+    It is scikit-learn's `covariance_eigh`. Nothing is random, and the largest entry of each component is positive.
     """
-
-    vectors: npt.NDArray[np.float32]
-    pca: PCA
-    explained_variance: float
-
-
-def reduce_embeddings(embeddings: npt.NDArray[np.float32], *, n_components: int, pca: PCA | None = None) -> Reduction:
-    """Fit PCA on the items that have an embedding and project them.
-
-    With a `pca` nothing is fitted: equal embeddings get the vectors that they had, and the share of the variance is
-    that of these embeddings on the earlier axes.
-
-    All of it is scikit-learn's `covariance_eigh` in float64. Nothing is random, and the largest entry of each component
-    is positive. An item without title and image has the zero vector as its embedding; it takes no part in the fit and
-    stays zero, which is the mean item in the centred space.
-
-    Args:
-        embeddings: (n, E) float32, finite.
-        pca: the model of an earlier run, E -> D, that is used as it is.
-        n_components: D, at most E and at most the number of items with an embedding.
-
-    Raises:
-        InputError: fewer items or a narrower embedding than components.
-    """
-    present = embeddings.any(axis=1)  # (n,)
-    _check_sizes(embeddings, n_components, present=int(present.sum()), pca=pca)
-    known = embeddings[present].astype(np.float64)
-    # One thread: the bits do not depend on the number of cores, and cores that others use are not waited for.
-    with threadpool_limits(1, user_api="blas"):
-        model = _fit(known, n_components=n_components) if pca is None else pca
-        projected = model.transform(known)
-    share = model.explained_variance_ratio_.sum() if pca is None else _share(projected, known)
-    vectors = np.zeros((len(embeddings), n_components), dtype=np.float32)  # (n, D)
-    vectors[present] = projected
-    return Reduction(vectors=vectors, pca=model, explained_variance=float(share))
-
-
-def _check_sizes(embeddings: npt.NDArray[np.float32], n_components: int, *, present: int, pca: PCA | None) -> None:
-    width = embeddings.shape[1]
-    if present < n_components:
-        raise InputError(
-            f"PCA to {n_components} components needs at least {n_components} items with a title or an image, "
-            f"found {present} of {len(embeddings)}; add items or lower `n_components`"
-        )
-    if width < n_components:
-        raise InputError(
-            f"PCA to {n_components} components needs embeddings at least that wide, these have {width}; "
-            "use a wider CLIP model or lower `n_components`"
-        )
-    if pca is not None and pca.components_.shape != (n_components, width):
-        raise InputError(
-            f"the earlier PCA must return {n_components} components from {width} dimensions, it returns "
-            f"{pca.components_.shape[0]} from {pca.components_.shape[1]}; fit anew with `pca=None`"
-        )
-
-
-def _fit(known: npt.NDArray[np.float64], *, n_components: int) -> PCA:
-    """The model of (n, E) rows, all of which count, as `load_pca` returns it."""
     pca = PCA(n_components, svd_solver="covariance_eigh")
     with np.errstate(invalid="ignore"):
         pca.fit(known)
@@ -103,10 +42,33 @@ def _fit(known: npt.NDArray[np.float64], *, n_components: int) -> PCA:
     return _fitted({name: getattr(pca, name) for name in FITTED})
 
 
-def _share(vectors: npt.NDArray[np.float64], embeddings: npt.NDArray[np.float64]) -> float:
-    """How much of the variance of (n, E) rows their (n, D) vectors keep, 0..1."""
-    kept, whole = (rows.var(axis=0).sum() for rows in (vectors, embeddings))
-    return float(kept / (whole or 1.0))
+def cut_pca(pca: PCA, *, columns: slice, rows: slice) -> PCA:
+    """What a model does with some of the E numbers, where some of its D components are of these alone."""
+    part = PCA(n_components=rows.stop - rows.start)
+    part.mean_, part.components_ = pca.mean_[columns], pca.components_[rows, columns]
+    part.whiten = False
+    return part
+
+
+def joined_pca(models: Sequence[PCA]) -> PCA:
+    """One model of several, whose numbers lie side by side: a component is zero where it is not of its own model's."""
+    total = sum(total_variance(model) for model in models)
+    variances = np.concatenate([model.explained_variance_ for model in models])
+    return _fitted(
+        {
+            "mean_": np.concatenate([model.mean_ for model in models]),
+            "components_": block_diag(*(model.components_ for model in models)),
+            "explained_variance_": variances,
+            "explained_variance_ratio_": variances / (total or 1.0),
+            "singular_values_": np.concatenate([model.singular_values_ for model in models]),
+            "n_samples_": max(model.n_samples_ for model in models),
+        }
+    )
+
+
+def total_variance(pca: PCA) -> float:
+    """Of the rows that a model was fitted on."""
+    return float(pca.explained_variance_[0] / (pca.explained_variance_ratio_[0] or 1.0))
 
 
 def _fitted(attributes: Mapping[str, Any]) -> PCA:
@@ -116,15 +78,17 @@ def _fitted(attributes: Mapping[str, Any]) -> PCA:
         setattr(pca, name, attributes[name])
     pca.n_components_, pca.n_features_in_ = pca.components_.shape
     share, spare = pca.explained_variance_ratio_, pca.n_features_in_ - pca.n_components_
-    total = pca.explained_variance_[0] / (share[0] or 1.0)
-    pca.noise_variance_ = max(0.0, total * (1.0 - share.sum()) / spare) if spare else 0.0
+    pca.noise_variance_ = max(0.0, total_variance(pca) * (1.0 - share.sum()) / spare) if spare else 0.0
     return pca
 
 
-def save_pca(pca: PCA, path: Path) -> None:
-    """Write the fitted arrays as an npz, without pickle."""
+def save_pca(pca: PCA, path: Path, *, space: Space | None = None) -> None:
+    """Write the fitted arrays, and the space of the vectors that they are of, as an npz, without pickle."""
+    arrays = {name: getattr(pca, name) for name in FITTED}
+    if space is not None:
+        arrays[SPACE] = np.array(space.dumps())
     with replacing(path) as partial, partial.open("wb") as stream:
-        np.savez(stream, **{name: getattr(pca, name) for name in FITTED})
+        np.savez(stream, **arrays)
 
 
 def load_pca(path: Path) -> PCA:
@@ -149,13 +113,24 @@ def load_pca(path: Path) -> PCA:
         ) from error
 
 
+def load_space(path: Path) -> Space | None:
+    """The space that `save_pca` wrote; None where the file is of an earlier version, and does not say it.
+
+    Raises:
+        InputError: the file is damaged or holds something else.
+    """
+    load_pca(path)
+    with np.load(path, allow_pickle=False) as arrays:
+        return Space.loads(str(arrays[SPACE])) if SPACE in arrays else None
+
+
 def embedding_column(n_components: int) -> str:
     """Name of the embedding column in `item_emb_task1_clip.parquet`."""
     return f"item_emb_d{n_components}"
 
 
 def write_item_embeddings(item_ids: pl.Series, vectors: npt.NDArray[np.float32], path: Path) -> None:
-    """Write `item_id` i64 and `item_emb_d<D>` list[f32], the challenge's file for task 1."""
+    """Write `item_id` i64 or str and `item_emb_d<D>` list[f32], the challenge's file for task 1."""
     column = pl.Series(embedding_column(vectors.shape[1]), vectors).cast(pl.List(pl.Float32))
     with replacing(path) as partial:
-        pl.DataFrame([item_ids.cast(pl.Int64).alias("item_id"), column]).write_parquet(partial)
+        pl.DataFrame([item_ids.alias("item_id"), column]).write_parquet(partial)

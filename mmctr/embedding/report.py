@@ -24,10 +24,12 @@ class EmbedReport:
     missing_titles: int
     missing_images: int
     unknown_images: int  # images of an item that is not in the item table
-    unknown_image_ids: tuple[int, ...]  # the first 100 of these
+    unknown_image_names: tuple[str, ...]  # the first 100 of these
+    ambiguous_images: int  # items that name an image of which there are several
+    ambiguous_image_names: tuple[str, ...]  # the first of these names
     unusable_titles: int
     unreadable_image_count: int
-    unreadable_images: tuple[tuple[int, str, str], ...]  # (item_id, file_name, reason), the first 1000 by item_id
+    unreadable_images: tuple[tuple[int | str, str, str], ...]  # (item_id, file_name, reason), the first 1000 by item_id
     embedded_titles: int
     reused_titles: int
     embedded_images: int
@@ -54,7 +56,9 @@ def make_report(
         missing_titles=contents.title_keys.count(None),
         missing_images=contents.image_keys.count(None),
         unknown_images=len(unknown),
-        unknown_image_ids=tuple(unknown.head(LISTED_UNKNOWN)),
+        unknown_image_names=tuple(unknown.head(LISTED_UNKNOWN)),
+        ambiguous_images=contents.matches.ambiguous.count,
+        ambiguous_image_names=contents.matches.ambiguous.first,
         unusable_titles=sum(reason != "" for reason in text.reasons),
         unreadable_image_count=len(unreadable),
         unreadable_images=tuple(unreadable[:LISTED_FAILURES]),

@@ -19,7 +19,8 @@ from mmctr.common.components import load_component
 from mmctr.common.errors import InputError
 from mmctr.common.files import is_file
 from mmctr.common.text import first_line
-from mmctr.encoders.clip_checkpoint import UnusableError, Weights, checked_weights, digest_of, read_checkpoint
+from mmctr.encoders.batches import TITLE_LIMIT, checked_device, title_steps, unit_rows
+from mmctr.encoders.checkpoint import UnusableError, Weights, checked_weights, digest_of, read_checkpoint
 from mmctr.encoders.clip_cpu.matmul.float32 import Float32Product
 from mmctr.encoders.clip_cpu.towers import ImageTower, MakeProduct, TextTower
 from mmctr.encoders.clip_official import (
@@ -30,11 +31,9 @@ from mmctr.encoders.clip_official import (
     official_path,
     official_sha256,
 )
-from mmctr.encoders.pixels import PIXEL_MEAN, PIXEL_STD
+from mmctr.encoders.pixels import PIXEL_MEAN, PIXEL_STD, Pixels
 
-TITLE_LIMIT = 2_000  # characters; tokenising one word of 100,000 letters takes a minute and 77 tokens are kept
 TOKEN_BATCH = 4096
-MAX_PADDING = 1.1  # times as long, and a token, may the longest title of a step be as its shortest
 LARGEST = 1024  # pixels a side and tokens of a title; OpenAI's models have up to 448 and 77
 PRODUCTS = "mmctr.encoders.clip_cpu.matmul"  # a module for each image_precision
 
@@ -45,7 +44,7 @@ class ClipEncoder:
 
     network: "clip.model.CLIP"
     embed_dim: int
-    resolution: int
+    pixels: Pixels
     device: torch.device
     image_precision: str = "float32"  # of the products on the CPU: float32 or int8
 
@@ -75,9 +74,9 @@ class ClipEncoder:
         lengths = tokens.argmax(axis=1) + 1  # the end token has the highest number
         encode = self._text_tower or self.network.encode_text
         with torch.inference_mode():
-            for rows in _steps(lengths, token_batch):
+            for rows in title_steps(lengths, token_batch):
                 batch = torch.from_numpy(tokens[rows, : lengths[rows].max()])  # (b, T); what follows the end counts not
-                vectors[rows] = _unit_rows(encode(batch.to(self.device)))
+                vectors[rows] = unit_rows(encode(batch.to(self.device)))
         return vectors
 
     def encode_images(self, pixels: torch.Tensor) -> np.ndarray:
@@ -86,38 +85,14 @@ class ClipEncoder:
             return np.empty((0, self.embed_dim), np.float32)
         with torch.inference_mode():
             if self._image_tower:
-                return _unit_rows(self._image_tower(pixels))
+                return unit_rows(self._image_tower(pixels))
             mean, std = (torch.tensor(v, device=self.device).view(3, 1, 1) for v in (PIXEL_MEAN, PIXEL_STD))
-            return _unit_rows(self.network.encode_image((pixels.to(self.device) / 255 - mean) / std))
+            return unit_rows(self.network.encode_image((pixels.to(self.device) / 255 - mean) / std))
 
 
 def _product(image_precision: str) -> MakeProduct:
     product: MakeProduct = load_component(PRODUCTS, image_precision)
     return product
-
-
-def _steps(lengths: np.ndarray, token_batch: int) -> list[np.ndarray]:
-    """Rows in steps of titles of about one length, the shortest first.
-
-    A step takes at most `token_batch` tokens, those that pad titles to the longest among them, which are few.
-    """
-    order = np.argsort(lengths, kind="stable")
-    steps, begin = [], 0
-    for end, length in enumerate(lengths[order]):
-        longest = MAX_PADDING * lengths[order[begin]] + 1
-        if end > begin and (length > longest or (end + 1 - begin) * length > token_batch):
-            steps.append(order[begin:end])
-            begin = end
-    return [*steps, order[begin:]]
-
-
-def _unit_rows(encoded: torch.Tensor) -> np.ndarray:
-    """L2-normalise in float32; a row of zeros or with anything that is not finite becomes NaN."""
-    with torch.inference_mode():
-        rows = encoded.float()
-        norms = rows.norm(dim=1, keepdim=True)
-        usable = norms.isfinite() & (norms > 0)
-        return torch.where(usable, rows / norms, torch.nan).cpu().numpy()
 
 
 def load_clip(
@@ -136,7 +111,7 @@ def load_clip(
     program by nature, so a file that is none of OpenAI's is refused unless `allow_torchscript`. `sha256` is what a
     checkpoint file must have, where it was hashed before. Raises InputError.
     """
-    target = _checked_device(device)
+    target = checked_device(device)
     official = model in official_models()
     path = downloaded_weights(model) if official else Path(model)
     if not official and not is_file(path):
@@ -153,7 +128,7 @@ def load_clip(
     encoder = ClipEncoder(
         network=network,
         embed_dim=network.text_projection.shape[1],
-        resolution=network.visual.input_resolution,
+        pixels=Pixels(network.visual.input_resolution),
         device=target,
         image_precision=image_precision,
     )
@@ -221,13 +196,3 @@ def _unusable_file(model: str, error: Exception) -> str:
         f"file; {model} is not, or is incomplete ({error}).\n"
         f"Fetch the file again, or use an official name: {', '.join(official_models())}."
     )
-
-
-def _checked_device(device: str) -> torch.device:
-    try:
-        found = torch.empty(0, device=device).device
-        return torch.device("cpu") if found.type == "cpu" else found  # clip.load knows the CPU as "cpu", not "cpu:0"
-    except (RuntimeError, AssertionError, ValueError) as error:
-        raise InputError(
-            f"The device must exist here, and {device!r} does not ({first_line(error)}).\nUse 'cpu'."
-        ) from error

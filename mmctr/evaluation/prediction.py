@@ -27,4 +27,9 @@ def predict_probabilities(
     model: nn.Module, split: ClickSplit | StreamedSplit, *, batch_size: int
 ) -> npt.NDArray[np.float32]:
     """(R,) float32 probabilities of a click, strictly as the sigmoid of the logits."""
-    return torch.sigmoid(torch.from_numpy(predict_logits(model, split, batch_size=batch_size))).numpy()
+    return probabilities_of(predict_logits(model, split, batch_size=batch_size))
+
+
+def probabilities_of(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """(R,) float32 probabilities of a click from (R,) logits: the one sigmoid."""
+    return torch.sigmoid(torch.from_numpy(logits)).numpy()

@@ -1,16 +1,18 @@
 """How good a trained model is on clicks with labels, whichever data it was trained on, and how far two differ."""
 
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 from scipy.stats import rankdata
 
+from mmctr.clicks.item_table import PADDING_IDX
 from mmctr.clicks.placement import placed
 from mmctr.clicks.split import load_split
 from mmctr.evaluation.metrics import auc, logloss
 from mmctr.evaluation.prediction import predict_logits
+from mmctr.inputs.files import Files
+from mmctr.inputs.layout import ClickColumns, HeldOut
 from mmctr.models.checkpoint import Checkpoint, restore_model
 
 NORMAL_95 = 1.96  # standard errors on either side that hold 95 % of a normal distribution
@@ -26,19 +28,79 @@ class Score:
     logits: npt.NDArray[np.floating] = field(repr=False, compare=False)
 
 
-def score_checkpoint(checkpoint: Checkpoint, clicks: Path, *, device: str, batch_size: int = 8192) -> Score:
-    """AUC and logloss of `checkpoint` on the click log in the parquet file `clicks`, which has labels of both classes.
+@dataclass(frozen=True)
+class Answers:
+    """What a model says of (R,) rows: logits; which targets it knows; the labels, where they were read."""
 
-    The model is served as it would be in production: with its own id map, so that items it does not know are unknown.
+    logits: npt.NDArray[np.float32]
+    known: npt.NDArray[np.bool_]
+    labels: npt.NDArray[np.float32] | None
+
+
+def answer(
+    checkpoint: Checkpoint,
+    clicks: Files,
+    *,
+    device: str,
+    columns: ClickColumns | None = None,
+    with_label: bool = False,
+    held_out: HeldOut | None = None,
+    batch_size: int = 8192,
+) -> Answers:
+    """Logits of `checkpoint` for every row of a click log, in its order.
+
+    The model is served as it would be in production: with its own id map and encodings, so that items and values that
+    it does not know are unknown.
+
+    Args:
+        checkpoint: the model.
+        clicks: the files of the click log.
+        device: to compute on.
+        columns: names of the log's columns; None are those that the model was trained with. Its features are always
+            read by their own names.
+        with_label: read the labels too.
+        held_out: which part of the rows, where users are held out; None reads all.
+        batch_size: rows a step.
 
     Raises:
-        InputError: the file cannot be read, or the checkpoint's weights do not fit its architecture.
+        InputError: the files cannot be read, a feature is missing, or the weights do not fit their architecture.
     """
-    split = load_split(clicks, table=checkpoint.table, max_len=checkpoint.max_len, with_label=True)
-    assert split.label is not None
-    labels = split.label.numpy()
+    split = load_split(
+        clicks,
+        table=checkpoint.table,
+        columns=checkpoint.columns if columns is None else replace(columns, features=checkpoint.columns.features),
+        encoding=checkpoint.row_encoding,
+        max_len=checkpoint.max_len,
+        with_label=with_label,
+        held_out=held_out,
+    )
     model = restore_model(checkpoint).to(device)
-    logits = predict_logits(model, placed(split, model.device), batch_size=batch_size)
+    return Answers(
+        logits=predict_logits(model, placed(split, model.device), batch_size=batch_size),
+        known=split.target.numpy() != PADDING_IDX,
+        labels=None if split.label is None else split.label.numpy(),
+    )
+
+
+def score_checkpoint(
+    checkpoint: Checkpoint,
+    clicks: Files,
+    *,
+    device: str,
+    columns: ClickColumns | None = None,
+    held_out: HeldOut | None = None,
+    batch_size: int = 8192,
+) -> Score:
+    """AUC and logloss of `checkpoint` on a click log with labels of both classes; arguments as those of `answer`.
+
+    Raises:
+        InputError: as `answer` has it.
+    """
+    found = answer(
+        checkpoint, clicks, device=device, columns=columns, with_label=True, held_out=held_out, batch_size=batch_size
+    )
+    labels, logits = found.labels, found.logits
+    assert labels is not None
     return Score(auc=auc(labels, logits), logloss=logloss(labels, logits), labels=labels, logits=logits)
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmctr.common.files import is_file
+from mmctr.common.files import is_file, is_folder
 from mmctr.images.in_place import image_files
 from mmctr.images.rar.volumes import archive_parts
 from mmctr.images.source import kind_of, open_source
@@ -24,7 +24,7 @@ def find_images(base_path: Path, names: Sequence[str]) -> tuple[Path | None, str
             found, problem = find_first_part(path.parent, path.name[: -len(RAR)], ending=path.name[-len(RAR) :])
             if found or problem:
                 return found, problem
-        elif path.is_dir() or is_file(path):
+        elif is_folder(path) or is_file(path):
             return path, None
     if not names:
         return None, None
@@ -55,7 +55,7 @@ def find_first_part(folder: Path, stem: str, *, ending: str = RAR) -> tuple[Path
     Neither a path nor a sentence is returned where nothing of that name is there.
     """
     numbered = re.compile(rf"{re.escape(stem)}\.part0*1\.rar")
-    entries = sorted(folder.iterdir()) if folder.is_dir() else []
+    entries = sorted(folder.iterdir()) if is_folder(folder) else []
     alone, beside = folder / f"{stem}{ending}", [path for path in entries if path.name.startswith(f"{stem}.")]
     found = [path for path in [alone, *filter(lambda path: numbered.fullmatch(path.name), beside)] if is_file(path)]
     if len(found) > 1:

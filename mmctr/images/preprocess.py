@@ -1,4 +1,4 @@
-"""From the bytes of an image to the pixels that CLIP takes. Imports Pillow and NumPy only, since every worker does.
+"""From the bytes of an image to the pixels that a model takes. Imports Pillow and NumPy only, since every worker does.
 
 Shapes: R the model's resolution.
 
@@ -6,7 +6,8 @@ The pixels are those of CLIP's own preprocessing (Radford et al. 2021, `clip.loa
 resized to R with bicubic resampling, the middle R x R is cut out, the result is converted to RGB. Here only the part
 that is kept is resized, and it stays uint8 until it is on the model's device. As in CLIP the orientation that EXIF
 notes is not applied, the first frame of an animation counts, and transparency is dropped. One thing differs: 16-bit
-grey is scaled to 8 bits, where CLIP's conversion would turn nearly all of it white.
+grey is scaled to 8 bits, where CLIP's conversion would turn nearly all of it white. Some models take the whole image
+instead, squashed to R x R, or bilinear resampling (`mmctr.encoders.pixels`); their pixels are torchvision's.
 """
 
 import io
@@ -23,8 +24,8 @@ from mmctr.images.limits import MAX_PIXELS, UnreadableImage, bounded, check_tiff
 # No format whose reader starts another program (EPS does) or that only a camera or a game writes.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 TALL = 2  # times as high as wide: images beyond that lose rows before columns
-CUBIC_REACH = 2  # pixels of the result on each side that a bicubic pixel depends on
-BICUBIC = Image.Resampling.BICUBIC
+CUBIC_REACH = 2  # pixels of the result on each side that a bicubic pixel depends on, and a bilinear one of fewer
+FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 PREMULTIPLIED = {"RGBA": "RGBa", "LA": "La"}
 DECODER_BYTES = 8  # a pixel, about the most that a decoder needs beside the image itself
 DRAFT_MARGIN = 2  # a draft is at least this many times as large as the size it is resized to
@@ -37,6 +38,7 @@ Box = tuple[float, float, float, float]
 class View:
     """What is made of an image: the middle square, `resolution` pixels a side, if it has at most `max_pixels`.
 
+    `resize` and `resample` are those of `mmctr.encoders.pixels.Pixels`: `squash` takes the whole image for the square.
     `jpeg_draft` lets the JPEG decoder leave out frequencies of large images: it decodes at a half, a quarter or an
     eighth of the size, but at no less than twice the size that is resized to.
     """
@@ -44,10 +46,12 @@ class View:
     resolution: int
     max_pixels: int = MAX_PIXELS
     jpeg_draft: bool = False
+    resize: str = "shortest"
+    resample: str = "bicubic"
 
 
 def preprocess_image(source: Path | bytes, view: View) -> np.ndarray:
-    """Decode one image and cut CLIP's view out of it.
+    """Decode one image and cut the model's view out of it.
 
     Returns uint8 (3, R, R), equal to CLIP's own preprocessing but for roundings: a few pixels differ by one level, one
     in some thousand by two, and with `jpeg_draft` most pixels of large JPEGs by one or two. The number of pixels is
@@ -86,6 +90,8 @@ def _middle(image: Image.Image, view: View) -> np.ndarray:
     resolution, (width, height) = view.resolution, image.size
     shorter = min(width, height)
     columns, rows = (int(resolution * side / shorter) for side in (width, height))  # the size that Resize would return
+    if view.resize == "squash":
+        columns = rows = resolution
     left, top = (round((side - resolution) / 2) for side in (columns, rows))  # where CenterCrop would begin
     box = (
         left * width / columns,
@@ -101,11 +107,15 @@ def _middle(image: Image.Image, view: View) -> np.ndarray:
     _load(image)
     if image.mode.startswith("I;16"):
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    square = _resized(image, box, resolution, rows_first=rows_first)
+    resample = FILTERS[view.resample]
+    if view.resize == "squash":
+        square = image.resize((resolution, resolution), resample, box=box)
+    else:
+        square = _resized(image, box, resolution, resample, rows_first=rows_first)
     return np.asarray(square.convert("RGB")).transpose(2, 0, 1)
 
 
-def _resized(image: Image.Image, box: Box, side: int, *, rows_first: bool) -> Image.Image:
+def _resized(image: Image.Image, box: Box, side: int, resample: Image.Resampling, *, rows_first: bool) -> Image.Image:
     """The part `box` (left, top, right, bottom) as a square: columns and rows in the order that is asked for.
 
     Pillow rounds and clips between the two, and chooses their order by the size of image and result. So a resize of the
@@ -115,14 +125,15 @@ def _resized(image: Image.Image, box: Box, side: int, *, rows_first: bool) -> Im
     if (right - left, bottom - top) == (side, side):
         return image.crop((round(left), round(top), round(right), round(bottom)))
     if image.mode in PREMULTIPLIED:  # as Pillow does it around both
-        return _resized(image.convert(PREMULTIPLIED[image.mode]), box, side, rows_first=rows_first).convert(image.mode)
+        premultiplied = image.convert(PREMULTIPLIED[image.mode])
+        return _resized(premultiplied, box, side, resample, rows_first=rows_first).convert(image.mode)
     if rows_first:
-        part = image.resize((image.width, side), BICUBIC, box=(0, top, image.width, bottom))
-        return part.resize((side, side), BICUBIC, box=(left, 0, right, side))
+        part = image.resize((image.width, side), resample, box=(0, top, image.width, bottom))
+        return part.resize((side, side), resample, box=(left, 0, right, side))
     reach = CUBIC_REACH * max(1.0, (bottom - top) / side) + 1
     first, last = max(0, math.floor(top - reach)), min(image.height, math.ceil(bottom + reach))
-    part = image.resize((side, last - first), BICUBIC, box=(left, first, right, last))
-    return part.resize((side, side), BICUBIC, box=(0, top - first, side, bottom - first))
+    part = image.resize((side, last - first), resample, box=(left, first, right, last))
+    return part.resize((side, side), resample, box=(0, top - first, side, bottom - first))
 
 
 def _load(image: Image.Image) -> None:

@@ -113,6 +113,32 @@ def texts(values: Sequence[str]) -> TextArray:
     return pa.array(values, type=pa.large_string())
 
 
+def to_bytes(values: TextArray) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    """All bytes of V texts one after the other, and the (V + 1,) offsets at which each begins."""
+    _, offsets, content = values.buffers()
+    starts = np.frombuffer(offsets, dtype=np.int64)[values.offset : values.offset + len(values) + 1]
+    texts_bytes = np.frombuffer(content or b"", dtype=np.uint8)[starts[0] : starts[-1]]
+    return texts_bytes.copy(), starts - starts[0]
+
+
+def from_bytes(content: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64]) -> TextArray:
+    """The texts that `to_bytes` returned.
+
+    Raises:
+        ValueError: the two do not fit each other, or hold what is no UTF-8.
+    """
+    whole = content.dtype == np.uint8 and offsets.dtype == np.int64 and content.ndim == offsets.ndim == 1
+    if not whole or not len(offsets) or offsets[0] != 0 or offsets[-1] != len(content) or (np.diff(offsets) < 0).any():
+        raise ValueError("texts must be bytes, and the offsets at which each of them begins")
+    buffers = [None, pa.py_buffer(offsets.tobytes()), pa.py_buffer(content.tobytes())]
+    found = pa.Array.from_buffers(pa.large_string(), len(offsets) - 1, buffers)
+    try:
+        found.validate(full=True)
+    except pa.ArrowInvalid as error:
+        raise ValueError("texts must be UTF-8") from error
+    return found
+
+
 def joined(parts: Sequence[Values]) -> Values:
     """Values one after the other, all of one kind; none are integers."""
     if not parts or isinstance(parts[0], np.ndarray):

@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mmctr.inputs.features import Feature
+from mmctr.inputs.layout import MICROLENS_1M
+
 
 @dataclass(frozen=True)
 class Architecture:
@@ -15,6 +18,8 @@ class Architecture:
         tower_hidden: widths of the tower.
         dropout: probability after each hidden layer of both.
         freeze: keep the item table as it is set.
+        row_features: features of a row, each but numbers with the `size` of its embedding table.
+        item_features: features of an item, of the target and of each item of the history, with sizes as well.
     """
 
     num_items: int
@@ -23,3 +28,5 @@ class Architecture:
     tower_hidden: Sequence[int] = (256, 128)
     dropout: float = 0.0
     freeze: bool = False
+    row_features: Sequence[Feature] = MICROLENS_1M.row_features
+    item_features: Sequence[Feature] = MICROLENS_1M.item_features

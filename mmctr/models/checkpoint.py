@@ -1,25 +1,36 @@
 """Checkpoints: weights with all that is needed to use them, loaded without running any code from the file.
 
-A checkpoint brings its own id map, so it scores clicks on any data whose items it knows; ids that are new to it are
-unknown items, as they are in training.
+A checkpoint brings its own id map and the encodings of its features, so it scores clicks on any data whose items it
+knows; ids and values that are new to it are unknown ones, as they are in training. The file is one dictionary:
+
+    format, architecture, weights, max_len, metrics      plain values, and the state dict
+    columns                                              names of the click log's columns that it was trained with
+    item_ids                                             int64, or bytes and offsets of texts
+    row_encoding, item_encoding                          each feature as declared, its values or its mean and std
+    item_feature_ids, item_feature_numbers               what is known of each item, beside its row of `items.weight`
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from mmctr.clicks.feature_encoding import Encoded, FeatureEncoding, fixed_encoding
 from mmctr.clicks.item_table import ItemTable
 from mmctr.common.errors import InputError
 from mmctr.common.text import shown_value
-from mmctr.compute.numerics import is_finite
-from mmctr.inputs.layout import CHECKPOINT_FILE, MODELS_FOLDER
+from mmctr.inputs.layout import CHECKPOINT_FILE, MODELS_FOLDER, ClickColumns
+from mmctr.inputs.vocabulary import Vocabulary
 from mmctr.models.architecture import Architecture
+from mmctr.models.checkpoint_parts import columns_in, encoding_in, encoding_parts, sizes_in, value_parts, values_in
+from mmctr.models.checkpoint_values import check_features, check_item_features, check_sizes, check_weights
 from mmctr.models.din import DIN
 from mmctr.models.tensor_files import load_tensors, save_tensors
 
-FORMAT = 2
+FORMAT = 3
 MESSAGE = 400  # characters that are shown of what is wrong with a file, which may name what is in it
 
 
@@ -31,32 +42,46 @@ class Checkpoint:
         architecture: what to build.
         weights: its state dict, on the CPU.
         max_len: history items that it was trained with.
-        item_ids: (V,) int64, all different; the item at position p owns row p + 1 of `items.weight`.
+        ids: V item ids; the item at position p owns row p + 1 of `items.weight`.
         metrics: validation figures of its epoch.
+        columns: names of the columns of the click log that it was trained on, and its row features as declared.
+        row_encoding, item_encoding: of the features.
+        item_features: (V + 1, F) and (V + 1, G), as an `ItemTable` has them; None where none are declared.
     """
 
     architecture: Architecture
     weights: dict[str, Tensor]
     max_len: int
-    item_ids: Tensor
+    ids: Vocabulary
     metrics: dict[str, float]
+    columns: ClickColumns = field(default_factory=ClickColumns)
+    row_encoding: FeatureEncoding = field(default_factory=lambda: fixed_encoding(ClickColumns.features))
+    item_encoding: FeatureEncoding = field(default_factory=FeatureEncoding)
+    item_features: Encoded | None = None
 
     @property
     def table(self) -> ItemTable:
-        """The id map with the item embeddings as they were trained."""
-        return ItemTable(item_ids=self.item_ids.numpy(), weights=self.weights["items.weight"].numpy())
+        """The items with their features, and their embeddings as they were trained."""
+        return ItemTable(self.ids, self.weights["items.weight"].numpy(), self.item_features)
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
     """Write a checkpoint; `torch.load(path, weights_only=True)` reads it."""
+    table, columns = checkpoint.table, asdict(checkpoint.columns)
+    del columns["features"]  # the encoding has them
     save_tensors(
         {
             "format": FORMAT,
             "architecture": asdict(checkpoint.architecture),
             "weights": checkpoint.weights,
             "max_len": checkpoint.max_len,
-            "item_ids": checkpoint.item_ids,
             "metrics": checkpoint.metrics,
+            "columns": columns,
+            "item_ids": value_parts(checkpoint.ids),
+            "row_encoding": encoding_parts(checkpoint.row_encoding),
+            "item_encoding": encoding_parts(checkpoint.item_encoding),
+            "item_feature_ids": torch.from_numpy(table.feature_ids),
+            "item_feature_numbers": torch.from_numpy(table.feature_numbers),
         },
         path,
     )
@@ -74,55 +99,43 @@ def load_checkpoint(path: Path) -> Checkpoint:
         if type(content.get("format")) is not int or content["format"] != FORMAT:
             found = shown_value(content.get("format"))
             raise ValueError(f"{path} has checkpoint format {found}, this program reads {FORMAT}")
-        checkpoint = Checkpoint(
-            architecture=Architecture(**content["architecture"]),
-            **{name: content[name] for name in ("weights", "max_len", "item_ids", "metrics")},
-        )
-        _check_values(checkpoint)
-        return checkpoint
+        return _checkpoint_in(content)
     except KeyError as error:
         raise InputError(f"cannot load the checkpoint: {path} has no {error}; {remedy}") from error
     except (ValueError, TypeError) as error:
         raise InputError(f"cannot load the checkpoint: {str(error)[:MESSAGE]}; {remedy}") from error
 
 
-def _check_values(checkpoint: Checkpoint) -> None:
-    """Refuse values of another kind or size than `save_checkpoint` writes, before anything is built from them."""
-    sizes, weights = checkpoint.architecture, checkpoint.weights
-    if not isinstance(weights, dict) or not all(isinstance(name, str) for name in weights):
-        raise ValueError(f"weights must be named tensors, found {shown_value(weights)}")
-    for name, tensor in weights.items():
-        if not isinstance(tensor, Tensor) or not tensor.is_floating_point() or not is_finite(tensor):
-            raise ValueError(f"weights must be finite floating point tensors, {shown_value(name)} is not")
-    rows = {len(tensor) for tensor in weights.values() if tensor.ndim}  # sizes that exist, so that no giant is built
-    for name in ("attention_hidden", "tower_hidden"):
-        widths = getattr(sizes, name)
-        if not isinstance(widths, list | tuple) or not widths or not all(_is_size(w) and w in rows for w in widths):
-            raise ValueError(f"{name} must be widths of layers in the weights, found {shown_value(widths)}")
-    table = weights.get("items.weight", torch.empty(0))
-    if not _is_size(sizes.num_items) or not _is_size(sizes.dim) or table.shape != (sizes.num_items + 1, sizes.dim):
-        found = shown_value((sizes.num_items, sizes.dim))
-        raise ValueError(f"num_items and dim must be those of the item table {tuple(table.shape)}, found {found}")
-    if not _is_size(checkpoint.max_len):
+def _checkpoint_in(content: dict[str, Any]) -> Checkpoint:
+    """What a file of this format says, its values checked before anything is built from them."""
+    row_encoding = encoding_in(content["row_encoding"], "row_encoding")
+    checkpoint = Checkpoint(
+        architecture=sizes_in(content["architecture"]),
+        weights=content["weights"],
+        max_len=content["max_len"],
+        metrics=content["metrics"],
+        ids=values_in(content["item_ids"], "item_ids"),
+        columns=replace(columns_in(content["columns"]), features=row_encoding.declared),
+        row_encoding=row_encoding,
+        item_encoding=encoding_in(content["item_encoding"], "item_encoding"),
+        item_features=Encoded(*(_array(content[name], name) for name in ("item_feature_ids", "item_feature_numbers"))),
+    )
+    check_weights(checkpoint.weights)
+    check_sizes(checkpoint.architecture, checkpoint.weights, num_items=len(checkpoint.ids))
+    for name, encoding in (("row_features", row_encoding), ("item_features", checkpoint.item_encoding)):
+        check_features(getattr(checkpoint.architecture, name), checkpoint.weights, encoding=encoding, name=name)
+    check_item_features(checkpoint.item_features, checkpoint.item_encoding, rows=len(checkpoint.ids) + 1)
+    if type(checkpoint.max_len) is not int or not 1 <= checkpoint.max_len < 2**31:
         raise ValueError(f"max_len must be 1 or more, found {shown_value(checkpoint.max_len)}")
-    if type(sizes.dropout) not in (int, float) or not 0 <= sizes.dropout < 1 or type(sizes.freeze) is not bool:
-        found = shown_value((sizes.dropout, sizes.freeze))
-        raise ValueError(f"dropout must be in [0, 1) and freeze true or false, found {found}")
-    if not _is_id_map(checkpoint.item_ids, size=sizes.num_items):
-        found = shown_value(checkpoint.item_ids)
-        raise ValueError(f"item_ids must be {sizes.num_items} different int64 numbers, found {found}")
     if not isinstance(checkpoint.metrics, dict):
         raise ValueError(f"metrics must be named numbers, found {shown_value(checkpoint.metrics)}")
+    return checkpoint
 
 
-def _is_size(value: object) -> bool:
-    return type(value) is int and 1 <= value < 2**31
-
-
-def _is_id_map(value: object, *, size: int) -> bool:
-    if not isinstance(value, Tensor) or value.dtype != torch.int64 or value.shape != (size,):
-        return False
-    return len(value.unique()) == size
+def _array(value: object, name: str) -> npt.NDArray[Any]:
+    if not isinstance(value, Tensor):
+        raise ValueError(f"{name} must be a tensor, found {shown_value(value)}")
+    return value.numpy()
 
 
 def restore_model(checkpoint: Checkpoint) -> DIN:
@@ -134,7 +147,8 @@ def restore_model(checkpoint: Checkpoint) -> DIN:
     model = DIN.of(checkpoint.architecture)
     try:
         model.load_state_dict(checkpoint.weights)
-    except RuntimeError as error:
+        model.set_item_features(checkpoint.table)
+    except (RuntimeError, ValueError) as error:
         raise InputError(
             f"the checkpoint's weights do not fit its architecture: {str(error).splitlines()[-1][:MESSAGE]}"
         ) from error

@@ -1,6 +1,7 @@
 """The deep interest network (Zhou et al., KDD 2018) on packed histories.
 
-Legend: B rows, N history items of all rows together, V items, D item embedding width, S level embedding width.
+Legend: B rows, N history items of all rows together, V items, D item embedding width, E width of an item with its
+features, S of the features of a row.
 """
 
 from collections.abc import Sequence
@@ -9,20 +10,19 @@ import torch
 from torch import Tensor, nn
 
 from mmctr.clicks.batch import Batch
-from mmctr.clicks.item_table import PADDING_IDX
+from mmctr.clicks.item_table import PADDING_IDX, ItemTable
 from mmctr.compute.numerics import autocast
-from mmctr.inputs.features import LEVELS
+from mmctr.inputs.features import Feature
 from mmctr.models.architecture import Architecture
+from mmctr.models.feature_embedding import FeatureEmbedding
 from mmctr.models.sequence.target_attention import TargetAttention, mlp
-
-LEVEL_DIM = 16
-LEVEL_STD = 0.05  # initial spread of the level embeddings, about that of the item embeddings
 
 
 class DIN(nn.Module):
-    """Target attention over the history, then a tower on `[target, interest, likes, views]`; one logit a row.
+    """Target attention over the history, then a tower on `[target, interest, features of the row]`; one logit a row.
 
-    The gradient of the item table is sparse, as a batch touches few of its rows; added to a dense one it stays dense.
+    An item is its embedding beside its features, as a target and in a history alike. The gradient of the item table is
+    sparse, as a batch touches few of its rows; added to a dense one it stays dense.
 
     Args:
         num_items: V; the item table has V + 1 rows, row 0 is padding and stays zero.
@@ -31,7 +31,11 @@ class DIN(nn.Module):
         tower_hidden: widths of the tower.
         dropout: probability after each hidden layer of both.
         freeze: keep the item table as it is set.
+        row_features, item_features: with their sizes, as an `Architecture` has them.
     """
+
+    item_feature_ids: Tensor
+    item_feature_numbers: Tensor
 
     def __init__(
         self,
@@ -42,15 +46,23 @@ class DIN(nn.Module):
         tower_hidden: Sequence[int] = Architecture.tower_hidden,
         dropout: float = Architecture.dropout,
         freeze: bool = Architecture.freeze,
+        row_features: Sequence[Feature] = Architecture.row_features,
+        item_features: Sequence[Feature] = Architecture.item_features,
     ) -> None:
         super().__init__()
         self.items = nn.Embedding(num_items + 1, dim, padding_idx=PADDING_IDX, sparse=True)
         self.items.weight.requires_grad_(not freeze)
-        self.likes_emb = level_embedding()
-        self.views_emb = level_embedding()
-        self.attention = TargetAttention(dim, hidden=attention_hidden, dropout=dropout)
-        self.tower = mlp([2 * dim + 2 * LEVEL_DIM, *tower_hidden], dropout=dropout)
+        self.row_features = FeatureEmbedding(row_features)
+        self.item_features = FeatureEmbedding(item_features)
+        item_width = dim + self.item_features.width  # E
+        self.attention = TargetAttention(item_width, hidden=attention_hidden, dropout=dropout)
+        self.tower = mlp([2 * item_width + self.row_features.width, *tower_hidden], dropout=dropout)
         self.logit = nn.Linear(tower_hidden[-1], 1)
+        # What is known of an item is no weight: a checkpoint has it beside the item ids.
+        ids = torch.zeros(num_items + 1, self.item_features.id_columns, dtype=torch.int32)
+        numbers = torch.zeros(num_items + 1, self.item_features.number_columns)
+        self.register_buffer("item_feature_ids", ids, persistent=False)
+        self.register_buffer("item_feature_numbers", numbers, persistent=False)
 
     @classmethod
     def of(cls, architecture: Architecture) -> "DIN":
@@ -62,6 +74,8 @@ class DIN(nn.Module):
             tower_hidden=architecture.tower_hidden,
             dropout=architecture.dropout,
             freeze=architecture.freeze,
+            row_features=architecture.row_features,
+            item_features=architecture.item_features,
         )
 
     @property
@@ -69,27 +83,38 @@ class DIN(nn.Module):
         """Where the model is."""
         return self.items.weight.device
 
-    def set_item_table(self, weights: Tensor) -> None:
-        """Start the item embeddings from `weights`, (V + 1, D) float32 with a zero row 0."""
-        with torch.no_grad():
-            self.items.weight.copy_(weights)
+    @torch.no_grad()
+    def set_item_table(self, table: ItemTable) -> None:
+        """Start the item embeddings from those of `table`, and take the features of its items."""
+        self.items.weight.copy_(torch.from_numpy(table.weights))
+        self.set_item_features(table)
+
+    def set_item_features(self, table: ItemTable) -> None:
+        """Take the features of the items of `table`, whose rows are those of the model.
+
+        Raises:
+            ValueError: they are not those of the architecture.
+        """
+        for name in ("item_feature_ids", "item_feature_numbers"):
+            own, found = getattr(self, name), torch.from_numpy(getattr(table, name.removeprefix("item_")))
+            if own.shape != found.shape:
+                raise ValueError(f"{name} must be {tuple(own.shape)} numbers, the table has {tuple(found.shape)}")
+            own.copy_(found)
 
     def forward(self, batch: Batch) -> Tensor:
         """(B,) logits of a click; `torch.sigmoid` makes the probability of it."""
-        target = self.items(batch.target)  # (B, D)
-        history = self.items(batch.history)  # (N, D)
-        interest = self.attention(target, history, batch.row)  # (B, D)
-        levels = [self.likes_emb(batch.likes), self.views_emb(batch.views)]  # (B, S) each
-        features = torch.cat([target, interest, *levels], dim=1)  # (B, 2 D + 2 S)
-        hidden = self.tower(features)
+        target = self.represented(batch.target)  # (B, E)
+        history = self.represented(batch.history)  # (N, E)
+        interest = self.attention(target, history, batch.row)  # (B, E)
+        of_row = self.row_features(batch.feature_ids, batch.feature_numbers)  # (B, S)
+        hidden = self.tower(torch.cat([target, interest, of_row], dim=1))
         with autocast(hidden.device, enabled=False):  # rounded to bfloat16, most logits of a split would be ties
             return self.logit(hidden.float()).squeeze(1)
 
-
-def level_embedding() -> nn.Embedding:
-    """(20, 16) table of a popularity level, with a zero padding row."""
-    table = nn.Embedding(LEVELS, LEVEL_DIM, padding_idx=PADDING_IDX)
-    with torch.no_grad():
-        table.weight.normal_(std=LEVEL_STD)
-        table.weight[PADDING_IDX].zero_()
-    return table
+    def represented(self, items: Tensor) -> Tensor:
+        """(n, E) embeddings and features of the items in (n,) rows of the item table."""
+        content = self.items(items)  # (n, D)
+        if not self.item_features.width:
+            return content
+        ids, numbers = (table.index_select(0, items) for table in (self.item_feature_ids, self.item_feature_numbers))
+        return torch.cat([content, self.item_features(ids, numbers)], dim=1)

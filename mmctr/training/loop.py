@@ -10,9 +10,11 @@ from pathlib import Path
 import torch
 
 from mmctr.clicks.batch import ClickSplit
+from mmctr.clicks.feature_encoding import FeatureEncoding, fixed_encoding
 from mmctr.clicks.item_table import ItemTable
 from mmctr.clicks.placement import placed_together
 from mmctr.inputs.features import MAX_LEN
+from mmctr.inputs.layout import ClickColumns
 from mmctr.models.architecture import Architecture
 from mmctr.models.checkpoint import Checkpoint
 from mmctr.models.din import DIN
@@ -33,6 +35,9 @@ def train_din(
     recipe: Recipe,
     device: str,
     max_len: int = MAX_LEN,
+    columns: ClickColumns = ClickColumns(),  # noqa: B008 it is frozen
+    row_encoding: FeatureEncoding | None = None,
+    item_encoding: FeatureEncoding = FeatureEncoding(),  # noqa: B008
     earlier: Checkpoint | None = None,
     state: Path | None = None,
     on_epoch: Callable[[Epoch], None] = lambda _: None,
@@ -41,15 +46,17 @@ def train_din(
 ) -> tuple[Checkpoint, list[Epoch]]:
     """Train a DIN that starts from `table` and return its best epoch as a checkpoint, with the figures of all.
 
-    Initial weights are drawn from the recipe's seed, or are those of an `earlier` model (`warm_start`). `max_len`
-    is what the splits were loaded with. The other arguments are those of `fit`.
+    Initial weights are drawn from the recipe's seed, or are those of an `earlier` model (`warm_start`). `max_len`,
+    `columns` and `row_encoding` are what the splits were loaded with, and `item_encoding` is that of the features in
+    `table`; the checkpoint keeps them. The other arguments are those of `fit`.
     """
+    row_encoding = fixed_encoding(columns.features) if row_encoding is None else row_encoding
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         model = DIN.of(architecture)
-    model.set_item_table(torch.from_numpy(table.weights))
+    model.set_item_table(table)
     if earlier is not None:
-        start_from(model, table, earlier)
+        start_from(model, table, earlier, row_encoding=row_encoding, item_encoding=item_encoding)
     model.to(device)
     reached = fit(
         model, train, valid, recipe=recipe, state=state, on_epoch=on_epoch, on_rows=on_rows, progress=progress
@@ -59,8 +66,12 @@ def train_din(
         architecture=architecture,
         weights=reached.best_weights,
         max_len=max_len,
-        item_ids=torch.from_numpy(table.item_ids),
+        ids=table.ids,
         metrics={"epoch": best.epoch, "valid_auc": best.valid_auc, "valid_logloss": best.valid_logloss},
+        columns=columns,
+        row_encoding=row_encoding,
+        item_encoding=item_encoding,
+        item_features=table.features,
     )
     return checkpoint, reached.history
 

@@ -1,12 +1,16 @@
-"""Initial weights from an earlier model: what it learned of items goes to the same items, whatever their rows.
+"""Initial weights from an earlier model: what it learned of items and of values goes to the same ones, whatever their
+rows.
 
 Legend: V items of the new table, D embedding width.
 """
 
 import torch
 
+from mmctr.clicks.feature_encoding import FeatureEncoding, FittedFeature
 from mmctr.clicks.item_table import PADDING_IDX, ItemTable
 from mmctr.common.errors import InputError
+from mmctr.common.text import shown_names
+from mmctr.inputs.vocabulary import Vocabulary
 from mmctr.models.checkpoint import Checkpoint
 from mmctr.models.din import DIN
 
@@ -14,30 +18,67 @@ TABLE = "items.weight"
 
 
 @torch.no_grad()
-def start_from(model: DIN, table: ItemTable, earlier: Checkpoint) -> int:
+def start_from(
+    model: DIN,
+    table: ItemTable,
+    earlier: Checkpoint,
+    *,
+    row_encoding: FeatureEncoding,
+    item_encoding: FeatureEncoding,
+) -> int:
     """Copy an earlier model into `model`, whose rows are those of `table`; returns how many of its items were known.
 
-    Every weight but the item table is copied as it is. Of the table (V + 1, D), rows of items that the earlier model
-    knew are copied by item id; new items keep the rows that they have, which must be in the same space: reduce with the
-    PCA of the earlier model. A frozen table is left as it is.
+    Rows of items and of values that the earlier model knew are copied by id and by value, whatever their rows; new ones
+    keep the rows that they have. Those of items must be in the same space: reduce with the PCA of the earlier model. A
+    frozen item table is left as it is, and every other weight is copied.
 
     Raises:
-        InputError: the two models differ in a width.
+        InputError: the two models differ in a width, or in their features as declared.
     """
+    maps = {TABLE: _rows(earlier.ids, table.ids)}
+    for name, ours, theirs in (
+        ("row_features", row_encoding, earlier.row_encoding),
+        ("item_features", item_encoding, earlier.item_encoding),
+    ):
+        _check_same(name, ours, theirs)
+        embedded = [pair for pair in zip(ours.features, theirs.features, strict=True) if _has_table(pair[0])]
+        for number, (later, former) in enumerate(embedded):
+            if later.vocabulary is not None and former.vocabulary is not None:
+                maps[f"{name}.tables.{number}.weight"] = _rows(former.vocabulary, later.vocabulary)
     own = model.state_dict()
     for name, weight in earlier.weights.items():
-        if name not in own or (name != TABLE and own[name].shape != weight.shape) or own[name].ndim != weight.ndim:
+        fits = name in own and own[name].ndim == weight.ndim
+        if not fits or own[name].shape[name in maps :] != weight.shape[name in maps :]:
             raise InputError(_differs(name))
-    if own.keys() != earlier.weights.keys() or own[TABLE].shape[1] != earlier.weights[TABLE].shape[1]:
-        raise InputError(_differs(TABLE))
-    rows = torch.from_numpy(earlier.table.lookup(table.item_ids)).long()  # (V,)
-    known = rows != PADDING_IDX
+    if own.keys() != earlier.weights.keys():
+        raise InputError(_differs(min(own.keys() - earlier.weights.keys())))
     for name, weight in earlier.weights.items():
-        if name != TABLE:
+        if name not in maps:
             own[name].copy_(weight)
-        elif model.items.weight.requires_grad:
-            own[TABLE][1:][known] = weight[rows[known]].to(own[TABLE].device)
-    return int(known.sum())
+        elif name != TABLE or model.items.weight.requires_grad:
+            known = maps[name] != PADDING_IDX
+            own[name][known] = weight[maps[name][known]].to(own[name].device)
+    return int((maps[TABLE] != PADDING_IDX).sum())
+
+
+def _rows(earlier: Vocabulary, later: Vocabulary) -> torch.Tensor:
+    """(V + 1,) int64 row that each row of a later table had in the earlier one; 0 for what is new, and for row 0."""
+    rows = torch.zeros(len(later) + 1, dtype=torch.int64)
+    rows[1:] = torch.from_numpy(earlier.lookup(later.values))
+    return rows
+
+
+def _has_table(fitted: FittedFeature) -> bool:
+    return fitted.feature.kind != "number"
+
+
+def _check_same(name: str, ours: FeatureEncoding, theirs: FeatureEncoding) -> None:
+    if ours.declared != theirs.declared:
+        known, found = (shown_names([one.column for one in each.declared]) for each in (theirs, ours))
+        raise InputError(
+            f"a warm start needs the `{name}` of the earlier model, of the same kinds, widths and sizes; it has "
+            f"{known}, this one {found}; declare the same ones, or start from fresh weights with `earlier=None`"
+        )
 
 
 def _differs(name: str) -> str:

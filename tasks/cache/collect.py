@@ -16,7 +16,7 @@ from pathlib import Path
 from string import hexdigits
 
 from mmctr.common.errors import InputError
-from tasks.cache.code_digest import FOLDER_DIGITS, vectors_folder
+from tasks.cache.code_digest import FOLDER_DIGITS, VECTOR_MODULES, vectors_folder
 from tasks.cache.results import STAGES
 from tasks.cache.run_manifest import RunManifest, read_manifests, read_unfinished
 from tasks.cache.stage import KEY_DIGITS
@@ -115,7 +115,7 @@ def plan_collection(
     stays, goes = divide(
         inventory(workspace),
         runs=[*(run.manifest for run in runs), *unfinished],
-        vectors=vectors_folder(),
+        vectors={vectors_folder(kind) for kind in VECTOR_MODULES},
         now=now,
     )
     forgotten = workspace.gone_digests(besides=[workspace.root / piece.path for piece in goes])
@@ -142,7 +142,7 @@ def runs_to_keep(manifests: Sequence[RunManifest], *, keep: int, protected_runs:
 
 
 def divide(
-    pieces: Sequence[Piece], *, runs: Iterable[RunManifest], vectors: str, now: float
+    pieces: Sequence[Piece], *, runs: Iterable[RunManifest], vectors: Set[str], now: float
 ) -> tuple[list[Piece], list[Piece]]:
     """What stays and what goes, the latter in the order of removal.
 
@@ -152,7 +152,7 @@ def divide(
     keys = {key for run in runs for key in run.stages.values()}
     kept_owners = {
         RUNS: {run.file_name for run in runs},
-        VECTORS: {vectors, *(run.vectors for run in runs)},
+        VECTORS: {*vectors, *(run.vectors for run in runs)},
         MODELS: {owner for run in runs for owner in (run.mlflow_run, run.ancestor)},
         **dict.fromkeys((RECORDS, STORE, WORK), keys),
     }

@@ -33,7 +33,7 @@ class Extracted(Result):
 
 
 class Embedded(Result):
-    """CLIP embeddings of all items."""
+    """Vectors of all items."""
 
     stage: Literal["embed"] = "embed"
     embeddings: FileRef
@@ -47,7 +47,8 @@ class Reduced(Result):
     stage: Literal["reduce"] = "reduce"
     item_embeddings: FileRef
     pca: FileRef
-    explained_variance: float
+    explained_variance: float  # share that is kept, 0..1
+    part_variances: dict[str, float] = {}  # the same of each part, where several are side by side
 
 
 class BuiltWeights(Result):
@@ -71,12 +72,14 @@ class Trained(Result):
 
 
 class Predicted(Result):
-    """The submission."""
+    """The submission, and the figures of test where it has labels."""
 
     stage: Literal["predict"] = "predict"
     csv: FileRef
     archive: FileRef
     rows: int
+    auc: float | None = None
+    logloss: float | None = None
 
 
 STAGES = get_args(StageName)

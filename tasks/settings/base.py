@@ -1,5 +1,6 @@
 """What every section of the configuration is, and the marks of its fields."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -14,9 +15,13 @@ class RunsOnly:
 
 @dataclass(frozen=True)
 class Component:
-    """Marks a field whose value names a module of `package`: its code counts in the keys of runs that choose it."""
+    """Marks a field whose value names a module of `package`: its code counts in the keys of runs that choose it.
+
+    `module` says which one, where the value is not its very name.
+    """
 
     package: str
+    module: Callable[[Any], str] = str
 
 
 class Section(BaseModel):
@@ -59,4 +64,9 @@ class Section(BaseModel):
 
     def components(self) -> list[str]:
         """Modules that a stage loads by the names in this section."""
-        return [f"{mark.package}.{getattr(self, name)}" for name, mark in self.marked(Component).items()]
+        return list(self.chosen().values())
+
+    def chosen(self) -> dict[str, str]:
+        """The module that each field marked as a component names, by the field."""
+        marks = self.marked(Component).items()
+        return {name: f"{mark.package}.{mark.module(getattr(self, name))}" for name, mark in marks}

@@ -3,6 +3,7 @@
 The defaults are the challenge's, of `mmctr/inputs/layouts/microlens_1m.toml`.
 """
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -25,6 +26,9 @@ class FeatureConfig(Section):
         description="of a category whose values are 0 to size - 1; by default its values are those of train",
     )
     max_tags: int = Field(Feature.max_tags, ge=1, le=1024, description="of a row's tags, the first that are read")
+    separator: str = Field(
+        Feature.separator, min_length=1, max_length=10, description="between tags that are written as one text"
+    )
 
     @model_validator(mode="after")
     def _check_size(self) -> Self:
@@ -39,10 +43,7 @@ Name = Annotated[str, Field(max_length=500)]
 
 def _features(features: tuple[Feature, ...]) -> Features:
     """Features of a layout as settings."""
-    return {
-        one.column: FeatureConfig(kind=one.kind, width=one.width, size=one.size, max_tags=one.max_tags)
-        for one in features
-    }
+    return {one.column: FeatureConfig(**{k: v for k, v in asdict(one).items() if k != "column"}) for one in features}
 
 
 class DataConfig(Section):

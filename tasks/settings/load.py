@@ -2,6 +2,7 @@
 
 import stat
 import tomllib
+from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from pydantic import ValidationError
 from mmctr.common.errors import InputError, check_text, raise_if_of_the_machine
 from mmctr.common.files import is_file
 from mmctr.common.text import first_line, shown, shown_value
+from mmctr.encoders.names import parse_model
 from tasks.settings.base import Section
 from tasks.settings.sections import PipelineConfig, home_expanded
 
@@ -117,11 +119,15 @@ def _check_paths(data: object, base_path: Path) -> None:
 
 
 def _model_of_folder(model: str, base_path: Path) -> str:
-    """`embed.model` of a data folder's own settings: a checkpoint in that folder, or the name of an official model."""
-    path = home_expanded(Path(model))
+    """`embed.model` of a data folder's own settings: weights in that folder, or those that are published by a name."""
+    try:
+        name = parse_model(model)
+    except InputError:
+        return model  # the settings are checked as a whole
+    path = home_expanded(Path(name.weights))
     beside = base_path / path
     if is_file(beside) and _is_within(beside, base_path):
-        return str(beside)
+        return str(name.with_weights(beside))
     if is_file(beside) or is_file(path) or path.is_absolute() or ".." in path.parts:
         raise _beyond(base_path, f"its embed.model is {shown_value(model)}")
     return model
@@ -192,8 +198,11 @@ def _text(content: bytes, *, path: Path) -> str:
 def _resolve_model(values: dict[str, Any], *, folder: Path) -> None:
     """A checkpoint's path in a file is meant from that file's folder."""
     embed = values.get("embed")
-    if isinstance(embed, dict) and isinstance(embed.get("model"), str) and is_file(folder / embed["model"]):
-        embed["model"] = str(folder / embed["model"])
+    if isinstance(embed, dict) and isinstance(embed.get("model"), str):
+        with suppress(InputError):  # the settings are checked as a whole
+            name = parse_model(embed["model"])
+            if is_file(folder / name.weights):
+                embed["model"] = str(name.with_weights(folder / name.weights))
 
 
 def _apply_override(values: dict[str, Any], override: str) -> None:

@@ -5,12 +5,13 @@ Other fields count in a cache key where they differ from their default, beside t
 """
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from mmctr.common.errors import InputError
-from mmctr.embedding.options import EmbedOptions
+from mmctr.embedding.options import EmbedOptions, Fit, Fuse
+from mmctr.encoders.names import CLIP, parse_model
 from mmctr.images.sizes import MAX_MEMBER_BYTES, MAX_TOTAL_BYTES
 from mmctr.inputs.features import MAX_LEN
 from mmctr.models.architecture import Architecture
@@ -36,11 +37,31 @@ class ExtractConfig(Section):
     )
 
 
-class EmbedConfig(Section):
-    """Stage 2: CLIP embeddings of titles and images."""
+def _encoder_of(model: str) -> str:
+    """The kind of encoder that a model's name means, a module of `mmctr.encoders.kinds`."""
+    return parse_model(model).kind
 
-    model: Annotated[str, RunsOnly()] = Field(  # the model itself counts, as an input of its own, not where it is
-        "ViT-B/32", description="an OpenAI CLIP model's name, or the path of a checkpoint"
+
+class EmbedConfig(Section):
+    """Stage 2: vectors of the items, of their titles and images or given ones."""
+
+    source: Annotated[Literal["clip", "columns", "none"], Component("mmctr.embedding.sources")] = Field(
+        "clip",
+        description="clip: vectors of titles and images by the model; columns: vectors that the item table has; none: "
+        "small random vectors, so that ids are learned from clicks alone",
+    )
+    columns: tuple[Annotated[str, Field(min_length=1, max_length=500)], ...] = Field(
+        (), max_length=64, description="columns of the item table with vectors, for source columns"
+    )
+    fuse: Fuse = Field(
+        "mean",
+        description="mean: of the vectors that an item has, which need one width; concat: the vectors side by side",
+    )
+    # The model itself counts, as an input of its own, not where it is
+    model: Annotated[str, RunsOnly(), Component("mmctr.encoders.kinds", module=_encoder_of)] = Field(
+        "ViT-B/32",
+        description="an OpenAI CLIP model's name, the path of a checkpoint, or open_clip:MODEL/TAG or "
+        "open_clip:MODEL/PATH of the extra open_clip",
     )
     allow_torchscript: Annotated[bool, RunsOnly()] = Field(  # whether it may run does not change what comes out
         EmbedOptions.allow_torchscript,
@@ -75,11 +96,51 @@ class EmbedConfig(Section):
         description="processes that decode images; by default one less than the cores it may use",
     )
 
+    @field_validator("model")
+    @classmethod
+    def _check_model(cls, model: str) -> str:
+        try:
+            parse_model(model)
+        except InputError as error:
+            raise ValueError(str(error)) from None
+        return model
+
+    @model_validator(mode="after")
+    def _check_columns(self) -> Self:
+        if len(set(self.columns)) < len(self.columns):
+            raise ValueError("embed.columns must name each column once")
+        is_whole = {"source", "columns"} <= self.model_fields_set  # else BASE_PATH/mmctr.toml may set the other one
+        if is_whole and self.source == "columns" and not self.columns:
+            raise ValueError('embed.source = "columns" needs embed.columns, the names of the columns with vectors')
+        if is_whole and self.source != "columns" and self.columns:
+            raise ValueError('embed.columns is read where embed.source = "columns"; set that, or remove embed.columns')
+        return self
+
+    def chosen(self) -> dict[str, str]:
+        """Only what the source, and of encoders the model, makes use of."""
+        chosen = super().chosen()
+        if self.source != "clip":
+            return {"source": chosen["source"]} if self.source == "columns" else {}
+        return chosen if parse_model(self.model).kind == CLIP else {name: chosen[name] for name in ("source", "model")}
+
+    def keyed(self) -> dict[str, Any]:
+        """Of a model what its weights do not say, and nothing of encoders where there is none."""
+        keyed = super().keyed()
+        if self.source != "clip":
+            return {name: value for name, value in keyed.items() if name in ("revision", "source", "columns", "fuse")}
+        reader = parse_model(self.model).reader
+        return {**keyed, "reader": reader} if reader else keyed
+
 
 class ReduceConfig(Section):
     """Stage 3: PCA."""
 
     n_components: int = Field(128, ge=1, le=1024, description="dimensions that are kept")
+    fit: Fit = Field(
+        "whole",
+        description="whole: one PCA of the fused vectors; parts: with embed.fuse concat, one for each part and equally "
+        "many dimensions, the first part those that are left over",
+    )
     pca: Annotated[Literal["refit", "reuse"], RunsOnly()] = Field(  # a model that is reused counts as an input
         "refit",
         description="refit: fit PCA to the items of this run; reuse: the champion's PCA, so that items keep their "
@@ -196,6 +257,15 @@ class PipelineConfig(Section):
             return home_expanded(path).absolute()
         except InputError as error:
             raise ValueError(str(error)) from None
+
+    @model_validator(mode="after")
+    def _check_fit(self) -> Self:
+        fuse_is_set = "fuse" in self.embed.model_fields_set  # else BASE_PATH/mmctr.toml may set it
+        if self.reduce.fit == "parts" and fuse_is_set and self.embed.fuse != "concat":
+            raise ValueError('reduce.fit = "parts" needs embed.fuse = "concat": a mean has no parts')
+        if self.embed.source == "none" and self.reduce.pca == "reuse":
+            raise ValueError('reduce.pca = "reuse" is for vectors; embed.source = "none" has none')
+        return self
 
     @model_validator(mode="after")
     def _check_warm_start(self) -> Self:

@@ -83,15 +83,20 @@ def item_embeddings_of(tracker: Tracker, run_id: str, *, workspace: Workspace) -
 
 
 def keep_files(
-    tracker: Tracker, run_id: str, *, checkpoint: FileRef, item_embeddings: FileRef, workspace: Workspace
+    tracker: Tracker, run_id: str, *, checkpoint: FileRef, item_embeddings: FileRef | None, workspace: Workspace
 ) -> None:
-    """Log the item embeddings of a training, once, and the digests by which its files are recognised."""
+    """Log the item embeddings of a training, once, and the digests by which its files are recognised.
+
+    There are no item embeddings where the training had no vectors.
+    """
     tags = tracker.client.get_run(run_id).data.tags
-    digests = {Path(CHECKPOINT).name: checkpoint.sha256, Path(ITEM_EMBEDDINGS).name: item_embeddings.sha256}
-    folder = str(Path(ITEM_EMBEDDINGS).parent)
-    is_there = any(found.path == ITEM_EMBEDDINGS for found in tracker.client.list_artifacts(run_id, folder))
-    if not is_there or tags.get(DIGEST_TAG + Path(ITEM_EMBEDDINGS).name) != item_embeddings.sha256:
-        tracker.client.log_artifact(run_id, str(workspace.path(item_embeddings)), folder)
+    digests = {Path(CHECKPOINT).name: checkpoint.sha256}
+    if item_embeddings is not None:
+        digests[Path(ITEM_EMBEDDINGS).name] = item_embeddings.sha256
+        folder = str(Path(ITEM_EMBEDDINGS).parent)
+        is_there = any(found.path == ITEM_EMBEDDINGS for found in tracker.client.list_artifacts(run_id, folder))
+        if not is_there or tags.get(DIGEST_TAG + Path(ITEM_EMBEDDINGS).name) != item_embeddings.sha256:
+            tracker.client.log_artifact(run_id, str(workspace.path(item_embeddings)), folder)
     for name, digest in digests.items():
         if tags.get(DIGEST_TAG + name) != digest:
             tracker.client.set_tag(run_id, DIGEST_TAG + name, digest)

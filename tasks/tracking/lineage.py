@@ -15,7 +15,7 @@ class Lineage(BaseModel, Unkeyed):
     params: dict[str, Any]
     digests: dict[str, str]
     counts: dict[str, float]
-    pca: FileRef
+    pca: FileRef | None  # none where no vectors were reduced
     reports: dict[str, FileRef]
     reason: str = "by hand"
     ancestor: str = ""  # MLflow run of the model that this one starts from

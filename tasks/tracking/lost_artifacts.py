@@ -18,8 +18,10 @@ logger = logging.getLogger(__name__)
 
 def log_lost_artifacts(tracker: Tracker, trained: Trained, *, lineage: Lineage, workspace: Workspace) -> list[str]:
     """Log again what a training's run lacks of its files and models; returns what that was."""
-    lost = [name for name in (CHECKPOINT, PCA) if not _is_there(tracker, trained.run_id, name)]
-    checkpoint, pca = workspace.path(trained.checkpoint), workspace.path(lineage.pca)
+    names = [CHECKPOINT] if lineage.pca is None else [CHECKPOINT, PCA]
+    lost = [name for name in names if not _is_there(tracker, trained.run_id, name)]
+    checkpoint = workspace.path(trained.checkpoint)
+    pca = None if lineage.pca is None else workspace.path(lineage.pca)
     if lost:
         epochs = workspace.path(trained.history)
         run = TrainingRun(tracker, trained.run_id)
@@ -49,13 +51,13 @@ def _lost_models(tracker: Tracker, run_id: str) -> list[tuple[str, str]]:
     ]
 
 
-def _log_model(tracker: Tracker, run_id: str, name: str, model_id: str, *, checkpoint: Path, pca: Path) -> None:
+def _log_model(tracker: Tracker, run_id: str, name: str, model_id: str, *, checkpoint: Path, pca: Path | None) -> None:
     from tasks.tracking.model_logging import log_din_model, log_pca_model
 
     def log() -> None:
         if name == "din":
             log_din_model(tracker.uri, run_id, checkpoint=checkpoint, model_id=model_id)
-        else:
+        elif pca is not None:
             log_pca_model(tracker.uri, run_id, pca=pca, model_id=model_id)
 
     call(log, uri=tracker.uri, pauses=tracker.pauses)

@@ -19,7 +19,8 @@ from mlflow.types.schema import Array, ColSpec, DataType, Schema, TensorSpec
 
 from mmctr import __file__ as library
 from mmctr.embedding.pca import load_pca
-from mmctr.inputs.layout import HISTORY, ITEM_ID, LIKES_LEVEL, VIEWS_LEVEL
+from mmctr.inputs.vocabulary import Vocabulary
+from mmctr.models.checkpoint import Checkpoint, load_checkpoint
 from tasks.cache.code_digest import reached_modules
 
 logging.getLogger("mlflow.sklearn").setLevel(logging.ERROR)  # it warns that a PCA model cannot predict
@@ -30,12 +31,7 @@ SCORER_PACKAGES = ("numpy", "pandas", "polars", "pyarrow", "torch")
 
 def log_din_model(uri: str, run_id: str, *, checkpoint: Path, model_id: str | None = None) -> None:
     """Log the click model as `din`, or anew under the id it has: rows of the click log in, probabilities out."""
-    inputs = Schema(
-        [
-            ColSpec(Array(DataType.long), HISTORY),
-            *(ColSpec(DataType.long, name) for name in (ITEM_ID, LIKES_LEVEL, VIEWS_LEVEL)),
-        ]
-    )
+    inputs = _scored_columns(load_checkpoint(checkpoint))
     outputs = Schema([TensorSpec(np.dtype(np.float32), (-1,))])
     with (
         _logged_model(uri, run_id, "din", model_id) as model_id,
@@ -52,6 +48,21 @@ def log_din_model(uri: str, run_id: str, *, checkpoint: Path, model_id: str | No
             signature=ModelSignature(inputs=inputs, outputs=outputs),
             pip_requirements=_pinned(SCORER_PACKAGES),
         )
+
+
+def _scored_columns(checkpoint: Checkpoint) -> Schema:
+    """The columns of the click log that a model scores, of the types that it was trained on."""
+    item = _data_type(checkpoint.ids)
+    columns: dict[str, Array | DataType] = {checkpoint.columns.history: Array(item), checkpoint.columns.target: item}
+    for fitted in checkpoint.row_encoding.features:
+        value = DataType.double if fitted.feature.kind == "number" else _data_type(fitted.vocabulary)
+        columns[fitted.feature.column] = Array(value) if fitted.feature.kind == "tags" else value
+    return Schema([ColSpec(kind, name) for name, kind in columns.items()])
+
+
+def _data_type(vocabulary: Vocabulary | None) -> DataType:
+    """Of ids or values; those without a vocabulary are whole numbers."""
+    return DataType.string if vocabulary is not None and vocabulary.is_text else DataType.long
 
 
 def log_pca_model(uri: str, run_id: str, *, pca: Path, model_id: str | None = None) -> None:

@@ -14,14 +14,13 @@ from mlflow.pyfunc.model import PythonModel
 
 from mmctr.clicks.split import split_from_lists
 from mmctr.evaluation.prediction import predict_probabilities
-from mmctr.inputs.layout import HISTORY, ITEM_ID, LIKES_LEVEL, VIEWS_LEVEL
 from mmctr.models.checkpoint import load_checkpoint, restore_model
 
 BATCH_SIZE = 8192
 
 
 class DINScorer(PythonModel):
-    """Scores rows with `item_seq`, `item_id`, `likes_level` and `views_level`, as in test.parquet."""
+    """Scores rows with the columns that the model was trained with, as in the test split."""
 
     def load_context(self, context: Any) -> None:
         """Load the checkpoint that was logged with the model."""
@@ -36,11 +35,10 @@ class DINScorer(PythonModel):
     ) -> np.ndarray:
         """(rows,) float32 probabilities of a click."""
         split = split_from_lists(
-            model_input[HISTORY].tolist(),
-            target=model_input[ITEM_ID].to_numpy(),
-            likes=model_input[LIKES_LEVEL].to_numpy(),
-            views=model_input[VIEWS_LEVEL].to_numpy(),
+            {str(name): column.tolist() for name, column in model_input.items()},
             table=self.checkpoint.table,
+            columns=self.checkpoint.columns,
+            encoding=self.checkpoint.row_encoding,
             max_len=self.checkpoint.max_len,
         )
         return predict_probabilities(self.model, split, batch_size=BATCH_SIZE)

@@ -97,13 +97,15 @@ class TrainingRun:
         self.log_plot(lambda: auc_plot(history), AUC_PLOT)
 
     def log_files(self, workspace: Workspace, *, lineage: Lineage, checkpoint: Path, epochs: Path) -> None:
-        """The checkpoint, the PCA model with its plot, and the reports of the stages."""
+        """The checkpoint, the PCA model with its plot where there is one, and the reports of the stages."""
         from tasks.tracking.plots import explained_variance_plot
 
         self.client.log_artifact(self.run_id, str(checkpoint), "checkpoint")
         self.client.log_artifact(self.run_id, str(epochs), "checkpoint")
-        self.client.log_artifact(self.run_id, str(workspace.path(lineage.pca)), "pca")
-        self.log_plot(lambda: explained_variance_plot(workspace.path(lineage.pca)), VARIANCE_PLOT)
+        if lineage.pca is not None:
+            pca = workspace.path(lineage.pca)
+            self.client.log_artifact(self.run_id, str(pca), "pca")
+            self.log_plot(lambda: explained_variance_plot(pca), VARIANCE_PLOT)
         for name, report in lineage.reports.items():
             self.client.log_artifact(self.run_id, str(workspace.path(report)), f"reports/{name}")
 
@@ -119,14 +121,14 @@ class TrainingRun:
             file.write_bytes(content)
             self.client.log_artifact(self.run_id, str(file), str(Path(name).parent))
 
-    def log_models(self, *, checkpoint: Path, pca: Path) -> None:
-        """The model that scores clicks and the PCA model, as models that MLflow can load; each once for a run.
+    def log_models(self, *, checkpoint: Path, pca: Path | None) -> None:
+        """The model that scores clicks and the PCA model where there is one, as MLflow loads them; each once for a run.
 
         A model that was left unfinished is no output of the run; it is deleted and logged anew.
         """
         call(lambda: self._log_models(checkpoint=checkpoint, pca=pca), uri=self.tracker.uri, pauses=self.tracker.pauses)
 
-    def _log_models(self, *, checkpoint: Path, pca: Path) -> None:
+    def _log_models(self, *, checkpoint: Path, pca: Path | None) -> None:
         from tasks.tracking.model_logging import log_din_model, log_pca_model
 
         run = self.client.get_run(self.run_id)
@@ -137,7 +139,7 @@ class TrainingRun:
                 names.add(model.name)
             else:
                 self.client.delete_logged_model(model.model_id)
-        if "pca" not in names:
+        if pca is not None and "pca" not in names:
             log_pca_model(self.tracker.uri, self.run_id, pca=pca)
         if "din" not in names:
             log_din_model(self.tracker.uri, self.run_id, checkpoint=checkpoint)

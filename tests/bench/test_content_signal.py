@@ -4,12 +4,13 @@ import numpy as np
 import polars as pl
 import pytest
 from content_signal import cold_and_all_aucs, shuffled
+from mmctr.embedding.items import embed_items
 
 from mmctr.clicks.item_table import ItemTable
-from mmctr.embedding.items import embed_items
 from mmctr.embedding.options import EmbedOptions
 from mmctr.embedding.pca import reduce_embeddings
 from mmctr.images.extract import extract_images
+from mmctr.inputs.vocabulary import Vocabulary
 from mmctr.training.recipe import Recipe
 
 
@@ -29,7 +30,7 @@ def table(demo_original, tmp_path_factory):
     )
     vectors = reduce_embeddings(embeddings["embedding"].to_numpy(), n_components=128).vectors
     weights = np.vstack([np.zeros((1, 128), dtype=np.float32), vectors])
-    return ItemTable(item_ids=embeddings["item_id"].to_numpy(), weights=weights)
+    return ItemTable(ids=Vocabulary(embeddings["item_id"].to_numpy()), weights=weights)
 
 
 def test_cold_targets_are_lost_when_embeddings_are_shuffled(demo_original, table):

@@ -15,13 +15,13 @@ from mmctr.training.step import smoothed_loss
 def clicks(tmp_path):
     rng = np.random.default_rng(0)
     table = item_table(rng)
-    history = rng.choice(table.item_ids, (96, 12))
+    history = rng.choice(table.ids.values, (96, 12))
     history[np.arange(12)[None, :] < rng.integers(0, 12, 96)[:, None]] = 0
     history[:5] = 0
     frame = pl.DataFrame(
         {
             "item_seq": pl.Series(history, dtype=pl.Array(pl.Int64, 12)),
-            "item_id": rng.choice(table.item_ids, 96),
+            "item_id": rng.choice(table.ids.values, 96),
             "likes_level": rng.integers(1, 11, 96),
             "views_level": rng.integers(1, 11, 96),
             "label": rng.integers(0, 2, 96),

@@ -153,6 +153,7 @@ from mmctr.clicks.item_table import ItemTable
 from mmctr.embedding.pca import write_item_embeddings
 from mmctr.submission.challenge import write_prediction
 from mmctr.inputs.parquet import read_table
+from mmctr.inputs.vocabulary import Vocabulary
 from mmctr.embedding.store import VectorShards
 
 base, out = Path(sys.argv[1]), Path(sys.argv[2])
@@ -160,7 +161,7 @@ report_dataset(base)  # what is loaded at first use is loaded
 highest = max(map(int, os.listdir("/proc/self/fd")))
 while os.open(os.devnull, os.O_RDONLY) < highest:
     pass  # no number below the highest stays free
-table = ItemTable(item_ids=np.arange(1, 4), weights=np.zeros((4, 2), np.float32))
+table = ItemTable(Vocabulary(np.arange(1, 4)), weights=np.zeros((4, 2), np.float32))
 shards = VectorShards(out / "vectors", dim=2)
 vectors = np.ones((1, 2), np.float32)
 calls = {

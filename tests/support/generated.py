@@ -2,11 +2,14 @@
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from mmctr.clicks.batch import ClickSplit
 from mmctr.clicks.item_table import ItemTable
 from mmctr.clicks.split import split_from_lists
+from mmctr.inputs.vocabulary import Vocabulary
 from mmctr.models.architecture import Architecture
+from mmctr.models.checkpoint import Checkpoint
 from mmctr.models.din import DIN
 
 DIM = 8
@@ -17,7 +20,7 @@ def item_table(rng: np.random.Generator, *, items: int = 50, dim: int = DIM) -> 
     item_ids = rng.permutation(np.arange(1, 3 * items, 3))[:items].astype(np.int64)
     weights = np.zeros((items + 1, dim), dtype=np.float32)
     weights[1:] = rng.normal(size=(items, dim)) / np.sqrt(dim)
-    return ItemTable(item_ids=item_ids, weights=weights)
+    return ItemTable(ids=Vocabulary(item_ids), weights=weights)
 
 
 def click_split(
@@ -25,10 +28,11 @@ def click_split(
 ) -> ClickSplit:
     """Rows with histories of 0 to `longest` items; with `planted` the label tells which side a target lies on."""
     lengths = rng.integers(0, longest + 1, rows)
-    histories = [rng.choice(table.item_ids, length).tolist() for length in lengths]
-    target = rng.choice(table.item_ids, rows)
+    histories = [rng.choice(table.ids.values, length).tolist() for length in lengths]
+    target = rng.choice(table.ids.values, rows)
     likes, views = rng.integers(1, 11, (2, rows))
-    split = split_from_lists(histories, target=target, likes=likes, views=views, table=table, max_len=64)
+    columns = {"item_seq": histories, "item_id": target, "likes_level": likes, "views_level": views}
+    split = split_from_lists(columns, table=table, max_len=64)
     label = (rng.random(rows) < 0.5).astype(np.float32)
     if planted:
         label = (table.weights[table.lookup(target)][:, 0] > 0).astype(np.float32)
@@ -38,7 +42,7 @@ def click_split(
 def architecture(table: ItemTable, *, dropout: float = 0.0, freeze: bool = False) -> Architecture:
     """A DIN of a few hundred parameters."""
     return Architecture(
-        num_items=len(table.item_ids),
+        num_items=len(table.ids),
         dim=table.weights.shape[1],
         attention_hidden=[6, 5],
         tower_hidden=[7, 4],
@@ -52,5 +56,11 @@ def din(table: ItemTable, *, seed: int = 0, dropout: float = 0.0, freeze: bool =
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = DIN.of(architecture(table, dropout=dropout, freeze=freeze))
-    model.set_item_table(torch.from_numpy(table.weights))
+    model.set_item_table(table)
     return model
+
+
+def checkpoint(table: ItemTable, *, weights: dict[str, Tensor] | None = None, **metrics: float) -> Checkpoint:
+    """A small DIN on `table` as a checkpoint, untrained where it gets no `weights`."""
+    weights = din(table).state_dict() if weights is None else weights
+    return Checkpoint(architecture(table), weights, max_len=64, ids=table.ids, metrics=metrics)

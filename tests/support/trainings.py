@@ -2,14 +2,15 @@
 
 import numpy as np
 import polars as pl
-import torch
 from generated import architecture, din, item_table
+from generated import checkpoint as small_checkpoint
 from prefect.logging import disable_run_logger
 
 from mmctr.clicks.split import load_split
-from mmctr.embedding.pca import reduce_embeddings, save_pca, write_item_embeddings
-from mmctr.inputs.layout import CLICKS
-from mmctr.models.checkpoint import Checkpoint, save_checkpoint
+from mmctr.embedding.pca import save_pca, write_item_embeddings
+from mmctr.embedding.reduction import reduce_embeddings
+from mmctr.inputs.layout import CLICKS, ClickColumns
+from mmctr.models.checkpoint import save_checkpoint
 from mmctr.training.loop import train_din
 from mmctr.training.recipe import Recipe
 from tasks.cache.results import Trained
@@ -45,10 +46,10 @@ class World:
     def valid(self, seed=0):
         """Clicks of which the first dimension of the target's vector says whether they are clicks."""
         rng = np.random.default_rng(seed)
-        target = rng.choice(self.table.item_ids, 300)
+        target = rng.choice(self.table.ids.values, 300)
         frame = pl.DataFrame(
             {
-                "item_seq": [rng.choice(self.table.item_ids, 5).tolist() for _ in target],
+                "item_seq": [rng.choice(self.table.ids.values, 5).tolist() for _ in target],
                 "item_id": target,
                 "likes_level": rng.integers(1, 11, len(target)),
                 "views_level": rng.integers(1, 11, len(target)),
@@ -69,13 +70,13 @@ class World:
                 found, _ = train_din(self.table, split, split, **settings, max_len=64, device="cpu", progress=False)
                 LEARNED[good] = found.weights
             weights = LEARNED[good]
-        checkpoint = Checkpoint(model, weights, 64, torch.from_numpy(self.table.item_ids), {"valid_auc": 0.5})
+        checkpoint = small_checkpoint(self.table, weights=weights, valid_auc=0.5)
         client, experiment = self.tracker.client, self.tracker.experiment_id()
         run_id = client.create_run(experiment).info.run_id
         path = self.folder / run_id / "task1and2_best.pt"
         save_checkpoint(checkpoint, path)
         vectors = self.table.weights[1:] + np.float32(len(self.registry.versions()) + 1)
-        write_item_embeddings(pl.Series(self.table.item_ids), vectors, self.item_embeddings(run_id))
+        write_item_embeddings(pl.Series(self.table.ids.values), vectors, self.item_embeddings(run_id))
         save_pca(fitted_pca(int(run_id[:8], 16)), self.folder / run_id / "pca.npz")
         client.log_artifact(run_id, str(path), "checkpoint")
         client.log_artifact(run_id, str(self.folder / run_id / "pca.npz"), "pca")
@@ -97,7 +98,9 @@ class World:
                 registry=Registry(self.tracker, config.registered_model),
                 trained=trained,
                 item_embeddings=self.workspace.file_ref(self.item_embeddings(trained.run_id)),
+                columns=ClickColumns(),
                 valid=valid or self.valid(),
+                held_out=None,
                 digests=digests,
             )
 
@@ -121,7 +124,7 @@ class World:
     def write_test(self, rows=20, seed=0, ids=None):
         """A test split whose items are those of the models."""
         rng = np.random.default_rng(seed)
-        known = self.table.item_ids if ids is None else ids
+        known = self.table.ids.values if ids is None else ids
         frame = pl.DataFrame(
             {
                 "ID": range(rows),

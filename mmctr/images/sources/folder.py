@@ -66,7 +66,7 @@ def is_text(name: str) -> bool:
     return name.isascii() or not any("\ud800" <= character <= "\udfff" for character in name)
 
 
-class _FolderStream:
+class FolderStream:
     """The files of the listing, each of which must be as it was listed."""
 
     def __init__(self, folder: Path, members: list[Member]) -> None:
@@ -81,10 +81,12 @@ class _FolderStream:
             if error.errno in (errno.ENOENT, errno.ELOOP, errno.ENOTDIR, errno.ENXIO):
                 raise _changed(self._folder, member.name) from None
             raise
+        before = os.fstat(descriptor)
+        if not stat.S_ISREG(before.st_mode):
+            os.close(descriptor)
+            raise _changed(self._folder, member.name)
         with os.fdopen(descriptor, "rb") as stream:
-            before = os.fstat(descriptor)
-            content = stream.read(member.size + 1) if stat.S_ISREG(before.st_mode) else b""
-            after = os.fstat(descriptor)
+            content, after = stream.read(member.size + 1), os.fstat(descriptor)
         if len(content) != member.size or _times(before) != _times(after):
             raise _changed(self._folder, member.name)
         return content
@@ -116,7 +118,7 @@ def _unpacking(
     stalled_seconds: float,  # noqa: ARG001
 ) -> Iterator[MemberStream]:
     assert members is not None, "a folder is always listed"
-    yield _FolderStream(path, members)
+    yield FolderStream(path, members)
 
 
 COMPONENT = Source(list_members=_list, unpacking=_unpacking)

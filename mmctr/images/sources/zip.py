@@ -77,7 +77,7 @@ def _listed(path: Path, stream: _BoundedFile) -> zipfile.ZipFile:
 
 def _member(info: zipfile.ZipInfo) -> Member:
     kind, mode = FILE, info.external_attr >> 16 if info.create_system == UNIX else 0
-    if info.is_dir():
+    if info.orig_filename.endswith("/"):
         kind = FOLDER
     elif stat.S_ISLNK(mode):
         kind = SYMBOLIC_LINK
@@ -111,13 +111,15 @@ def _check_not_encrypted(path: Path, infos: list[zipfile.ZipInfo]) -> None:
 def _check_apart(path: Path, infos: list[zipfile.ZipInfo], *, end: int) -> None:
     """Refuse members that overlap: a few bytes would be unpacked again and again."""
     ordered = sorted(infos, key=lambda info: info.header_offset)
-    for info, following in zip(ordered, [*(info.header_offset for info in ordered[1:]), end], strict=True):
+    following = end
+    for info in reversed(ordered):
         own_end = info.header_offset + LOCAL_HEADER_BYTES + len(info.orig_filename) + info.compress_size
         if info.header_offset < 0 or own_end > following:
             raise InputError(
                 f"Each member of an archive must have its own bytes: member '{shown(info.orig_filename)}' of {path} "
                 f"shares some with others or with the list of members. {DAMAGED_REMEDY}"
             )
+        following = info.header_offset
 
 
 class _ZipStream:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from mmctr.images.bounds import Bounds
 from mmctr.images.member import FILE, FOLDER, HARD_LINK, SPARSE, SPECIAL, SYMBOLIC_LINK, Member
-from mmctr.images.tar.content import Content
+from mmctr.images.tar.content import Content, CutOffError
 
 BLOCK = tarfile.BLOCKSIZE
 MAX_EXTENSION = 1 << 20  # bytes of a long name, or of a pax header
@@ -45,7 +45,7 @@ def read_headers(content: Content) -> Iterator[Member]:
     bounds, said, first = Bounds(), Said(), True
     while True:
         bounds.add_header()
-        block = content.exactly(BLOCK)
+        block = _first_block(content) if first else content.exactly(BLOCK)
         if block.count(0) == BLOCK and not said:
             return
         info = _parsed(block, first=first)
@@ -62,11 +62,20 @@ def read_headers(content: Content) -> Iterator[Member]:
         content.skip(-member.size % BLOCK)
 
 
+def _first_block(content: Content) -> bytes:
+    try:
+        return content.exactly(BLOCK)
+    except CutOffError:
+        raise NoTarError("it has fewer bytes than a header") from None
+
+
 def _parsed(block: bytes, *, first: bool) -> tarfile.TarInfo:
     try:
         info = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
     except tarfile.HeaderError as error:
-        raise (NoTarError if first else BadHeaderError)(f"it has a damaged header ({error})") from None
+        if first:
+            raise NoTarError(f"it has a damaged header ({error})") from None
+        raise BadHeaderError(f"it has a damaged header ({error})") from None
     if info.size < 0:
         raise BadHeaderError(f"it has a member of {info.size} bytes")
     return info

@@ -9,15 +9,15 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import pytest
-import torch
-from generated import architecture, din, item_table
+from generated import checkpoint as untrained
+from generated import item_table
 from project import PROJECT
 
 from flows.cli.main import main
 from flows.run.inputs import look_before
 from flows.run.outputs import check_places
 from mmctr.common.errors import InputError
-from mmctr.models.checkpoint import Checkpoint, save_checkpoint
+from mmctr.models.checkpoint import save_checkpoint
 from mmctr.training.state import Epoch
 from tasks.cache.workspace import PUBLIC, Workspace
 from tasks.settings.load import load_config
@@ -121,8 +121,8 @@ def test_any_path_can_hold_the_data_and_the_store(name, mlflow_original, tmp_pat
     tracker = Tracker(uri, "mmctr")
     run = TrainingRun(tracker, open_run(tracker, "training"))
     table = item_table(np.random.default_rng(0))
-    checkpoint, ids = base / Path(CHECKPOINT).name, torch.from_numpy(table.item_ids)
-    save_checkpoint(Checkpoint(architecture(table), din(table).state_dict(), 64, ids, {"valid_auc": 0.5}), checkpoint)
+    checkpoint = base / Path(CHECKPOINT).name
+    save_checkpoint(untrained(table, valid_auc=0.5), checkpoint)
     tracker.client.log_artifact(run.run_id, str(checkpoint), "checkpoint")
     run.log_plot(lambda: b"a plot", AUC_PLOT)
     from tasks.tracking.model_logging import log_din_model

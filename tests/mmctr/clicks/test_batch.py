@@ -17,7 +17,7 @@ def split() -> ClickSplit:
 
 
 def test_the_two_classes_have_the_same_columns():
-    assert OF_ROW == ("target", "likes", "views", "label")
+    assert OF_ROW == ("target", "feature_ids", "feature_numbers", "label")
     assert {field.name for field in fields(ClickSplit)} == {"history", "offsets", *OF_ROW}
 
 

@@ -6,14 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmctr.clicks.item_table import DENSE_LOOKUP_LIMIT, ItemTable, build_item_table, load_item_table, save_item_table
+from mmctr.clicks.item_table import ItemTable, build_item_table, load_item_table, save_item_table
+from mmctr.inputs.vocabulary import DENSE_LOOKUP_LIMIT, Vocabulary, texts
 
 IDS = st.lists(st.integers(1, 200), min_size=1, max_size=30, unique=True)
 
 
 def table_of(item_ids):
     weights = np.zeros((len(item_ids) + 1, 2), dtype=np.float32)
-    return ItemTable(item_ids=np.array(item_ids, dtype=np.int64), weights=weights)
+    is_text = bool(item_ids) and isinstance(item_ids[0], str)
+    return ItemTable(Vocabulary(texts(item_ids) if is_text else np.array(item_ids, dtype=np.int64)), weights)
 
 
 @given(IDS, st.lists(st.integers(-5, 500), max_size=20))
@@ -38,7 +40,7 @@ def test_build_puts_zeros_before_the_items_and_keeps_their_order():
     table = build_item_table(frame, column="item_emb_d2")
     assert table.weights.dtype == np.float32
     assert table.weights.tolist() == [[0, 0], [1, 2], [3, 4]]
-    assert table.item_ids.tolist() == [7, 3]
+    assert table.ids.values.tolist() == [7, 3]
 
 
 @pytest.mark.parametrize(

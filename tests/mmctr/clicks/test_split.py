@@ -1,5 +1,6 @@
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pytest
 import torch
 from generated import click_split, din, item_table
@@ -10,11 +11,13 @@ import mmctr.inputs.parquet_chunks
 from mmctr.clicks.split import load_split, pack_histories, split_from_lists
 from mmctr.common.errors import InputError
 from mmctr.evaluation.prediction import predict_probabilities
+from mmctr.inputs.columns import history_ids
 from mmctr.inputs.tables import read_chunks
+from mmctr.inputs.vocabulary import Vocabulary
 
 IDS = [4, 9, 2, 7]
 TABLE = item_table(np.random.default_rng(0), items=4)
-TABLE = type(TABLE)(item_ids=np.array(IDS, dtype=np.int64), weights=TABLE.weights)
+TABLE = type(TABLE)(Vocabulary(np.array(IDS, dtype=np.int64)), TABLE.weights)
 HISTORIES = st.lists(st.lists(st.sampled_from([0, 0, *IDS, 999]), max_size=12), min_size=1, max_size=8)
 
 
@@ -25,9 +28,8 @@ def packed_by_hand(history, max_len):
 
 @given(HISTORIES, st.integers(1, 6))
 def test_packing_keeps_the_most_recent_real_items_in_order(histories, max_len):
-    values = np.array([item for history in histories for item in history], dtype=np.int64)
-    lengths = np.array([len(history) for history in histories])
-    packed, kept = pack_histories(values, lengths, table=TABLE, max_len=max_len)
+    column = pa.array(histories, pa.list_(pa.int64()))
+    packed, kept = pack_histories(*history_ids(column, padding="zero"), table=TABLE, max_len=max_len)
     expected = [packed_by_hand(history, max_len) for history in histories]
     assert packed.tolist() == [item for history in expected for item in history]
     assert kept.tolist() == [len(history) for history in expected]
@@ -59,8 +61,8 @@ def test_reading_in_chunks_from_any_nested_type(tmp_path, monkeypatch, dtype):
     assert split.history.tolist() == [1, 3, 2, 3, 4, 1, 2, 4, 4, 4, 4]
     assert split.target.tolist() == [2, 4, 0, 2, 4]
     assert split.label.tolist() == [0, 1, 0, 1, 0]
-    assert split.likes.tolist() == [3] * 5
-    assert split.views.tolist() == [1, 2, 3, 4, 5]
+    assert split.feature_ids.tolist() == [[3, 1], [3, 2], [3, 3], [3, 4], [3, 5]]
+    assert split.feature_numbers.shape == (5, 0)
     assert load_split(tmp_path / "s.parquet", table=TABLE, with_label=False).label is None
 
 
@@ -94,37 +96,31 @@ def test_rows_in_memory_are_packed_as_rows_in_a_file_are(tmp_path):
     histories = [[0, 4, 9], [0, 0, 0], [2, 999, 7]]
     write_split(tmp_path / "s.parquet", histories, dtype=pl.List(pl.Int64))
     read = load_split(tmp_path / "s.parquet", table=TABLE, with_label=False)
-    made = split_from_lists(
-        histories,
-        target=np.array([9, 7, 1234]),
-        likes=np.array([3, 3, 3]),
-        views=np.array([1, 2, 3]),
-        table=TABLE,
-        max_len=64,
-    )
+    columns = {"item_seq": histories, "item_id": [9, 7, 1234], "likes_level": [3, 3, 3], "views_level": [1, 2, 3]}
+    made = split_from_lists(columns, table=TABLE, max_len=64)
     assert all(torch.equal(vars(read)[name], vars(made)[name]) for name in vars(read) if name != "label")
 
 
 def rows_of(histories, **columns):
-    good = {name: np.ones(len(histories), dtype=np.int64) for name in ("target", "likes", "views")}
-    return split_from_lists(histories, **{**good, **columns}, table=TABLE, max_len=64)
+    good = {name: np.ones(len(histories), dtype=np.int64) for name in ("item_id", "likes_level", "views_level")}
+    return split_from_lists({"item_seq": histories, **good, **columns}, table=TABLE, max_len=64)
 
 
 @pytest.mark.parametrize("dtype", [np.int64, object], ids=str)
 def test_no_rows_in_memory_are_an_empty_split_without_predictions(dtype):
     nothing = np.zeros(0, dtype=dtype)
-    split = rows_of([], target=nothing, likes=nothing, views=nothing)
+    split = rows_of([], item_id=nothing, likes_level=nothing, views_level=nothing)
     assert (len(split), split.offsets.tolist(), split.history.tolist()) == (0, [0], [])
     probabilities = predict_probabilities(din(TABLE), split, batch_size=4)
     assert (probabilities.shape, probabilities.dtype) == ((0,), np.float32)
 
 
 @pytest.mark.parametrize("level", [-1, 20, 2**40, float("nan")])
-@pytest.mark.parametrize("name", ["likes", "views"])
+@pytest.mark.parametrize("name", ["likes_level", "views_level"])
 def test_a_level_that_the_model_has_no_row_for_is_named(name, level):
     with pytest.raises(InputError) as error:
         rows_of([[4], [9]], **{name: np.array([19, level])})
-    assert f"{name}_level must be in 0..19, row 2 has {level}; leave out" in str(error.value)
+    assert f"{name} must be in 0..19, row 2 has {level}; leave out" in str(error.value)
 
 
 def test_longer_lists_are_read_fewer_rows_at_a_time(tmp_path, monkeypatch):

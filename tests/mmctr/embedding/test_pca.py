@@ -6,7 +6,8 @@ from sklearn.decomposition import PCA
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from mmctr.common.errors import InputError
-from mmctr.embedding.pca import load_pca, reduce_embeddings, save_pca, write_item_embeddings
+from mmctr.embedding.pca import load_pca, save_pca, write_item_embeddings
+from mmctr.embedding.reduction import reduce_embeddings
 
 
 @pytest.fixture(scope="module")

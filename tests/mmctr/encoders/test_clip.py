@@ -19,6 +19,7 @@ from tiny_clip import picture, save_tiny_clip, tiny_network
 from mmctr.common.errors import InputError
 from mmctr.encoders.clip import ClipEncoder, clip_width, load_clip
 from mmctr.encoders.clip_official import clip
+from mmctr.encoders.pixels import Pixels
 from mmctr.images.preprocess import View, preprocess_image
 
 pytest_plugins = ["clip_fixtures"]
@@ -40,7 +41,7 @@ def unit_rows(encoded: torch.Tensor) -> np.ndarray:
 
 
 def test_the_encoder_tells_its_sizes(encoder: ClipEncoder) -> None:
-    assert (encoder.embed_dim, encoder.resolution, encoder.device) == (128, 32, torch.device("cpu"))
+    assert (encoder.embed_dim, encoder.pixels.resolution, encoder.device) == (128, 32, torch.device("cpu"))
 
 
 def test_titles_equal_clips_own_encoding_of_77_tokens(encoder: ClipEncoder) -> None:
@@ -109,7 +110,7 @@ def test_rows_without_a_direction_are_nan() -> None:
     with torch.no_grad():
         network.text_projection.zero_()
         network.visual.proj[0, 0] = torch.inf
-    broken = ClipEncoder(network, embed_dim=128, resolution=32, device=torch.device("cpu"))
+    broken = ClipEncoder(network, embed_dim=128, pixels=Pixels(32), device=torch.device("cpu"))
     assert np.isnan(broken.encode_titles(["a", "b"])).all()
     assert np.isnan(broken.encode_images(torch.zeros(2, 3, 32, 32, dtype=torch.uint8))).all()
 
@@ -141,7 +142,7 @@ def test_half_precision_weights_give_nearly_the_same_vectors(
 def test_a_residual_network_is_a_clip_too(tmp_path: Path) -> None:
     network = clip.model.CLIP(128, 32, (1, 1, 1, 1), 2, None, 77, 49408, 64, 1, 1)
     torch.save(network.state_dict(), tmp_path / "resnet.pt")
-    assert load_clip(str(tmp_path / "resnet.pt"), device="cpu").resolution == 32
+    assert load_clip(str(tmp_path / "resnet.pt"), device="cpu").pixels.resolution == 32
 
 
 def save_script(path: Path, **sizes: int) -> Path:

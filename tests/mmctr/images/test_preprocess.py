@@ -12,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 from tiny_clip import picture
+from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Resize
 
 from mmctr.encoders.clip_official import clip
 from mmctr.encoders.pixels import PIXEL_MEAN, PIXEL_STD
@@ -92,6 +93,21 @@ def test_noise_equals_clip_but_for_a_level(size: tuple[int, int], resolution: in
     distance = np.abs(preprocess_image(content, View(resolution)) - clips_pixels(content, resolution))
     assert distance.max() <= 1
     assert distance.mean() < 0.02
+
+
+@pytest.mark.parametrize("resample", ["bicubic", "bilinear"])
+@pytest.mark.parametrize("resize", ["shortest", "squash"])
+@pytest.mark.parametrize("size", [(96, 54), (54, 96), (33, 32), (640, 360), (7, 5), (1, 40), (301, 3), (100, 301)])
+def test_other_views_equal_those_of_torchvision(size: tuple[int, int], resize: str, resample: str) -> None:
+    """As open_clip's `image_transform` builds them for SigLIP and MobileCLIP."""
+    content = encoded(noise(*size), "PNG")
+    rule = InterpolationMode.BILINEAR if resample == "bilinear" else InterpolationMode.BICUBIC
+    steps = [Resize((R, R), rule)] if resize == "squash" else [Resize(R, rule), CenterCrop(R)]
+    expected = np.asarray(Compose(steps)(Image.open(io.BytesIO(content)))).transpose(2, 0, 1)
+    found = preprocess_image(content, View(R, resize=resize, resample=resample))
+    distance = np.abs(found.astype(int) - expected)
+    assert distance.max() <= (0 if resize == "squash" else 2)
+    assert (distance > 1).mean() < 2e-3
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])

@@ -21,6 +21,7 @@ from mmctr.clicks.item_table import ItemTable
 from mmctr.clicks.split import load_split
 from mmctr.common.errors import InputError
 from mmctr.inputs.rules import check_inputs
+from mmctr.inputs.vocabulary import Vocabulary
 
 KNOWN = (1, 2, 3, 5, 300)
 SPLIT_COLUMNS = ("item_seq", "item_id", "likes_level", "views_level", "label")
@@ -72,7 +73,7 @@ def refusal(base: Path) -> str:
 def loads_right(base: Path, role: str, *, max_len: int = 64) -> None:
     """`load_split` returns what a slow loop over the rows returns."""
     ids = np.array(KNOWN)
-    table = ItemTable(item_ids=ids, weights=np.zeros((len(ids) + 1, 2), np.float32))
+    table = ItemTable(Vocabulary(ids), np.zeros((len(ids) + 1, 2), np.float32))
     split = load_split(place(base, role), table=table, max_len=max_len, with_label=role != "test")
     row_of = {item_id: position + 1 for position, item_id in enumerate(KNOWN)}
     wanted = [name for name in SPLIT_COLUMNS if name != "label" or role != "test"]
@@ -83,7 +84,7 @@ def loads_right(base: Path, role: str, *, max_len: int = 64) -> None:
         recent = real_items(row["item_seq"])[-max_len:]
         assert split.history[start:stop].tolist() == [row_of[item] for item in recent if item in row_of]
         assert int(split.target[index]) == row_of.get(number(row["item_id"]), 0)
-        assert (int(split.likes[index]), int(split.views[index])) == (number(row["likes_level"]), row["views_level"])
+        assert split.feature_ids[index].tolist() == [number(row["likes_level"]), row["views_level"]]
         assert split.label is None or float(split.label[index]) == number(row["label"])
 
 
@@ -147,7 +148,7 @@ def test_what_is_odd_but_right_is_read_right(base: Path, name: str) -> None:
 
 def test_ids_far_apart_are_looked_up_right(base: Path) -> None:
     """Unsigned ones too, which NumPy compares with signed ones as floats: these three would be one."""
-    table = ItemTable(item_ids=np.array([7, 2**62 + 1, 2**62, 3]), weights=np.zeros((5, 2), np.float32))
+    table = ItemTable(Vocabulary(np.array([7, 2**62 + 1, 2**62, 3])), np.zeros((5, 2), np.float32))
     targets = [3, 2**62, 2**62 + 2, 2**62 + 1]
     pq.write_table(clicks(item_id=pa.array(targets, pa.uint64())), place(base, "train"))
     assert load_split(place(base, "train"), table=table, with_label=True).target.tolist() == [4, 3, 0, 2]
@@ -336,7 +337,7 @@ def test_an_encrypted_file_is_refused(base: Path, plain_footer: bool) -> None:
 def test_a_file_that_breaks_between_the_check_and_the_reading_is_an_input_error(base: Path) -> None:
     content = whole(base, "train")
     place(base, "train").write_bytes(content[:4] + bytes(200) + content[204:])
-    table = ItemTable(item_ids=np.array(KNOWN), weights=np.zeros((6, 2), np.float32))
+    table = ItemTable(Vocabulary(np.array(KNOWN)), np.zeros((6, 2), np.float32))
     with pytest.raises(InputError, match="must be a whole parquet file"):
         load_split(place(base, "train"), table=table, with_label=True)
 

@@ -20,6 +20,7 @@ from mmctr.common.errors import InputError
 from mmctr.inputs.columns import read_ids, read_items
 from mmctr.inputs.parquet_footer import Footer
 from mmctr.inputs.rules import check_inputs
+from mmctr.inputs.vocabulary import Vocabulary
 from mmctr.report.dataset import report_dataset
 
 TITLES = ["a cat", None, "", "a\x00dog", "שלום 😀"]
@@ -144,12 +145,12 @@ def test_whole_numbers_are_read_however_they_are_stored(base: Path, way: str) ->
         lists = pa.ListArray.from_arrays(np.cumsum([0, *map(len, LISTS)]), flat)
         pq.write_table(pa.table({**columns, "item_seq": lists}), path_of(base, role))
     before = report_dataset(base)
-    table = ItemTable(item_ids=np.arange(1, 6), weights=np.zeros((6, 2), np.float32))
+    table = ItemTable(Vocabulary(np.arange(1, 6)), np.zeros((6, 2), np.float32))
     for role in ("train", "test"):
         split = load_split(path_of(base, role), table=table, with_label=role == "train")
         pq.write_table(clicks(role), path_of(base, role))
         plain = load_split(path_of(base, role), table=table, with_label=role == "train")
-        for name in ("history", "offsets", "target", "likes", "views", "label"):
+        for name in ("history", "offsets", "target", "feature_ids", "feature_numbers", "label"):
             found, expected = getattr(split, name), getattr(plain, name)
             assert found is expected or found.tolist() == expected.tolist(), name
     assert read_ids(path_of(base, "test"), row_id="ID").to_list() == [7, 8, 9, 10]
@@ -158,7 +159,7 @@ def test_whole_numbers_are_read_however_they_are_stored(base: Path, way: str) ->
 
 
 def test_lists_of_every_kind_are_read(base: Path) -> None:
-    table = ItemTable(item_ids=np.arange(1, 6), weights=np.zeros((6, 2), np.float32))
+    table = ItemTable(Vocabulary(np.arange(1, 6)), np.zeros((6, 2), np.float32))
     for kind in (pa.list_view(pa.int64()), pa.large_list(pa.float64()), pa.large_list_view(pa.int32())):
         pq.write_table(clicks(item_seq=pa.array(LISTS, kind)), path_of(base, "train"))
         check_inputs(base)

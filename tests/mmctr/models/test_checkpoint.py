@@ -1,27 +1,22 @@
 import hashlib
 import pickle
+from dataclasses import asdict
 
 import numpy as np
 import pytest
 import torch
-from generated import architecture, click_split, din, item_table
+from generated import architecture, checkpoint, click_split, din, item_table
 
 from mmctr.common.errors import InputError
 from mmctr.evaluation.prediction import predict_logits, predict_probabilities
+from mmctr.inputs.features import Feature
 from mmctr.models.checkpoint import Checkpoint, load_checkpoint, restore_model, save_checkpoint
 
 
 @pytest.fixture
 def trained():
     table = item_table(np.random.default_rng(0))
-    checkpoint = Checkpoint(
-        architecture=architecture(table),
-        weights=din(table).state_dict(),
-        max_len=64,
-        item_ids=torch.from_numpy(table.item_ids),
-        metrics={"epoch": 1, "valid_auc": 0.5, "valid_logloss": 0.7},
-    )
-    return table, checkpoint
+    return table, checkpoint(table, epoch=1, valid_auc=0.5, valid_logloss=0.7)
 
 
 def test_round_trip_gives_the_same_logits_and_the_same_bytes(trained, tmp_path):
@@ -31,10 +26,15 @@ def test_round_trip_gives_the_same_logits_and_the_same_bytes(trained, tmp_path):
     assert len({hashlib.sha256((tmp_path / name).read_bytes()).hexdigest() for name in ("a.pt", "b.pt")}) == 1
     assert sorted(torch.load(tmp_path / "a.pt", weights_only=True)) == [
         "architecture",
+        "columns",
         "format",
+        "item_encoding",
+        "item_feature_ids",
+        "item_feature_numbers",
         "item_ids",
         "max_len",
         "metrics",
+        "row_encoding",
         "weights",
     ]
     loaded = load_checkpoint(tmp_path / "a.pt")
@@ -65,7 +65,7 @@ def write_pickle(path, _):
 
 
 def write_evil_tensors(path, _):
-    torch.save({"format": 2, "weights": Evil()}, path)
+    torch.save({"format": 3, "weights": Evil()}, path)
 
 
 def truncate(path, checkpoint):
@@ -83,7 +83,7 @@ def truncate(path, checkpoint):
         lambda path, _: path.write_bytes(b"not a checkpoint"),
         lambda path, _: torch.save([1, 2], path),
         lambda path, _: torch.save({"format": 99}, path),
-        lambda path, _: torch.save({"format": 2}, path),
+        lambda path, _: torch.save({"format": 3}, path),
         lambda *_: None,
     ],
     ids=["pickle", "code", "truncated", "empty", "text", "list", "format", "keys", "missing"],
@@ -125,16 +125,26 @@ def changed(parts, path, value):
     return copy
 
 
+def text_parts(content, offsets):
+    return {"bytes": torch.tensor(list(content), dtype=torch.uint8), "offsets": torch.tensor(offsets)}
+
+
+def levels(**changes):
+    """A row feature as a checkpoint has it."""
+    feature = asdict(Feature("likes_level", "category", size=20))
+    return {"feature": {**feature, **changes}, "values": None, "mean": 0.0, "std": 1.0}
+
+
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        (["format"], torch.zeros(2), "this program reads 2"),
+        (["format"], torch.zeros(2), "this program reads 3"),
         (["weights"], torch.zeros(3), "weights must be named tensors"),
         (["weights"], {3: torch.zeros(3)}, "weights must be named tensors"),
         (["weights", "logit.bias"], "x", "finite floating point tensors, 'logit.bias' is not"),
         (["weights", "logit.bias"], torch.tensor([float("nan")]), "finite floating point tensors, 'logit.bias' is not"),
         (["weights", "logit.bias"], torch.zeros(1, dtype=torch.int64), "finite floating point tensors"),
-        (["architecture"], None, "must be a mapping"),
+        (["architecture"], None, "architecture must be named sizes"),
         (["architecture", "another"], 1, "unexpected keyword argument 'another'"),
         (["architecture", "num_items"], 10**12, "num_items and dim must be those of the item table (51, 8)"),
         (["architecture", "num_items"], 51, "num_items and dim must be those of the item table (51, 8)"),
@@ -147,10 +157,37 @@ def changed(parts, path, value):
         (["architecture", "freeze"], "no", "freeze true or false"),
         (["max_len"], 0, "max_len must be 1 or more"),
         (["max_len"], True, "max_len must be 1 or more"),
-        (["item_ids"], None, "item_ids must be 50 different int64 numbers"),
-        (["item_ids"], torch.zeros(50, dtype=torch.int64), "item_ids must be 50 different int64 numbers"),
-        (["item_ids"], torch.arange(49), "item_ids must be 50 different int64 numbers"),
-        (["item_ids"], torch.arange(50).double(), "item_ids must be 50 different int64 numbers"),
+        (["item_ids"], None, "item_ids must be different int64 numbers"),
+        (["item_ids"], torch.zeros(50, dtype=torch.int64), "item_ids must be different int64 numbers"),
+        (["item_ids"], torch.arange(49), "item_ids must be 50 different ones, found 49"),
+        (["item_ids"], torch.arange(50).double(), "item_ids must be different int64 numbers"),
+        (["item_ids"], {"bytes": None, "offsets": None}, "item_ids must be different int64 numbers"),
+        (["item_ids"], text_parts(b"aa", [0, 1, 2]), "or the bytes of different texts"),
+        (["item_ids"], text_parts(b"ab", [0, 2, 1]), "texts must be bytes, and the offsets"),
+        (["item_ids"], text_parts(b"ab", [0, 1, 10**9]), "texts must be bytes, and the offsets"),
+        (["item_ids"], text_parts(b"a\xff", [0, 1, 2]), "texts must be UTF-8"),
+        (["item_ids"], text_parts(b"ab", [0, 1, 2]), "item_ids must be 50 different ones, found 2"),
+        (["columns"], None, "columns must be the names"),
+        (["columns", "history"], 3, "columns must be the names"),
+        (["columns", "padding"], "?", "columns must have a padding and a separator"),
+        (["architecture", "row_features"], None, "must have a list of row_features"),
+        (["architecture", "row_features"], [], "row_features must be those of their encoding"),
+        (["architecture", "item_features"], [{"column": "x"}], "item_features must have features with column, kind"),
+        (["row_encoding"], None, "row_encoding must be a list of features"),
+        (["row_encoding"], [{}], "row_encoding must be features with their values"),
+        (["row_encoding"], [levels(size=10**9)], "row_features must be those of their encoding"),
+        (["row_encoding"], [levels(size=True)], "row_encoding must have features as they are declared"),
+        (["row_encoding"], [levels(max_tags=10**9)], "row_encoding must have features as they are declared"),
+        (["row_encoding"], [levels(kind="code")], "row_encoding must have features as they are declared"),
+        (["row_encoding"], [levels(column=3)], "row_encoding must have features as they are declared"),
+        (["row_encoding"], [levels(size=None)], "row_encoding must have the values of each feature without a size"),
+        (["row_encoding"], [{**levels(), "std": 0.0}], "a finite mean and a positive std"),
+        (["row_encoding"], [{**levels(), "mean": float("nan")}], "a finite mean and a positive std"),
+        (["weights", "row_features.tables.0.weight"], torch.zeros(3, 16), "must be those of their tables (3, 16)"),
+        (["item_encoding"], [levels()], "item_features must be those of their encoding"),
+        (["item_feature_ids"], [], "item_feature_ids must be a tensor"),
+        (["item_feature_ids"], torch.zeros(51, 1, dtype=torch.int32), "item_feature_ids must be (51, 0) of int32"),
+        (["item_feature_numbers"], torch.zeros(51, 0).double(), "item_feature_numbers must be (51, 0) of float32"),
         (["metrics"], [], "metrics must be named numbers"),
     ],
 )

@@ -49,7 +49,9 @@ def test_products_are_in_bfloat16_and_the_logit_in_float32(monkeypatch, training
         batch = Batch(
             history=torch.ones(ITEMS, dtype=torch.int32),
             row=torch.zeros(ITEMS, dtype=torch.int64),
-            **{name: torch.ones(ROWS, dtype=torch.int32) for name in ("target", "likes", "views")},
+            target=torch.ones(ROWS, dtype=torch.int32),
+            feature_ids=torch.ones(ROWS, 2, dtype=torch.int32),
+            feature_numbers=torch.ones(ROWS, 0),
             label=None,
         )
         with autocast_without_a_gpu(model.device), Products() as products:

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from mmctr.clicks.batch import Batch
 from mmctr.models.dice import Dice
-from mmctr.models.din import LEVEL_DIM
 from mmctr.training.loop import fit
 from mmctr.training.recipe import Recipe
 
@@ -53,7 +52,8 @@ def logit_by_hand(model, history, target, likes, views):
         hidden = linear_by_hand(attention.first, np.concatenate([query, key, query - key, query * key]))
         hidden = mlp_by_hand(attention.rest, dice_by_hand(attention.first_dice, hidden))
         interest += linear_by_hand(attention.last, hidden) * key
-    levels = [model.likes_emb.weight.detach().numpy()[likes], model.views_emb.weight.detach().numpy()[views]]
+    likes_emb, views_emb = (table.weight.detach().numpy() for table in model.row_features.tables)
+    levels = [likes_emb[likes], views_emb[views]]
     hidden = mlp_by_hand(model.tower, np.concatenate([query, interest, *levels]))
     return linear_by_hand(model.logit, hidden)[0]
 
@@ -69,7 +69,7 @@ def test_logits_equal_those_of_a_plain_loop(seed):
         logits = model(batch).numpy()
     for row, logit in enumerate(logits):
         history = split.history[split.offsets[row] : split.offsets[row + 1]].tolist()
-        figures = (batch.target[row].item(), batch.likes[row].item(), batch.views[row].item())
+        figures = (batch.target[row].item(), *batch.feature_ids[row].tolist())
         assert logit == pytest.approx(logit_by_hand(model, history, *figures), abs=1e-5)
 
 
@@ -124,7 +124,7 @@ def test_a_batch_without_any_history_trains():
     assert all(weight.grad is None or torch.isfinite(weight.grad.to_dense()).all() for weight in model.parameters())
 
 
-TABLES = ("items.weight", "likes_emb.weight", "views_emb.weight")
+TABLES = ("items.weight", "row_features.tables.0.weight", "row_features.tables.1.weight")
 
 
 def trained(*, freeze):
@@ -133,8 +133,8 @@ def trained(*, freeze):
     table = item_table(rng)
     split = click_split(rng, table, rows=96)
     unknown = torch.arange(len(split)) % 3 == 0
-    of_none = {name: getattr(split, name).masked_fill(unknown, 0) for name in ("target", "likes", "views")}
-    split = replace(split, **of_none)
+    levels = split.feature_ids.masked_fill(unknown[:, None], 0)
+    split = replace(split, target=split.target.masked_fill(unknown, 0), feature_ids=levels)
     model = din(table, freeze=freeze)
     before = {name: weight.clone() for name, weight in model.state_dict().items()}
     fit(model, split, split, recipe=Recipe(epochs=3, batch_size=16, learning_rate=0.01), progress=False)
@@ -200,9 +200,10 @@ def test_the_checkpoints_keys_are_stable():
         "attention.rest.1.running_mean",
         "attention.rest.1.running_var",
         "items.weight",
-        "likes_emb.weight",
         "logit.bias",
         "logit.weight",
+        "row_features.tables.0.weight",
+        "row_features.tables.1.weight",
         "tower.0.bias",
         "tower.0.weight",
         "tower.1.alpha",
@@ -213,9 +214,8 @@ def test_the_checkpoints_keys_are_stable():
         "tower.3.alpha",
         "tower.3.running_mean",
         "tower.3.running_var",
-        "views_emb.weight",
     ]
-    assert model.likes_emb.weight.shape == (20, LEVEL_DIM)
+    assert [table.weight.shape for table in model.row_features.tables] == [(20, 16), (20, 16)]
 
 
 @pytest.mark.parametrize(("training", "rows"), [(True, 30), (False, 30), (True, 1), (True, 0)])

@@ -10,11 +10,11 @@ from collections import OrderedDict
 import numpy as np
 import pytest
 import torch
-from generated import architecture, din, item_table
+from generated import checkpoint, item_table
 from short_training import SHORT, figures, run
 
 from mmctr.common.errors import InputError
-from mmctr.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from mmctr.models.checkpoint import load_checkpoint, save_checkpoint
 from mmctr.training.recipe import Recipe
 
 NAME = "logit.weight"
@@ -24,8 +24,7 @@ NAME = "logit.weight"
 def content(tmp_path):
     """What a checkpoint holds."""
     table = item_table(np.random.default_rng(0))
-    item_ids = torch.from_numpy(table.item_ids)
-    save_checkpoint(Checkpoint(architecture(table), din(table).state_dict(), 64, item_ids, {}), tmp_path / "good.pt")
+    save_checkpoint(checkpoint(table), tmp_path / "good.pt")
     return torch.load(tmp_path / "good.pt", weights_only=True)
 
 

@@ -1,11 +1,13 @@
 import numpy as np
 import pytest
 import torch
-from generated import architecture, click_split, din, item_table
+from generated import checkpoint as small_checkpoint
+from generated import click_split, din, item_table
 
 from mmctr.clicks.item_table import ItemTable
 from mmctr.common.errors import InputError
 from mmctr.evaluation.prediction import predict_logits
+from mmctr.inputs.vocabulary import Vocabulary
 from mmctr.models.checkpoint import Checkpoint
 from mmctr.models.din import DIN
 from mmctr.training.loop import train_din
@@ -22,25 +24,30 @@ def earlier():
         for weight in model.parameters():
             weight.add_(0.25)
         model.items.weight[0].zero_()
-    return table, Checkpoint(architecture(table), model.state_dict(), 64, torch.from_numpy(table.item_ids), {})
+    return table, small_checkpoint(table, weights=model.state_dict())
+
+
+def started_from(model, table, earlier):
+    """`start_from` for a model of the same features."""
+    return start_from(model, table, earlier, row_encoding=earlier.row_encoding, item_encoding=earlier.item_encoding)
 
 
 def grown(table):
     """The items in another order, one of them gone and two new."""
     rng = np.random.default_rng(1)
-    ids = np.concatenate([rng.permutation(table.item_ids[1:]), [10**6, 10**6 + 1]])
+    ids = np.concatenate([rng.permutation(table.ids.values[1:]), [10**6, 10**6 + 1]])
     weights = rng.normal(size=(len(ids) + 1, table.weights.shape[1])).astype(np.float32)
     weights[0] = 0
-    return ItemTable(item_ids=ids, weights=weights)
+    return ItemTable(Vocabulary(ids), weights)
 
 
 def test_items_keep_what_was_learned_of_them_by_id_and_new_ones_keep_their_vectors(earlier):
     table, checkpoint = earlier
     later = grown(table)
     model = din(later)
-    assert start_from(model, later, checkpoint) == 49
+    assert started_from(model, later, checkpoint) == 49
     rows = model.items.weight.detach().numpy()
-    for position, item_id in enumerate(later.item_ids):
+    for position, item_id in enumerate(later.ids.values):
         if item_id in table.id_to_idx:
             assert np.array_equal(rows[position + 1], checkpoint.table.weights[table.id_to_idx[item_id]])
         else:
@@ -55,7 +62,7 @@ def test_on_the_same_items_the_first_logits_are_the_earlier_models(earlier):
     table, checkpoint = earlier
     model, known = din(table), DIN.of(checkpoint.architecture)
     known.load_state_dict(checkpoint.weights)
-    start_from(model, table, checkpoint)
+    started_from(model, table, checkpoint)
     split = click_split(np.random.default_rng(2), table)
     assert np.array_equal(
         predict_logits(model, split, batch_size=64), predict_logits(known.eval(), split, batch_size=64)
@@ -66,7 +73,7 @@ def test_a_frozen_table_stays_as_it_is(earlier):
     table, checkpoint = earlier
     later = grown(table)
     model = din(later, freeze=True)
-    start_from(model, later, checkpoint)
+    started_from(model, later, checkpoint)
     assert np.array_equal(model.items.weight.numpy(force=True), later.weights)
 
 
@@ -74,10 +81,10 @@ def test_a_model_of_other_widths_is_refused(earlier):
     table, checkpoint = earlier
     narrow = item_table(np.random.default_rng(0), dim=4)
     with pytest.raises(InputError, match=r"needs a model of the earlier one's widths.*`dim`.*`earlier=None`"):
-        start_from(din(narrow), narrow, checkpoint)
+        started_from(din(narrow), narrow, checkpoint)
     other = {name: weight for name, weight in checkpoint.weights.items() if not name.startswith("tower")}
     with pytest.raises(InputError, match="has others"):
-        start_from(din(table), table, Checkpoint(**{**vars(checkpoint), "weights": other}))
+        started_from(din(table), table, Checkpoint(**{**vars(checkpoint), "weights": other}))
 
 
 def test_training_starts_where_the_earlier_model_ended(earlier):

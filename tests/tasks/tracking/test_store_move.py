@@ -9,12 +9,12 @@ from pathlib import Path
 import mlflow
 import numpy as np
 import pytest
-import torch
-from generated import architecture, din, item_table
+from generated import checkpoint as untrained
+from generated import item_table
 from mlflow import MlflowClient
 
 from mmctr.common.errors import InputError
-from mmctr.models.checkpoint import Checkpoint, save_checkpoint
+from mmctr.models.checkpoint import save_checkpoint
 from tasks.cache.results import Trained
 from tasks.cache.workspace import Workspace
 from tasks.settings.sections import PredictConfig
@@ -35,9 +35,8 @@ def training(project: Path, name: str) -> str:
     tracker = Tracker(sqlite_uri(project / "mlruns/mlflow.db"), "mmctr")
     run = TrainingRun(tracker, open_run(tracker, name))
     table = item_table(np.random.default_rng(0))
-    ids = torch.from_numpy(table.item_ids)
     checkpoint = project / "base" / Path(CHECKPOINT).name
-    save_checkpoint(Checkpoint(architecture(table), din(table).state_dict(), 64, ids, {"valid_auc": 0.5}), checkpoint)
+    save_checkpoint(untrained(table, valid_auc=0.5), checkpoint)
     tracker.client.log_artifact(run.run_id, str(checkpoint), "checkpoint")
     log_din_model(tracker.uri, run.run_id, checkpoint=checkpoint)
     run.end("FINISHED")

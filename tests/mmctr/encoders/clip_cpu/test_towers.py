@@ -15,7 +15,7 @@ from mmctr.encoders.clip_cpu.matmul.float32 import Float32Product
 from mmctr.encoders.clip_cpu.matmul.int8 import Int8Product
 from mmctr.encoders.clip_cpu.towers import ImageTower, TextTower
 from mmctr.encoders.clip_official import clip
-from mmctr.encoders.pixels import PIXEL_MEAN, PIXEL_STD
+from mmctr.encoders.pixels import PIXEL_MEAN, PIXEL_STD, Pixels
 
 pytest_plugins = ["clip_fixtures"]
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -104,7 +104,7 @@ def test_the_same_input_gives_the_same_bits(network: "clip.model.CLIP") -> None:
 def test_the_weights_are_left_alone() -> None:
     network = tiny_network()
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    encoder = ClipEncoder(network=network, embed_dim=128, resolution=32, device=torch.device("cpu"))
+    encoder = ClipEncoder(network=network, embed_dim=128, pixels=Pixels(32), device=torch.device("cpu"))
     encoder.encode_titles(TITLES)
     encoder.encode_images(random_pixels(network, 3))
     for name, value in network.state_dict().items():

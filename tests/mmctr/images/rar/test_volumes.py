@@ -8,7 +8,7 @@ import project
 import pytest
 from fuzz_bytes import RAR4, mended
 
-from flows.run.inputs import look_at_archive, look_before, name_inputs
+from flows.run.inputs import look_at_images, look_before, name_inputs
 from mmctr.common.errors import InputError
 from mmctr.common.files import file_sha256
 from mmctr.images.extract import extract_images
@@ -45,7 +45,7 @@ def config_of(base: Path) -> PipelineConfig:
 
 
 def archive_ref(base: Path):
-    return name_inputs(Workspace(base), clip_model=config_of(base).embed.model, extract=config_of(base).extract).archive
+    return name_inputs(config_of(base), Workspace(base)).images
 
 
 def flip_a_bit(path: Path) -> None:
@@ -128,7 +128,7 @@ def test_a_missing_part_is_said_before_any_work(demo, missing):
     look_before(config_of(demo))
     told = []
     says = rf"All parts .* one folder: {parts[missing].name} is missing beside"
-    for look in (lambda: report_dataset(demo), lambda: look_at_archive(demo, config_of(demo).extract)):
+    for look in (lambda: report_dataset(demo), lambda: look_at_images(config_of(demo))):
         with pytest.raises(InputError, match=says) as error:
             look()
         told.append(str(error.value))

@@ -1,8 +1,8 @@
-"""One CLIP vector per item from its title and its image.
+"""One vector per item from its title and its image, by an encoder.
 
-Shapes: n items, E the length of CLIP's embedding.
+Shapes: n items, E the length of the encoder's vectors.
 
-Both vectors are L2-normalised and averaged; where one is missing or unusable the other is used alone, and an item with
+Both vectors are L2-normalised and fused; where one is missing or unusable the other is used alone, and an item with
 neither gets zeros. Vectors are kept in `VectorShards` by the digest of their content, so equal titles and equal images
 are embedded once, an interrupted run goes on after its last shard, and a run with nothing new needs no model.
 """
@@ -11,48 +11,60 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 
-from mmctr.common.files import file_sha256, is_file
+from mmctr.common.files import file_sha256
 from mmctr.embedding.contents import join_contents
 from mmctr.embedding.fill import Advance, LoadEncoder, embed_images, embed_titles
-from mmctr.embedding.options import EmbedOptions
+from mmctr.embedding.options import EmbedOptions, Fuse
 from mmctr.embedding.report import EmbedReport, check_failures, make_report
-from mmctr.embedding.store import Lookup, VectorShards, stored_dim
-from mmctr.encoders.base import Encoder, vector_space
+from mmctr.embedding.space import space_of_model
+from mmctr.embedding.store import VectorShards, stored_dim
+from mmctr.embedding.vectors import ItemVectors, Part, fuse_parts, fused_parts
+from mmctr.encoders.base import Encoder, kind_of
+from mmctr.encoders.names import ModelName, parse_model
+from mmctr.images.naming import Naming
 
 DEFAULTS = EmbedOptions()
 
 
 def embed_items(
     items: pl.DataFrame,
-    images: pl.DataFrame,
+    images: pl.DataFrame | None,
     *,
-    images_folder: Path,
+    images_folder: Path | None,
     model: str,
     device: str,
     shards: Path,
+    names: Naming = "integer",
+    fuse: Fuse = "mean",
+    weights: Path | None = None,
     image_code: str = "",
     options: EmbedOptions = DEFAULTS,
     progress: bool | None = None,
     on_progress: Callable[[int, int], None] | None = None,
-) -> tuple[pl.DataFrame, EmbedReport]:
-    """Embed every item of `items` with CLIP `model` (an official name or a checkpoint file).
+) -> tuple[ItemVectors, EmbedReport]:
+    """Embed every item of `items` with `model`, a name as `embed.model` has it, or the path of a checkpoint of CLIP.
 
-    `items`: item_id i64 (unique), item_title str (null or blank: no title). `images`: item_id i64 (unique), file_name
-    str in `images_folder`, sha256 str of the file; images of other items are counted and not read. Returns item_id i64
-    and embedding array[f32, E], sorted by item_id, and the report. The rows do not depend on the order of the inputs.
+    `items`: item_id i64 or str (unique), title str (null or blank: no title), image str, which `names` = "path" reads.
+    `images`: image str (unique), file_name str in `images_folder`, sha256 str of the file; `names` says how an item
+    finds its image (`mmctr.images.match`), and images of no item are counted and not read. None where there are none.
+    `fuse` makes an item's vector of its parts. `weights` is the file that holds the model's weights, where it was found
+    already. Returns the vectors, sorted by item id, and the report; they do not depend on the order of the inputs.
     `image_code` names the code that makes image vectors, where it is chosen; vectors of two are never mixed.
     `progress` None shows bars on a terminal only; `on_progress` is called with how many titles and images are done and
     how many there are to do. Raises InputError where the model or an image file cannot be opened or changes meanwhile,
     or where too many of the items' images are unreadable; what was computed is kept.
     """
-    contents = join_contents(items, images, images_folder=images_folder)
-    sha256 = file_sha256(Path(model)) if is_file(Path(model)) else None
-    encoder = _encoder(model, device=device, sha256=sha256, options=options)
+    contents = join_contents(items, images, images_folder=images_folder, names=names)
+    name = parse_model(model)
+    file = weights or kind_of(name).weights(name, download=True)
+    sha256 = file_sha256(file) if file else None
+    encoder = _encoder(name, file=file, sha256=sha256, device=device, options=options)
     view = f"{options.view}{image_code and '-'}{image_code}"
-    texts, pictures = _open_stores(shards, vector_space(sha256 or model, device=device), encoder, view=view)
+    texts, pictures = _open_stores(
+        shards, kind_of(name).identity(name, sha256=sha256, device=device), encoder, view=view
+    )
     to_do = len(texts.missing(contents.titles)) + len(pictures.missing(contents.image_paths))
     advance = _counting(on_progress, to_do=to_do)
     new_titles = embed_titles(texts, contents.titles, encoder, options=options, show=progress, advance=advance)
@@ -60,28 +72,26 @@ def embed_items(
     text, image = texts.lookup(contents.title_keys), pictures.lookup(contents.image_keys)
     report = make_report(contents, text, image, embedded_titles=new_titles, embedded_images=new_images)
     check_failures(report, max_failure_share=options.max_failure_share)
-    return contents.table.select("item_id").with_columns(pl.Series("embedding", combine(text, image))), report
+    parts = fused_parts([Part("title", texts.dim), Part("image", texts.dim)], fuse=fuse)
+    space = space_of_model(name.reader, sha256 or name.weights, fuse=fuse)
+    vectors = fuse_parts([text.vectors, image.vectors], fuse=fuse)
+    return ItemVectors(contents.table["item_id"], vectors, parts, space), report
 
 
-def combine(text: Lookup, image: Lookup) -> np.ndarray:
-    """The plain mean of an item's two vectors, or the one there is, or zeros: float32 (n, E)."""
-    sources = text.found.astype(np.float32) + image.found.astype(np.float32)  # (n,)
-    return (text.vectors + image.vectors) / np.maximum(sources, 1)[:, None]
-
-
-def _encoder(model: str, *, device: str, sha256: str | None, options: EmbedOptions) -> LoadEncoder:
-    """Loads the encoder the first time that it is asked for; `sha256` is that of a checkpoint file."""
+def _encoder(
+    name: ModelName, *, file: Path | None, sha256: str | None, device: str, options: EmbedOptions
+) -> LoadEncoder:
+    """Loads the encoder the first time that it is asked for; `sha256` is that of its weights' file."""
 
     @cache
     def encoder() -> Encoder:
-        from mmctr.encoders.clip import load_clip  # importing torch and clip is six seconds
-
-        return load_clip(
-            model,
+        return kind_of(name).load(
+            name,
+            file=file,
+            sha256=sha256,
             device=device,
             image_precision=options.image_precision,
             allow_torchscript=options.allow_torchscript,
-            sha256=sha256,
         )
 
     return encoder
@@ -105,3 +115,6 @@ def _open_stores(shards: Path, space: str, encoder: LoadEncoder, *, view: str) -
     text_folder, image_folder = shards / "text" / space, shards / "image" / f"{space}-{view}"
     dim = stored_dim(text_folder) or stored_dim(image_folder) or encoder().embed_dim
     return VectorShards(text_folder, dim=dim), VectorShards(image_folder, dim=dim)
+
+
+COMPONENT = embed_items

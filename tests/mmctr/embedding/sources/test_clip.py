@@ -20,9 +20,11 @@ from tiny_clip import picture, save_tiny_clip
 import mmctr.encoders.clip
 from mmctr.common.errors import InputError
 from mmctr.embedding import report as embedding_report
-from mmctr.embedding.items import EmbedReport, embed_items
 from mmctr.embedding.options import EmbedOptions
+from mmctr.embedding.report import EmbedReport
+from mmctr.embedding.sources.clip import embed_items
 from mmctr.embedding.store import VectorShards
+from mmctr.embedding.vectors import ItemVectors
 from mmctr.encoders.clip import ClipEncoder
 from mmctr.images.preprocess import View, preprocess_image
 
@@ -48,21 +50,22 @@ class World:
         for item_id, content in self.images.items():
             (self.folder / "images" / f"{item_id}.jpg").write_bytes(content)
         items = pl.DataFrame(
-            {"item_id": list(self.titles), "item_title": list(self.titles.values())},
-            schema={"item_id": pl.Int64, "item_title": pl.String},
+            {"item_id": list(self.titles), "title": list(self.titles.values()), "image": None},
+            schema={"item_id": pl.Int64, "title": pl.String, "image": pl.String},
         )
         images = pl.DataFrame(
-            [(i, f"{i}.jpg", hashlib.sha256(content).hexdigest()) for i, content in self.images.items()],
-            schema={"item_id": pl.Int64, "file_name": pl.String, "sha256": pl.String},
+            [(str(i), f"{i}.jpg", hashlib.sha256(content).hexdigest()) for i, content in self.images.items()],
+            schema={"image": pl.String, "file_name": pl.String, "sha256": pl.String},
             orient="row",
         )
         return items, images
 
     def embed(self, shards: str = "shards", **options: object) -> tuple[pl.DataFrame, EmbedReport]:
         items, images = options.pop("frames", None) or self.frames()
-        shown = {name: options.pop(name) for name in ("progress", "on_progress", "image_code") if name in options}
+        others = ("progress", "on_progress", "image_code", "fuse")
+        shown = {name: options.pop(name) for name in others if name in options}
         settings = {"workers": 0, "shard_size": SHARD, "batch_size": BATCH, "token_batch": 8 * BATCH} | options
-        return embed_items(
+        made, report = embed_items(
             items,
             images,
             images_folder=self.folder / "images",
@@ -72,6 +75,13 @@ class World:
             options=EmbedOptions(**settings),
             **shown,
         )
+        return frame_of(made), report
+
+
+def frame_of(made: ItemVectors) -> pl.DataFrame:
+    """Vectors as a table; without items they have a width all the same."""
+    column = pl.Series("embedding", made.vectors, dtype=pl.Array(pl.Float32, made.vectors.shape[1]))
+    return pl.DataFrame([made.item_ids, column])
 
 
 @pytest.fixture
@@ -82,7 +92,7 @@ def world(tmp_path: Path, checkpoint: Path, encoder: ClipEncoder, monkeypatch: p
     world.images = {item_id: jpeg(item_id) for item_id in range(1, COUNT + 1)}
 
     class Counting:
-        embed_dim, resolution = encoder.embed_dim, encoder.resolution
+        embed_dim, pixels = encoder.embed_dim, encoder.pixels
 
         def encode_titles(self, titles: list[str], *, token_batch: int) -> np.ndarray:
             world.asked_titles += titles
@@ -141,7 +151,9 @@ def test_one_side_alone_or_none(world: World, encoder: ClipEncoder) -> None:
         "missing_images": 2,
         "unusable_titles": 0,
         "unknown_images": 1,
-        "unknown_image_ids": (99,),
+        "unknown_image_names": ("99",),
+        "ambiguous_images": 0,
+        "ambiguous_image_names": (),
         "unreadable_image_count": 2,
         "unreadable_images": ((6, "6.jpg", "not an image in a known format"), (7, "7.jpg", "empty file")),
         "embedded_titles": 3,
@@ -194,11 +206,11 @@ def test_a_second_run_imports_no_torch(world: World) -> None:
     program = f"""
 import sys, polars as pl
 from pathlib import Path
-from mmctr.embedding.items import embed_items
+from mmctr.embedding.sources.clip import embed_items
 folder = Path({str(world.folder)!r})
-frame, _ = embed_items(pl.read_parquet(folder / "items.parquet"), pl.read_parquet(folder / "table.parquet"),
+made, _ = embed_items(pl.read_parquet(folder / "items.parquet"), pl.read_parquet(folder / "table.parquet"),
     images_folder=folder / "images", model={str(world.checkpoint)!r}, device="cpu", shards=folder / "shards")
-frame.write_parquet(folder / "found.parquet")
+pl.DataFrame([made.item_ids, pl.Series("embedding", made.vectors)]).write_parquet(folder / "found.parquet")
 assert "torch" not in sys.modules
 """
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
@@ -298,7 +310,7 @@ def test_vectors_that_are_not_finite_count_as_unusable(
     world: World, encoder: ClipEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Broken:
-        embed_dim, resolution = encoder.embed_dim, encoder.resolution
+        embed_dim, pixels = encoder.embed_dim, encoder.pixels
 
         def encode_titles(self, titles: list[str], *, token_batch: int) -> np.ndarray:
             rows = encoder.encode_titles(titles, token_batch=token_batch)
@@ -310,7 +322,7 @@ def test_vectors_that_are_not_finite_count_as_unusable(
             rows[[bool((image == bad).all()) for image in pixels]] = np.nan
             return rows
 
-    bad = torch.from_numpy(preprocess_image(jpeg(1), View(encoder.resolution)))
+    bad = torch.from_numpy(preprocess_image(jpeg(1), View(encoder.pixels.resolution)))
     monkeypatch.setattr(mmctr.encoders.clip, "load_clip", lambda model, **_: Broken())
     world.titles, world.images = {1: "bad", 2: "good"}, {1: jpeg(1)}
     frame, report = world.embed(max_failure_share=1.0)
@@ -342,7 +354,7 @@ def test_the_list_of_images_of_unknown_items_is_capped(world: World, monkeypatch
     monkeypatch.setattr(embedding_report, "LISTED_UNKNOWN", 2)
     world.images |= dict.fromkeys((900, 100, 500), b"never read")
     _, report = world.embed()
-    assert (report.unknown_images, report.unknown_image_ids) == (3, (100, 500))
+    assert (report.unknown_images, report.unknown_image_names) == (3, ("100", "500"))
     assert (report.embedded_images, report.unreadable_image_count) == (COUNT, 0)
 
 
@@ -350,7 +362,7 @@ def test_an_item_that_comes_twice_is_refused(world: World) -> None:
     items, images = world.frames()
     with pytest.raises(AssertionError, match="items must hold each item_id once"):
         world.embed(frames=(pl.concat([items, items.head(1)]), images))
-    with pytest.raises(AssertionError, match="images must hold each item_id once"):
+    with pytest.raises(AssertionError, match="images must hold each image once"):
         world.embed(frames=(items, pl.concat([images, images.head(1)])))
 
 
@@ -381,7 +393,7 @@ def test_a_model_without_finite_vectors_is_blamed_and_not_its_contents(
     world: World, encoder: ClipEncoder, monkeypatch: pytest.MonkeyPatch, side: str, few: bool
 ) -> None:
     class Broken:
-        embed_dim, resolution = encoder.embed_dim, encoder.resolution
+        embed_dim, pixels = encoder.embed_dim, encoder.pixels
 
         def encode_titles(self, titles: list[str], *, token_batch: int) -> np.ndarray:
             return encoder.encode_titles(titles, token_batch=token_batch) * (np.nan if side == "titles" else 1)

@@ -1,4 +1,4 @@
-"""CLIP's weights out of a checkpoint's bytes, checked before anything is built from them.
+"""A model's weights out of a checkpoint's bytes, checked before anything is built from them.
 
 The bytes are read once: what is hashed and checked is what is loaded. A state_dict is read without running code; a
 TorchScript file is a program, and loading it may run some of it, so it must be one of OpenAI's or be allowed.
@@ -11,6 +11,7 @@ import warnings
 import zipfile
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -48,7 +49,7 @@ def digest_of(content: bytes) -> str:
 
 
 def checked_weights(content: bytes, *, name: str, trusted: Collection[str], allow_torchscript: bool) -> Weights:
-    """The named tensors in `content`, all of them whole and finite; `trusted` are digests of programs that may run.
+    """CLIP's named tensors in `content`, all of them whole and finite; `trusted` are digests of programs that may run.
 
     Raises InputError with `name`, and UnusableError where the bytes are something else than such tensors.
     """
@@ -60,19 +61,47 @@ def checked_weights(content: bytes, *, name: str, trusted: Collection[str], allo
                 f"{digest}, which is none of theirs.\nGive the weights as a state_dict (torch.save of "
                 "model.state_dict()), or allow it with `allow_torchscript=True` if you trust whoever made it."
             )
-        weights = _load(content, script=True)
+        weights = _checked_names(_load(content, script=True))
     else:
-        weights = _load(content, script=False)
-        _check_storage(weights, len(content))
+        weights = read_weights(content)
+    check_weights(weights, name=name, dtype=torch.float16)
+    return weights
+
+
+def read_weights(content: bytes, *, safetensors: bool = False) -> Weights:
+    """The named tensors in `content`, or in its `state_dict` where a training was saved; no code is run.
+
+    Raises UnusableError where the bytes are something else.
+    """
+    if safetensors:
+        from safetensors import SafetensorError
+        from safetensors.torch import load
+
+        try:
+            return dict(load(content))
+        except (SafetensorError, ValueError, KeyError) as error:
+            raise UnusableError(f"{type(error).__name__}: {first_line(error)}") from error
+    if _is_torchscript(content):
+        raise UnusableError("it is a TorchScript program")
+    saved = _load(content, script=False)
+    if isinstance(saved, dict) and isinstance(saved.get("state_dict"), dict):
+        saved = saved["state_dict"]
+    weights = _checked_names(saved)
+    _check_storage(weights, len(content))
+    return weights
+
+
+def check_weights(weights: Weights, *, name: str, dtype: torch.dtype) -> None:
+    """Refuse weights that are not finite in the precision `dtype`. Raises InputError with `name`."""
+    words = {torch.float16: " of half precision", torch.float32: ""}[dtype]
     for key, tensor in weights.items():
-        if tensor.is_floating_point() and not bool(tensor.half().isfinite().all()):
-            bad = int((~tensor.half().isfinite()).sum())
+        if tensor.is_floating_point() and not bool(tensor.to(dtype).isfinite().all()):
+            bad = int((~tensor.to(dtype).isfinite()).sum())
             raise InputError(
-                f"The weights of a CLIP model must be finite numbers of half precision, and {bad} of the "
+                f"The weights of a CLIP model must be finite numbers{words}, and {bad} of the "
                 f"{tensor.numel()} in {shown_value(key)} of {name} are not.\nFetch the checkpoint again, or take one "
                 "from before its training diverged."
             )
-    return weights
 
 
 def _is_torchscript(content: bytes) -> bool:
@@ -84,7 +113,7 @@ def _is_torchscript(content: bytes) -> bool:
     return any(name.rpartition("/")[2] == "constants.pkl" or "/code/" in f"/{name}" for name in names)
 
 
-def _load(content: bytes, *, script: bool) -> Weights:
+def _load(content: bytes, *, script: bool) -> Any:
     try:
         if not script and zipfile.is_zipfile(io.BytesIO(content)):
             _check_archive(content)
@@ -94,15 +123,18 @@ def _load(content: bytes, *, script: bool) -> Weights:
             warnings.filterwarnings("ignore", ".*torch.jit.load.* is deprecated", FutureWarning)
             warnings.simplefilter("ignore", UserWarning)  # an unusual pickle protocol is warned of before it is refused
             if script:
-                weights = torch.jit.load(io.BytesIO(content), map_location="cpu").eval().state_dict()
-            else:
-                weights = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+                return torch.jit.load(io.BytesIO(content), map_location="cpu").eval().state_dict()
+            return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except (MemoryError, torch.OutOfMemoryError, UnusableError):
         raise
     except pickle.UnpicklingError as error:
         raise UnusableError("it holds other objects than plain tensors, or is damaged") from error
     except Exception as error:  # bytes that are something else can fail anywhere
         raise UnusableError(f"{type(error).__name__}: {first_line(error)}") from error
+
+
+def _checked_names(weights: object) -> Weights:
+    """Tensors by name. Raises UnusableError where they are something else."""
     if not isinstance(weights, dict) or not weights or not all(isinstance(key, str) for key in weights):
         raise UnusableError(f"it holds {shown_value(weights)}")
     for key, value in weights.items():
