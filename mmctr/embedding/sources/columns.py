@@ -100,6 +100,8 @@ def _check_names(files: Files, columns: Sequence[str]) -> None:
 
 
 def _check_type(name: str, kind: pa.DataType) -> None:
+    if pa.types.is_dictionary(kind):  # text is read as one
+        kind = kind.value_type
     inner = kind.value_type if any(is_one(kind) for is_one in LISTS) else None
     if inner is None or not (pa.types.is_integer(inner) or pa.types.is_floating(inner)):
         raise InputError(
