@@ -19,6 +19,15 @@ def run_demo(options: argparse.Namespace) -> int:
     return OK
 
 
+def run_init(options: argparse.Namespace) -> int:
+    """`mmctr init`."""
+    from flows.cli.init import init
+    from tasks.settings.sections import home_expanded
+
+    show(init(home_expanded(options.folder), to_screen=options.stdout))
+    return OK
+
+
 def run_check(options: argparse.Namespace) -> int:
     """`mmctr check`."""
     from flows.cli.check_report import as_json, as_text
@@ -53,6 +62,23 @@ def run_promote(options: argparse.Namespace) -> int:
                 config, version=options.version, rollback=options.rollback, pin=options.pin, unpin=options.unpin
             )
         )
+    return OK
+
+
+def run_score(options: argparse.Namespace) -> int:
+    """`mmctr score`; it needs no Prefect server."""
+    from flows.cli.score import score
+
+    show(score(config_of(options), options.file, model=options.model, out=options.out, force=options.force).text())
+    return OK
+
+
+def run_similar(options: argparse.Namespace) -> int:
+    """`mmctr similar`."""
+    from flows.cli.similar import similar
+
+    found = similar(config_of(options), options.item_id, k=options.k)
+    show(found.as_json() if options.json else found.as_text())
     return OK
 
 

@@ -8,13 +8,11 @@ import project
 import pytest
 from fuzz_bytes import RAR4, mended
 
-from flows.run.inputs import look_at_archive, look_before, name_inputs
+from flows.run.inputs import find_files, look_at_images, look_before, name_inputs
 from mmctr.common.errors import InputError
 from mmctr.common.files import file_sha256
 from mmctr.images.extract import extract_images
 from mmctr.images.rar.volumes import archive_parts
-from mmctr.inputs.layout import find_inputs
-from mmctr.inputs.rules import check_inputs
 from mmctr.report.dataset import report_dataset
 from tasks.cache.stage import stage_key
 from tasks.cache.workspace import Workspace
@@ -45,7 +43,7 @@ def config_of(base: Path) -> PipelineConfig:
 
 
 def archive_ref(base: Path):
-    return name_inputs(Workspace(base), clip_model=config_of(base).embed.model, extract=config_of(base).extract).archive
+    return name_inputs(config_of(base), Workspace(base)).images
 
 
 def flip_a_bit(path: Path) -> None:
@@ -57,10 +55,10 @@ def flip_a_bit(path: Path) -> None:
 @pytest.mark.parametrize("names", NAMES.values(), ids=NAMES)
 def test_every_part_is_found_and_unpacked(demo, tmp_path, names):
     parts = put_parts(demo, names)
-    paths, problems = find_inputs(demo)
-    assert (problems, paths["archive"]) == ([], parts[0])
+    found = find_files(config_of(demo))
+    assert (found.problems, found.images) == ([], parts[0])
     assert archive_parts(parts[0]) == parts
-    assert report_dataset(demo).files["archive"].bytes == sum(part.stat().st_size for part in parts)
+    assert report_dataset(demo).files["images"].bytes == sum(part.stat().st_size for part in parts)
     assert extract_images(parts[0], tmp_path / "images", progress=False).images == 30
 
 
@@ -129,7 +127,7 @@ def test_a_missing_part_is_said_before_any_work(demo, missing):
     look_before(config_of(demo))
     told = []
     says = rf"All parts .* one folder: {parts[missing].name} is missing beside"
-    for look in (lambda: report_dataset(demo), lambda: look_at_archive(demo, config_of(demo).extract)):
+    for look in (lambda: report_dataset(demo), lambda: look_at_images(config_of(demo))):
         with pytest.raises(InputError, match=says) as error:
             look()
         told.append(str(error.value))
@@ -155,16 +153,15 @@ def test_which_file_is_the_archive(demo, names, says):
     (demo / "item_images_2.rar").unlink()
     for name in names:
         shutil.copy(FIXTURES / "rar5_store.rar", demo / name)
-    for look in (check_inputs, lambda base: look_before(config_of(base))):
-        with pytest.raises(InputError) as error:
-            look(demo)
-        assert says in str(error.value)
+    with pytest.raises(InputError) as error:
+        look_before(config_of(demo))
+    assert says in str(error.value)
 
 
 def test_the_first_name_goes_before_the_second(demo):
     put_parts(demo, NAMES["the other stem"])
     shutil.copy(FIXTURES / "rar5_store.rar", demo / "item_images_2.rar")
-    assert find_inputs(demo)[0]["archive"] == demo / "item_images_2.rar"
+    assert find_files(config_of(demo)).images == demo / "item_images_2.rar"
 
 
 def test_parts_without_a_number(tmp_path):
