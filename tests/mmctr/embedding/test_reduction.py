@@ -26,9 +26,10 @@ def embeddings() -> np.ndarray:
 
 def test_each_part_has_a_pca_of_its_own_and_the_first_the_rest(embeddings: np.ndarray) -> None:
     made = reduce_embeddings(embeddings, n_components=7, parts=PARTS, fit="parts")
-    for columns, rows, lacking in (
-        (slice(0, 12), slice(0, 4), [*range(10), *range(20, 30)]),
-        (slice(12, 32), slice(4, 7), range(10, 30)),
+    without_title, without_image = [*range(10), *range(20, 30)], [*range(10, 30)]
+    for name, columns, rows, lacking in (
+        ("title", slice(0, 12), slice(0, 4), without_title),
+        ("image", slice(12, 32), slice(4, 7), without_image),
     ):
         known = np.delete(embeddings[:, columns], lacking, axis=0).astype(np.float64)
         alone = reduce_embeddings(embeddings[:, columns], n_components=rows.stop - rows.start)

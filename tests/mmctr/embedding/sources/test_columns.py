@@ -129,7 +129,7 @@ def test_what_is_no_vector_is_named_with_its_row(tmp_path: Path, name: str) -> N
 def test_a_column_that_is_not_there(tmp_path: Path, name: str) -> None:
     with pytest.raises(
         InputError, match=r"`columns` must name columns of the item table; .* it has item_id, text"
-    ) as e:
+    ) as error:
         read(table(tmp_path / "items.parquet"), name)
     assert len(str(error.value)) < 600
     assert "\x1b" not in str(error.value)
