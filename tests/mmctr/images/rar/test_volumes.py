@@ -8,11 +8,13 @@ import project
 import pytest
 from fuzz_bytes import RAR4, mended
 
-from flows.run.inputs import find_files, look_at_images, look_before, name_inputs
+from flows.run.inputs import look_at_images, look_before, name_inputs
 from mmctr.common.errors import InputError
 from mmctr.common.files import file_sha256
 from mmctr.images.extract import extract_images
+from mmctr.images.find import find_images
 from mmctr.images.rar.volumes import archive_parts
+from mmctr.inputs.layout import MICROLENS_1M
 from mmctr.report.dataset import report_dataset
 from tasks.cache.stage import stage_key
 from tasks.cache.workspace import Workspace
@@ -55,8 +57,7 @@ def flip_a_bit(path: Path) -> None:
 @pytest.mark.parametrize("names", NAMES.values(), ids=NAMES)
 def test_every_part_is_found_and_unpacked(demo, tmp_path, names):
     parts = put_parts(demo, names)
-    found = find_files(config_of(demo))
-    assert (found.problems, found.images) == ([], parts[0])
+    assert find_images(demo, MICROLENS_1M.images) == (parts[0], None)
     assert archive_parts(parts[0]) == parts
     assert report_dataset(demo).files["images"].bytes == sum(part.stat().st_size for part in parts)
     assert extract_images(parts[0], tmp_path / "images", progress=False).images == 30
@@ -153,15 +154,16 @@ def test_which_file_is_the_archive(demo, names, says):
     (demo / "item_images_2.rar").unlink()
     for name in names:
         shutil.copy(FIXTURES / "rar5_store.rar", demo / name)
-    with pytest.raises(InputError) as error:
-        look_before(config_of(demo))
-    assert says in str(error.value)
+    for look in (report_dataset, lambda base: look_before(config_of(base))):
+        with pytest.raises(InputError) as error:
+            look(demo)
+        assert says in str(error.value)
 
 
 def test_the_first_name_goes_before_the_second(demo):
     put_parts(demo, NAMES["the other stem"])
     shutil.copy(FIXTURES / "rar5_store.rar", demo / "item_images_2.rar")
-    assert find_files(config_of(demo)).images == demo / "item_images_2.rar"
+    assert find_images(demo, MICROLENS_1M.images) == (demo / "item_images_2.rar", None)
 
 
 def test_parts_without_a_number(tmp_path):
