@@ -30,22 +30,28 @@ def run_init(options: argparse.Namespace) -> int:
 
 def run_check(options: argparse.Namespace) -> int:
     """`mmctr check`."""
-    from flows.cli.check_report import as_json, as_text
+    from flows.cli.check_report import as_json, as_text, next_command, with_remedy
     from flows.run.outputs import check_places, workspace_of
+    from mmctr.common.errors import InputError
     from mmctr.report.dataset import report_dataset
     from tasks.settings.archive import archive_limits
     from tasks.settings.named import settings_named
 
     config = config_of(options)
-    with settings_named("inputs", "extract"):
-        report = report_dataset(
-            config.base_path,
-            min_items=config.reduce.n_components,
-            min_known_targets=config.predict.min_known_targets,
-            **archive_limits(config.extract),
-        )
+    try:
+        with settings_named("inputs", "extract"):
+            report = report_dataset(
+                config.base_path,
+                config.data.layout,
+                min_items=config.reduce.n_components,
+                min_known_targets=config.predict.min_known_targets,
+                **archive_limits(config.extract),
+            )
+    except InputError as error:
+        raise with_remedy(error, config.base_path, config.data.layout) from error
     check_places(workspace_of(config), writes=False)
-    show(as_json(report) if options.json else f"{as_text(report)}\n\nthe inputs can be used")
+    base_path = config.base_path
+    show(as_json(report) if options.json else f"{as_text(report)}\n\n{next_command(report, base_path)}")
     return OK
 
 

@@ -24,6 +24,7 @@ from flows.cli.commands import (
     run_ui,
 )
 from flows.cli.flow_commands import run_pipeline, run_predict
+from flows.cli.prepare import run_prepare
 from flows.process.terminal import MISTAKE, prepare_streams, say, show
 
 
@@ -69,6 +70,7 @@ def commands() -> dict[str, Callable[[argparse.Namespace], int]]:
     return {
         "demo": run_demo,
         "init": run_init,
+        "prepare": run_prepare,
         "check": run_check,
         "run": run_pipeline,
         "predict": run_predict,

@@ -1,6 +1,7 @@
 """Wanted columns of one CSV file, a few megabytes at a time; every value is text, and an empty one is missing.
 
-Commas between the values, a header as the first line, UTF-8; values may be quoted, and hold line ends then.
+A separator between the values, which is a comma in a data set, a header as the first line, UTF-8; values may be quoted,
+and hold line ends then. A file whose name ends in .gz is unpacked on the way.
 """
 
 import csv
@@ -19,15 +20,16 @@ BLOCK_BYTES = 4 << 20  # that are read at a time; no row may be longer
 HEADER_BYTES = 1 << 20  # in which the header must end
 UTF16 = (b"\xff\xfe", b"\xfe\xff")
 SEPARATORS = ";\t|"  # that other programs put where a comma must be
+_NAMES = {",": "commas", "\t": "tabs"}
 
 
-def csv_names(path: Path) -> list[str]:
+def csv_names(path: Path, *, separator: str = ",") -> list[str]:
     """Names of all columns; none where the file is empty.
 
     Raises:
         InputError: the file begins with no header that can be read.
     """
-    with _readable(path), path.open("rb") as stream:
+    with _readable(path), pa.input_stream(str(path), compression="detect") as stream:
         start = stream.read(HEADER_BYTES)
     if start.startswith(UTF16) or b"\0" in start[:1000]:
         raise InputError(f"{path} must be CSV in UTF-8, and it is none; write it as UTF-8")
@@ -35,16 +37,19 @@ def csv_names(path: Path) -> list[str]:
         raise InputError(f"{path} must be CSV, and it is parquet; rename it to end in .parquet")
     text = start.decode("utf-8-sig", errors="replace")
     try:
-        names = next((row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row), [])
+        names = next(
+            (row for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True) if row), []
+        )
     except csv.Error as error:
         raise InputError(
             f"{path} must begin with a line of column names: {first_line(error)}; add one, with commas between"
         ) from error
     if any("\ufffd" in name for name in names):
         raise InputError(f"{path} must be CSV in UTF-8; its first line is {shown_value(','.join(names))}; write it so")
-    if len(names) == 1 and any(separator in names[0] for separator in SEPARATORS):
+    if len(names) == 1 and any(other in names[0] for other in SEPARATORS):
+        between = _NAMES.get(separator, repr(separator))
         raise InputError(
-            f"{path} must have commas between its values; its first line is {shown_value(names[0])}; write it so"
+            f"{path} must have {between} between its values; its first line is {shown_value(names[0])}; write it so"
         )
     return names
 
@@ -64,8 +69,10 @@ def csv_schema(columns: Sequence[str]) -> pa.Schema:
     return pa.schema([(name, pa.string()) for name in columns])
 
 
-def csv_chunks(path: Path, *, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """Some columns, each of which is there once.
+def csv_chunks(
+    path: Path, *, columns: Sequence[str], separator: str = ",", nulls: Sequence[str] = ()
+) -> Iterator[pa.RecordBatch]:
+    """Some columns, each of which is there once; beside an empty value, `nulls` are missing ones.
 
     Raises:
         InputError: the file cannot be read to its end.
@@ -74,12 +81,12 @@ def csv_chunks(path: Path, *, columns: Sequence[str]) -> Iterator[pa.RecordBatch
         reader = pa.csv.open_csv(
             path,
             read_options=pa.csv.ReadOptions(use_threads=False, block_size=BLOCK_BYTES),
-            parse_options=pa.csv.ParseOptions(newlines_in_values=True),
+            parse_options=pa.csv.ParseOptions(delimiter=separator, newlines_in_values=True),
             convert_options=pa.csv.ConvertOptions(
                 column_types=csv_schema(columns),
                 include_columns=list(columns),
                 strings_can_be_null=True,
-                null_values=[""],
+                null_values=["", *nulls],
             ),
         )
         yield from reader

@@ -26,7 +26,7 @@ TINY = [
     *("train.attention_hidden=[4]", "train.tower_hidden=[4]"),
     "promote.publish=latest",  # what a run makes is looked at, whichever model is the champion
 ]
-INPUTS = ("items", "archive", "train", "valid", "test", "clip_model")
+INPUTS = ("items", "images", "train", "valid", "test", "clip_model")
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def ran(summary: Summary) -> list[str]:
 
 
 def input_path(base: Path, role: str) -> Path:
-    names = {"items": "item_feature.parquet", "archive": "item_images_2.rar", "clip_model": "tiny_clip.pt"}
+    names = {"items": "item_feature.parquet", "images": "item_images_2.rar", "clip_model": "tiny_clip.pt"}
     return base / names.get(role, f"{CLICKS}/{role}.parquet")
 
 
@@ -106,7 +106,7 @@ def pack_anew(world: Finished, *, without: int = 0) -> None:
     archive = rars.RarBuilder(store=True)
     for path in images[without:]:
         archive.add_bytes(path.read_bytes(), path.name, mtime=0)
-    archive.write(str(input_path(world.base, "archive")))
+    archive.write(str(input_path(world.base, "images")))
 
 
 def change_weights(path: Path) -> None:
@@ -160,7 +160,7 @@ def elsewhere(world: Finished) -> Path:
 # What is done before the run that is looked at. It gives overrides, another BASE_PATH, or nothing.
 CHANGES: dict[str, Any] = {
     "`items`: a title": lambda world: change_a_title(world.base),
-    "`archive`: one image less": lambda world: pack_anew(world, without=1),
+    "`images`: one image less": lambda world: pack_anew(world, without=1),
     "`train`: a label": lambda world: flip_a_label(world.base, "train"),
     "`valid`: a label": lambda world: flip_a_label(world.base, "valid"),
     "`test`: a row less": lambda world: rewrite(input_path(world.base, "test"), lambda frame: frame.head(-1)),
@@ -171,7 +171,7 @@ CHANGES: dict[str, Any] = {
 WITHOUT_EFFECT: dict[str, Any] = {
     "nothing": lambda world: None,
     "every input touched, the bytes as before": lambda world: touch_inputs(world.base),
-    "`archive`: packed anew, the images as before": pack_anew,
+    "`images`: packed anew, the images as before": pack_anew,
     "`extract.max_member_mib`": lambda world: ["extract.max_member_mib=65"],
     "`embed.max_failure_share`": lambda world: ["embed.max_failure_share=0.5"],
     "`embed.image_batch`": lambda world: ["embed.image_batch=64"],

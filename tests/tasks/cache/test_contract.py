@@ -19,6 +19,7 @@ from finished_run import INPUTS, Finished, flipped, input_path, settings
 from pydantic import BaseModel
 
 import flows.pipeline
+from mmctr.inputs.layout import MICROLENS_1M
 from tasks.cache.workspace import FileRef
 from tasks.settings.sections import PipelineConfig
 from tasks.tracking.ancestor import Ancestor
@@ -71,12 +72,32 @@ def another(value: Any) -> Any:
     if isinstance(value, float):
         return value / 2 if value else 0.25
     if isinstance(value, tuple):
-        return [value[0] + 1, *value[1:]]
+        return [value[0] + 1, *value[1:]] if value and isinstance(value[0], int) else ["another"]
     return "another"
 
 
 def test_every_setting_has_a_row():
     assert {f"`{name}`" for name in fields()} - {"`base_path`"} == set(table("Settings"))
+
+
+DATA = {
+    "padding": "none",
+    "submission": "plain",
+    "row_features": {},
+    "item_features": {"likes_level": {"kind": "number"}},
+}
+
+
+def change_data(base, field, data):
+    """Another valid value of a setting of the data, with a file of that name where there must be one."""
+    if field in ("items", "train", "valid", "test"):
+        data[field] = "elsewhere.parquet"
+        shutil.copy(base / getattr(MICROLENS_1M, field), base / data[field])
+    elif field == "images":
+        data[field] = ["elsewhere.rar"]
+        shutil.copy(base / MICROLENS_1M.images[0], base / data[field][0])
+    else:
+        data[field] = DATA.get(field, data[field])
 
 
 @rows("Settings")
@@ -85,6 +106,9 @@ def test_setting(name, words, original, planned, tmp_path, monkeypatch):
     *section, field = name.split(".")
     holder = values[section[0]] if section else values
     holder[field] = another(holder[field])
+    if name.startswith("data."):
+        monkeypatch.setattr("flows.run.inputs.check_inputs", lambda *_, **__: None)  # no such column is there
+        change_data(original.base, field, holder)
     if name == "device":
         holder[field] = "auto"
     if name == "embed.model":
