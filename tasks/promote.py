@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from mmctr.common.errors import InputError
-from mmctr.common.text import first_line
+from mmctr.common.text import first_line, shown_names
 from mmctr.inputs.layout import ClickColumns, HeldOut
 from tasks.cache.results import Trained
 from tasks.cache.stage import RunContext, logger
 from tasks.cache.workspace import FileRef, PartsRef
 from tasks.running.refusal import refusing
 from tasks.settings.sections import PromoteConfig
-from tasks.tracking.fetching import keep_files, usable_checkpoint
+from tasks.tracking.fetching import LostFileError, keep_files, usable_checkpoint
 from tasks.tracking.registry import CHALLENGER, CHAMPION, Registry, Version
 
 if TYPE_CHECKING:  # PyTorch is loaded when there is something to score
     from mmctr.evaluation.scoring import Score
+    from mmctr.models.checkpoint import Checkpoint
 
 NEITHER = "neither"  # of the two aliases
 DECIDED_TAG = "mmctr.decided."  # of an MLflow run, and the registered model's name; a version may be deleted
@@ -165,16 +165,20 @@ def _decide(
     if champion is None:
         reason = f"champion with AUC {trained.valid_auc:.4f}: there is no other"
         return Decision(version.number, CHAMPION, trained.valid_auc, None, None, reason)
+    from mmctr.models.checkpoint import load_checkpoint
+
     workspace, pin = context.workspace, registry.pin()
     with workspace.reading_table(valid.files) as clicks:
-        new = _scored(context, trained.checkpoint, clicks, valid)
+        new = _scored(context, load_checkpoint(workspace.path(trained.checkpoint)), clicks, valid)
         try:
             ref = usable_checkpoint(registry.tracker, champion.run_id, workspace=workspace)
-            old = _scored(context, ref, clicks, valid)
-        except InputError as error:  # it is lost, or reads a feature that these clicks do not have
+            earlier = load_checkpoint(workspace.path(ref))
+            _check_readable(earlier, clicks)
+        except LostFileError as error:
             alias, reason = _without_comparison(champion, auc=new.auc, pin=pin, why=first_line(error))
             logger().warning("%s", reason)
             return Decision(version.number, alias, new.auc, champion.number, None, reason)
+        old = _scored(context, earlier, clicks, valid)
     wins, words = _compare(config, new, old, champion=champion.number)
     if pin is not None:
         words += f"; version {champion.number} is pinned ({pin}), `mmctr promote BASE_PATH --unpin` ends that"
@@ -182,17 +186,26 @@ def _decide(
     return Decision(version.number, alias, new.auc, champion.number, old.auc, f"{alias}: {words}")
 
 
-def _scored(context: RunContext, checkpoint: FileRef, clicks: Sequence[Path], valid: ValidClicks) -> "Score":
-    """A model's figures on the files of `valid`.
+def _check_readable(earlier: "Checkpoint", clicks: Sequence[Path]) -> None:
+    """Refuse a model of which a feature is no column of the clicks.
 
     Raises:
-        InputError: the checkpoint is none, or the clicks do not have what it reads.
+        LostFileError: there is such a feature, so that nobody can say how good the model is on these clicks.
     """
+    from mmctr.inputs.tables import column_names
+
+    names = column_names(clicks)
+    absent = [feature.column for feature in earlier.columns.features if feature.column not in names]
+    if absent:
+        raise LostFileError(f"it reads {shown_names(absent)}, which these clicks do not have")
+
+
+def _scored(context: RunContext, model: "Checkpoint", clicks: Sequence[Path], valid: ValidClicks) -> "Score":
+    """A model's figures on the files of `valid`."""
     from mmctr.compute.device import resolve_device
     from mmctr.evaluation.scoring import score_checkpoint
-    from mmctr.models.checkpoint import load_checkpoint
 
-    model, device = load_checkpoint(context.workspace.path(checkpoint)), resolve_device(context.device)
+    device = resolve_device(context.device)
     return score_checkpoint(model, clicks, device=device, columns=valid.columns, held_out=valid.held_out)
 
 

@@ -21,7 +21,8 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"mmctr {version('mmctr')}")
     commands = top.add_subparsers(title="commands", required=True, dest="command", metavar="COMMAND")
-    for add in (_demo, add_prepare, _check, _run, _predict, _promote, _settings, _gc, _check_submission, _ui):
+    of_data, of_models = (_demo, add_prepare, _init, _check), (_run, _predict, _score, _similar, _promote)
+    for add in (*of_data, *of_models, _settings, _gc, _check_submission, _ui):
         add(commands)
     return top
 
@@ -42,6 +43,18 @@ def _demo(commands: "Commands") -> None:
         "--if-missing", action="store_true", help="do nothing when OUT is a whole demo data set already"
     )
     command.set_defaults(doing="demo data set in {out}")
+
+
+def _init(commands: "Commands") -> None:
+    command = commands.add_parser(
+        "init",
+        help="draft mmctr.toml for a data folder",
+        description="Look at the tables and images in FOLDER and write FOLDER/mmctr.toml: which file and column is "
+        "taken for what, and why. What is not certain is marked; an existing file is never overwritten.",
+    )
+    command.add_argument("folder", type=Path, metavar="FOLDER", help="folder with parquet or CSV files and images")
+    command.add_argument("--stdout", action="store_true", help="print the settings instead of writing them")
+    command.set_defaults(doing="looking at what {folder} holds")
 
 
 def _check(commands: "Commands") -> None:
@@ -76,14 +89,46 @@ def _predict(commands: "Commands") -> None:
     )
     _add_base_path(command)
     _add_settings(command)
-    command.add_argument(
-        "--model",
-        default="champion",
-        help="number or alias of a version in MLflow's registry, the id of an MLflow run, or the path of a checkpoint "
-        "(default %(default)s)",
-    )
+    _add_model(command)
     _add_device(command)
     command.set_defaults(doing="predicting the test split of {base_path} with {model}")
+
+
+def _score(commands: "Commands") -> None:
+    command = commands.add_parser(
+        "score",
+        help="probabilities for any click file by a model that is there already",
+        description="Predict each row of FILE with a trained model and write the probabilities, with the rows' id, to "
+        "OUT. Where FILE has labels, AUC and logloss are said too. Nothing that a run wrote is changed.",
+    )
+    _add_base_path(command)
+    command.add_argument("file", metavar="FILE", help="click log: a file, a folder of part files, or a glob in quotes")
+    _add_settings(command)
+    _add_model(command)
+    command.add_argument(
+        "--out",
+        type=Path,
+        metavar="OUT",
+        help="file to write, .parquet or .csv (default: BASE_PATH/scores/<name of FILE>.parquet)",
+    )
+    command.add_argument("--force", action="store_true", help="write over OUT where it is there already")
+    _add_device(command)
+    command.set_defaults(doing="scoring {file} with {model}")
+
+
+def _similar(commands: "Commands") -> None:
+    command = commands.add_parser(
+        "similar",
+        help="the items that are nearest to one",
+        description="The items whose embeddings, as the last run published them, are nearest to that of ITEM_ID by "
+        "cosine, with their titles.",
+    )
+    _add_base_path(command)
+    command.add_argument("item_id", metavar="ITEM_ID", help="id of an item")
+    command.add_argument("-k", type=int, default=10, metavar="K", help="items to list (default %(default)s)")
+    _add_settings(command)
+    command.add_argument("--json", action="store_true", help="print them as JSON, for a program to read")
+    command.set_defaults(doing="looking for items like {item_id}")
 
 
 def _promote(commands: "Commands") -> None:
@@ -195,6 +240,15 @@ def _add_settings(command: argparse.ArgumentParser) -> None:
         default=[],
         metavar="SECTION.FIELD=VALUE",
         help="one setting, such as train.epochs=3; may be repeated",
+    )
+
+
+def _add_model(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--model",
+        default="champion",
+        help="number or alias of a version in MLflow's registry, the id of an MLflow run, or the path of a checkpoint "
+        "(default %(default)s)",
     )
 
 

@@ -19,24 +19,39 @@ def run_demo(options: argparse.Namespace) -> int:
     return OK
 
 
+def run_init(options: argparse.Namespace) -> int:
+    """`mmctr init`."""
+    from flows.cli.init import init
+    from tasks.settings.sections import home_expanded
+
+    show(init(home_expanded(options.folder), to_screen=options.stdout))
+    return OK
+
+
 def run_check(options: argparse.Namespace) -> int:
     """`mmctr check`."""
-    from flows.cli.check_report import as_json, as_text
+    from flows.cli.check_report import as_json, as_text, next_command, with_remedy
     from flows.run.outputs import check_places, workspace_of
+    from mmctr.common.errors import InputError
     from mmctr.report.dataset import report_dataset
     from tasks.settings.archive import archive_limits
     from tasks.settings.named import settings_named
 
     config = config_of(options)
-    with settings_named("inputs", "extract"):
-        report = report_dataset(
-            config.base_path,
-            min_items=config.reduce.n_components,
-            min_known_targets=config.predict.min_known_targets,
-            **archive_limits(config.extract),
-        )
+    try:
+        with settings_named("inputs", "extract"):
+            report = report_dataset(
+                config.base_path,
+                config.data.layout,
+                min_items=config.reduce.n_components,
+                min_known_targets=config.predict.min_known_targets,
+                **archive_limits(config.extract),
+            )
+    except InputError as error:
+        raise with_remedy(error, config.base_path, config.data.layout) from error
     check_places(workspace_of(config), writes=False)
-    show(as_json(report) if options.json else f"{as_text(report)}\n\nthe inputs can be used")
+    base_path = config.base_path
+    show(as_json(report) if options.json else f"{as_text(report)}\n\n{next_command(report, base_path)}")
     return OK
 
 
@@ -53,6 +68,23 @@ def run_promote(options: argparse.Namespace) -> int:
                 config, version=options.version, rollback=options.rollback, pin=options.pin, unpin=options.unpin
             )
         )
+    return OK
+
+
+def run_score(options: argparse.Namespace) -> int:
+    """`mmctr score`; it needs no Prefect server."""
+    from flows.cli.score import score
+
+    show(score(config_of(options), options.file, model=options.model, out=options.out, force=options.force).text())
+    return OK
+
+
+def run_similar(options: argparse.Namespace) -> int:
+    """`mmctr similar`."""
+    from flows.cli.similar import similar
+
+    found = similar(config_of(options), options.item_id, k=options.k)
+    show(found.as_json() if options.json else found.as_text())
     return OK
 
 

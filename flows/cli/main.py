@@ -16,8 +16,11 @@ from flows.cli.commands import (
     run_check_submission,
     run_demo,
     run_gc,
+    run_init,
     run_promote,
+    run_score,
     run_settings,
+    run_similar,
     run_ui,
 )
 from flows.cli.flow_commands import run_pipeline, run_predict
@@ -66,10 +69,13 @@ def commands() -> dict[str, Callable[[argparse.Namespace], int]]:
     """What runs each command; it returns the exit code."""
     return {
         "demo": run_demo,
+        "init": run_init,
         "prepare": run_prepare,
         "check": run_check,
         "run": run_pipeline,
         "predict": run_predict,
+        "score": run_score,
+        "similar": run_similar,
         "promote": run_promote,
         "settings": run_settings,
         "gc": run_gc,

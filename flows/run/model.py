@@ -3,7 +3,8 @@
 from functools import cache
 
 from mmctr.common.errors import InputError
-from mmctr.encoders.names import CLIP, ModelName, kind_of, parse_model
+from mmctr.encoders.base import kind_of
+from mmctr.encoders.names import CLIP, ModelName, parse_model
 from tasks.cache.workspace import FileRef, Workspace
 from tasks.settings.named import settings_named
 from tasks.settings.sections import EmbedConfig

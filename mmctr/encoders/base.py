@@ -10,12 +10,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from mmctr.common.components import load_component
+from mmctr.encoders.names import ModelName
+
 if TYPE_CHECKING:
     import numpy as np
     import torch
 
-    from mmctr.encoders.names import ModelName
     from mmctr.encoders.pixels import Pixels
+
+
+KINDS = "mmctr.encoders.kinds"  # a module for each kind of encoder
 
 
 class Encoder(Protocol):
@@ -45,21 +50,21 @@ class Encoder(Protocol):
 class Kind(Protocol):
     """A kind of encoder. What `load` does not need to be asked for is cheap, as often nothing is to be encoded."""
 
-    def weights(self, model: "ModelName", *, download: bool) -> Path | None:
+    def weights(self, model: ModelName, *, download: bool) -> Path | None:
         """The file whose bytes say which weights the model has; None where its name says that.
 
         Raises:
             InputError: there is no such model, or its file is not here and not to be had; with what to do.
         """
 
-    def width(self, model: "ModelName", *, allow_torchscript: bool) -> int | None:
+    def width(self, model: ModelName, *, allow_torchscript: bool) -> int | None:
         """E, without building the network; None where it is not known before the weights are here.
 
         Raises:
             InputError: the model is unusable.
         """
 
-    def identity(self, model: "ModelName", *, sha256: str | None, device: str) -> str:
+    def identity(self, model: ModelName, *, sha256: str | None, device: str) -> str:
         """The vector space as 16 hexadecimal digits; vectors of two spaces are never mixed.
 
         It depends on the weights (`sha256` is that of their file, where there is one), on how they are read, on their
@@ -68,7 +73,7 @@ class Kind(Protocol):
 
     def load(
         self,
-        model: "ModelName",
+        model: ModelName,
         *,
         file: Path | None,
         sha256: str | None,
@@ -81,6 +86,12 @@ class Kind(Protocol):
         Raises:
             InputError: the model is unusable, or what is asked of it does not exist for it.
         """
+
+
+def kind_of(model: ModelName) -> Kind:
+    """What knows the model's kind of encoder."""
+    kind: Kind = load_component(KINDS, model.kind)
+    return kind
 
 
 def space_of(*facts: str) -> str:

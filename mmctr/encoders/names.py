@@ -2,17 +2,11 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from mmctr.common.components import load_component
 from mmctr.common.errors import InputError
 from mmctr.common.files import is_file
 from mmctr.common.text import shown_value
 
-if TYPE_CHECKING:
-    from mmctr.encoders.base import Kind
-
-KINDS = "mmctr.encoders.kinds"  # a module for each kind of encoder
 CLIP, OPEN_CLIP = "clip", "open_clip"
 PREFIX = f"{OPEN_CLIP}:"
 
@@ -75,9 +69,3 @@ def parse_model(model: str) -> ModelName:
             f"{PREFIX}ViT-B-32/laion2b_s34b_b79k; found {shown_value(model)}"
         )
     return ModelName(OPEN_CLIP, architecture, weights)
-
-
-def kind_of(model: ModelName) -> "Kind":
-    """What knows the model's kind of encoder."""
-    kind: Kind = load_component(KINDS, model.kind)
-    return kind

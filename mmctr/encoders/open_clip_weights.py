@@ -56,12 +56,13 @@ def architecture_config(architecture: str) -> dict[str, Any]:
         InputError: it knows no such model, or takes its text tower from another package.
     """
     open_clip = package()
-    config: dict[str, Any] | None = open_clip.get_model_config(architecture)
-    if config is None or ":" in architecture:
+    known = open_clip.list_models()  # it takes more names than these: `hf-hub:` asks a network, `local-dir:` a folder
+    if architecture not in known:
         raise InputError(
             f"open_clip must know the model, and there is no {shown_value(architecture)}; it knows "
-            f"{shown_names(_like(architecture, open_clip.list_models()))}.\nopen_clip.list_models() has all of them."
+            f"{shown_names(_like(architecture, known))}.\nopen_clip.list_models() has all of them."
         )
+    config: dict[str, Any] = open_clip.get_model_config(architecture)
     if "hf_model_name" in config["text_cfg"]:
         raise InputError(
             f"the text tower of a model must be open_clip's own, and {architecture} takes that of "

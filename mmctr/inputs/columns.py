@@ -63,25 +63,23 @@ def history_ids(
 ) -> tuple[Values, npt.NDArray[np.int64]]:
     """(N,) ids in a column of lists, or of texts that list them, and how many each of the (R,) rows has.
 
-    A list that is missing is an empty one. Nulls in a list are padding, and so are 0 and "" if `padding` says so.
+    A list that is missing is an empty one. Nulls and empty texts in a list are padding; 0 is if `padding` says so.
 
     Args:
         column: lists of any kind, of what `ids_of` reads; or texts with `separator` between the ids.
-        padding: whether 0 or an empty text is padding.
-        separator: what is between the ids of a text; none of them is empty.
+        padding: whether 0 is padding.
+        separator: what is between the ids of a text.
         text: whether texts are wanted, as `ids_of` has it.
     """
     if is_text(value_type(column.type)):
-        column, padding_text = pc.split_pattern(texts_of(column), separator), True
-    else:
-        padding_text = padding == "zero"
+        column = pc.split_pattern(texts_of(column), separator)
     lengths = column.value_lengths().fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
     entries = column.flatten()
     real = None  # which entries of the lists count; None: all of them
     if entries.null_count:
         real = entries.is_valid().to_numpy(zero_copy_only=False)
         entries = entries.drop_null()
-    if padding_text and is_text(value_type(entries.type)):
+    if is_text(value_type(entries.type)):
         entries = texts_of(entries)
         entries, real = _kept(entries, pc.not_equal(entries, "").to_numpy(zero_copy_only=False), real)
     if pa.types.is_null(entries.type):  # lists without entries, as a library types them that has seen none

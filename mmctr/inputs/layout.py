@@ -37,7 +37,7 @@ class Layout:
         row_id: column of `test` that names a row in the prediction; empty where rows are numbered.
         user: column of the click logs with the user's id, which is never an input of a model.
         time: their column with the time of a row.
-        padding: whether 0, or an empty text, in a history is padding; a null always is.
+        padding: whether 0 in a history is padding; a null and an empty text always are.
         history_separator: what is between the ids of a history that is written as text.
         row_features: columns of the click logs that a model reads, by name.
         item_features: columns of the item table that a model reads, of the target and of each history item.

@@ -84,7 +84,8 @@ class DataConfig(Section):
     )
     time: Annotated[Name, RunsOnly()] = Field(MICROLENS_1M.time, description="column of the time of a row")
     padding: Padding = Field(
-        MICROLENS_1M.padding, description="zero: 0 and empty texts in a history are padding; none: only nulls are"
+        MICROLENS_1M.padding,
+        description="zero: 0 in a history is padding; none: it is an id; nulls never are",
     )
     history_separator: str = Field(
         MICROLENS_1M.history_separator, min_length=1, max_length=10, description="between the ids of a history in CSV"

@@ -20,8 +20,8 @@ from project import FIXTURES, PROJECT
 from mmctr.common.errors import as_input_error
 from mmctr.images.manifest import MANIFEST_NAME, manifest_digest
 from mmctr.images.rar.listing import list_members
-from mmctr.inputs.columns import read_chunks
 from mmctr.inputs.rules import check_inputs
+from mmctr.inputs.tables import read_chunks
 
 PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH = 24, 1, 2  # linux/prctl.h, linux/capability.h
 

@@ -104,7 +104,7 @@ def test_what_mlflow_knows_of_a_training(finished, tmp_path):
     assert len(tags["digest.train"]) == 64
     datasets = {entry.dataset.name: entry.dataset.digest for entry in record.inputs.dataset_inputs}
     assert datasets["train"] == tags["digest.train"][:36]
-    assert set(datasets) == {"items", "archive", "train", "valid", "test", "clip_model"}
+    assert set(datasets) == {"items", "images", "train", "valid", "test", "clip_model"}
 
     folder = Path(client.download_artifacts(summary.mlflow_run, "", str(tmp_path)))
     stored = (folder / "submission/prediction.zip").read_bytes()

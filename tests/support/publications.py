@@ -6,6 +6,7 @@ import polars as pl
 from trainings import World
 
 from flows.run.publish import Model, Outputs, publish_run
+from mmctr.inputs.layout import ClickColumns
 from mmctr.submission.challenge import check_submission
 from tasks.cache.public_files import published
 from tasks.cache.workspace import PUBLIC
@@ -21,7 +22,8 @@ class Runner:
 
     def __call__(self, _, *, config, test, checkpoint):
         folder = self.world.folder / "made" / checkpoint.sha256[:8] / test.sha256[:8]
-        return make_submission(self.world.context, folder, config=config, test=test, checkpoint=checkpoint)
+        given = {"columns": ClickColumns(), "row_id": "ID", "submission": "challenge"}
+        return make_submission(self.world.context, folder, config=config, test=test, checkpoint=checkpoint, **given)
 
 
 def end_of_run(world, trained, *, test, **promote) -> Outputs:

@@ -7,7 +7,8 @@ from generated import checkpoint as small_checkpoint
 from prefect.logging import disable_run_logger
 
 from mmctr.clicks.split import load_split
-from mmctr.embedding.pca import reduce_embeddings, save_pca, write_item_embeddings
+from mmctr.embedding.pca import save_pca, write_item_embeddings
+from mmctr.embedding.reduction import reduce_embeddings
 from mmctr.inputs.layout import CLICKS, ClickColumns
 from mmctr.models.checkpoint import save_checkpoint
 from mmctr.training.loop import train_din

@@ -10,7 +10,7 @@ import pytest
 import torch
 from tiny_clip import tiny_network
 
-from flows.run.inputs import look_before
+from flows.run.inputs import FoundFiles, look_before
 from mmctr.common.errors import InputError
 from mmctr.images.manifest import MANIFEST_NAME, manifest_digest, write_manifest
 from tasks.embed import _manifest, _mark_for_extraction
@@ -79,6 +79,6 @@ def test_a_checkpoint_of_no_use_is_said_before_anything_starts(
             archive.writestr("model/constants.pkl", "")
     else:
         model.write_text("<html>")
-    monkeypatch.setattr("flows.run.inputs.find_inputs", lambda _: ({}, []))
+    monkeypatch.setattr("flows.run.inputs.find_files", lambda _: FoundFiles({}, None, []))
     with pytest.raises(InputError, match=words):
         look_before(PipelineConfig(base_path=tmp_path, embed={"model": str(model)}))

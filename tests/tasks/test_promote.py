@@ -166,14 +166,26 @@ def delete_run(world, champion):
 def other_architecture(world, champion):
     path = world.artifact(champion, CHECKPOINT)
     content = torch.load(path, weights_only=True)
-    content["weights"] = {f"of.another.{name}": weight for name, weight in content["weights"].items()}
-    content["weights"]["items.weight"] = content["weights"].pop("of.another.items.weight")
+    needed = ("items.weight", "row_features.tables.0.weight", "row_features.tables.1.weight")
+    content["weights"] = {
+        name if name in needed else f"of.another.{name}": weight for name, weight in content["weights"].items()
+    }
     torch.save(content, path)
     tag = DIGEST_TAG + path.name
     world.tracker.client.set_tag(champion.run_id, tag, file_sha256(path))
 
 
+def other_features(world, champion):
+    path = world.artifact(champion, CHECKPOINT)
+    content = torch.load(path, weights_only=True)
+    for features in (content["architecture"]["row_features"], [one["feature"] for one in content["row_encoding"]]):
+        features[0]["column"] = "shares_level"
+    torch.save(content, path)
+    world.tracker.client.set_tag(champion.run_id, DIGEST_TAG + path.name, file_sha256(path))
+
+
 LOSSES = [
+    (other_features, "it reads shares_level, which these clicks do not have"),
     (spoil_artifact, "its checkpoint/task1and2_best.pt is damaged"),
     (remove_artifact, "it has no checkpoint/task1and2_best.pt"),
     (delete_run, "the run was deleted"),

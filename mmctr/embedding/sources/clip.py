@@ -21,8 +21,8 @@ from mmctr.embedding.report import EmbedReport, check_failures, make_report
 from mmctr.embedding.space import space_of_model
 from mmctr.embedding.store import VectorShards, stored_dim
 from mmctr.embedding.vectors import ItemVectors, Part, fuse_parts, fused_parts
-from mmctr.encoders.base import Encoder
-from mmctr.encoders.names import ModelName, kind_of, parse_model
+from mmctr.encoders.base import Encoder, kind_of
+from mmctr.encoders.names import ModelName, parse_model
 from mmctr.images.naming import Naming
 
 DEFAULTS = EmbedOptions()

@@ -77,7 +77,7 @@ def _listed(path: Path, stream: _BoundedFile) -> zipfile.ZipFile:
 
 def _member(info: zipfile.ZipInfo) -> Member:
     kind, mode = FILE, info.external_attr >> 16 if info.create_system == UNIX else 0
-    if info.is_dir():
+    if info.orig_filename.endswith("/"):
         kind = FOLDER
     elif stat.S_ISLNK(mode):
         kind = SYMBOLIC_LINK

@@ -81,14 +81,23 @@ def loads_right(base: Path, role: str, *, max_len: int = 64) -> None:
     offsets = split.offsets.tolist()
     assert len(split) == len(rows) == len(offsets) - 1
     for index, (row, (start, stop)) in enumerate(zip(rows, pairwise(offsets), strict=True)):
-        recent = [item for item in row["item_seq"] if item != 0][-max_len:]
+        recent = real_items(row["item_seq"])[-max_len:]
         assert split.history[start:stop].tolist() == [row_of[item] for item in recent if item in row_of]
-        assert int(split.target[index]) == row_of.get(row["item_id"], 0)
-        assert (int(split.feature_ids[index, 0]), int(split.feature_ids[index, 1])) == (
-            row["likes_level"],
-            row["views_level"],
-        )
-        assert split.label is None or float(split.label[index]) == float(row["label"])
+        assert int(split.target[index]) == row_of.get(number(row["item_id"]), 0)
+        assert split.feature_ids[index].tolist() == [number(row["likes_level"]), row["views_level"]]
+        assert split.label is None or float(split.label[index]) == number(row["label"])
+
+
+def number(value: object) -> float:
+    """A number, or what a text says."""
+    word = str(value).lower()
+    return float(word == "true") if word in ("true", "false") else float(word)
+
+
+def real_items(history: list[object] | str | None) -> list[float]:
+    """Ids of a history without its padding."""
+    entries = history.split() if isinstance(history, str) else history or []
+    return [number(item) for item in entries if item not in (None, "") and number(item) != 0]
 
 
 READABLE = {
@@ -114,6 +123,14 @@ READABLE = {
     "only empty histories": (clicks(item_seq=pa.array([[]] * 4, LISTS)), {}),
     "a history of 10,000": (clicks(item_seq=pa.array([[1, 2, 3, 9] * 2500, [], [1], [0] * 10_000], LISTS)), {}),
     "padding in the middle and at the end": (clicks(item_seq=pa.array([[1, 0, 2], [3, 0, 0], [0], [5]], LISTS)), {}),
+    "null histories": (clicks(item_seq=pa.array([[1], None, [2], []], LISTS)), {}),
+    "null entries": (clicks(item_seq=pa.array([[1], [None], [2, None, 3], []], LISTS)), {}),
+    "text in lists": (clicks(item_seq=pa.array([["0", "1"], ["2", "", None, "007"], None, ["300"]])), {}),
+    "histories as text": (clicks(item_seq=pa.array(["0 0 1", "2  3", "", None])), {}),
+    "ids as text": (clicks(item_id=pa.array(["1", "2.0", "007", "300"])), {}),
+    "ids as categories of text": (clicks(item_id=pa.array(["1", "2", "1", "2"]).dictionary_encode()), {}),
+    "labels as text": (clicks(label=pa.array(["1", "0.0", "true", "False"])), {}),
+    "levels as text": (clicks(likes_level=pa.array(["1", "0", "19", "2.0"])), {}),
     "boolean labels": (clicks(label=pa.array([True, False, True, True])), {}),
     "dictionary encoded": (clicks(item_id=pa.array([1, 1, 300, 2]).dictionary_encode()), {}),
     "a billion as target": (clicks(item_id=pa.array([10**9, 1, 2**62, 3])), {}),
@@ -139,7 +156,11 @@ def test_ids_far_apart_are_looked_up_right(base: Path) -> None:
 
 MANY = pa.array([1, 2, 3, 4])
 REFUSED = {
-    "text ids": ("train", clicks(item_id=pa.array(list("1234"))), "item_id must be an integer, found string"),
+    "text ids": (
+        "train",
+        clicks(item_id=pa.array(list("1x3y"))),
+        "item_id must be a whole number as the ids of the items are, 2 rows are not; the first is row 2 with 'x'",
+    ),
     "floats with NaN": (
         "train",
         clicks(item_id=pa.array([1.0, np.nan, 2, 3])),
@@ -153,10 +174,14 @@ REFUSED = {
     "dates": (
         "test",
         clicks("test", ID=pa.array([date(2025, 1, i) for i in range(1, 5)])),
-        "must be an integer, found date32",
+        "must be an integer or a string, found date32",
     ),
     "structs": ("train", clicks(label=pa.array([{"a": 1}] * 4)), "label must be an integer, found struct"),
-    "categories": ("train", clicks(item_id=pa.array(list("1234")).dictionary_encode()), "item_id must be an integer"),
+    "categories": (
+        "train",
+        clicks(item_id=pa.array(list("abab")).dictionary_encode()),
+        "item_id must be a whole number as the ids of the items are, 4 rows are not; the first is row 1 with 'a'",
+    ),
     "lists of lists": (
         "train",
         clicks(item_seq=pa.array([[[1]]] * 4)),
@@ -164,8 +189,8 @@ REFUSED = {
     ),
     "lists of text": (
         "train",
-        clicks(item_seq=pa.array([["1"]] * 4)),
-        "item_seq must be a list or an array of integers",
+        clicks(item_seq=pa.array([["1"], ["2", "x"], ["0"], [""]])),
+        "item_seq must hold whole numbers as the ids of the items are, 1 entries are not; the first is row 2 with 'x'",
     ),
     "null typed lists": ("train", clicks(item_seq=pa.array([[]] * 4, pa.list_(pa.null()))), "item_seq must be a list"),
     "u64 targets": (
@@ -183,20 +208,10 @@ REFUSED = {
     "null levels": ("valid", clicks(views_level=pa.array([1, None, 2, 3])), "views_level must not be null, 1 rows are"),
     "null labels": ("valid", clicks(label=pa.array([0, 1, None, 0])), "label must not be null, 1 rows are"),
     "null IDs": ("test", clicks("test", ID=pa.array([0, 1, None, 2])), "ID must not be null, 1 rows are"),
-    "null histories": (
-        "test",
-        clicks("test", item_seq=pa.array([[1], None, [2], []], LISTS)),
-        "must not be null, 1 rows",
-    ),
     "null items": (
         "items",
         pa.table({"item_id": [1, None], "item_title": ["a", "b"]}),
         "item_id must not be null, 1 rows",
-    ),
-    "null entries": (
-        "train",
-        clicks(item_seq=pa.array([[1], [None], [2, None], []], LISTS)),
-        "hold nulls, 2 entries are",
     ),
     "negative targets": ("valid", clicks(item_id=pa.array([-1, 1, 2, 3])), "item_id must be 1 or more"),
     "negative entries": ("valid", clicks(item_seq=pa.array([[-5], [], [], []], LISTS)), "negative ids, 1 entries are"),
@@ -263,7 +278,11 @@ def test_what_is_no_whole_parquet_file_is_named(base: Path, role: str, kind: str
         )
     text = refusal(base)
     assert path.name in text
-    expected = {"folder": "is a folder", "link to nothing": "is missing", "zeroed pages": "copy or download it again"}
+    expected = {
+        "folder": "has no file that ends in .parquet or .csv",
+        "link to nothing": "is missing",
+        "zeroed pages": "copy or download it again",
+    }
     assert expected.get(kind, "not a readable parquet file") in text
 
 
@@ -363,11 +382,7 @@ def test_whatever_the_check_accepts_loads_right(
     rows = table.to_pylist()
     labels = {row["label"] for row in rows}
     good = labels == {0, 1} and all(
-        row["item_seq"] is not None
-        and row["item_id"] >= 1
-        and row["likes_level"] < 20
-        and row["views_level"] is not None
-        for row in rows
+        row["item_id"] >= 1 and row["likes_level"] < 20 and row["views_level"] is not None for row in rows
     )
     if good:
         check_inputs(base)

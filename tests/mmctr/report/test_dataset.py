@@ -61,10 +61,10 @@ def put(base, role, table):
 
 def test_every_figure(base):
     report = report_dataset(base)
-    images = report.files["archive"].rows
+    images = report.files["images"].rows
     assert {role: file.rows for role, file in report.files.items()} == {
         "items": 5,
-        "archive": images,
+        "images": images,
         "train": 5,
         "valid": 4,
         "test": 3,
@@ -83,8 +83,11 @@ def test_every_figure(base):
     assert (train.cold_target_rows, train.cold_target_items) == (None, None)
     assert (valid.cold_target_rows, valid.cold_target_items) == (3, 2)
     assert (test.cold_target_rows, test.cold_target_items) == (2, 2)
-    assert train.unusual_levels == {"likes_level": 1, "views_level": 1}
-    assert valid.unusual_levels == {"likes_level": 1, "views_level": 0}
+    likes, views = (train.features[name] for name in ("likes_level", "views_level"))
+    assert (likes.smallest, likes.largest, likes.distinct, likes.unknown_share) == (0, 5, 3, None)
+    assert (views.smallest, views.largest, views.distinct, views.missing_share) == (1, 19, 3, 0)
+    assert valid.features["likes_level"].unknown_share == 0.5  # of 7, 1, 1 and 11
+    assert (valid.features["views_level"].smallest, valid.features["views_level"].largest) == (1, 7)
     assert train.duplicate_rows == 1  # the first two rows differ in padding only
     assert valid.duplicate_rows == 0
     assert (train.rows_also_in, valid.rows_also_in) == ({}, {"train": 1})
@@ -125,7 +128,7 @@ def test_users_may_be_absent_or_of_kinds_that_cannot_be_compared(base):
 
 
 def test_more_rows_than_are_read_at_a_time(base, monkeypatch):
-    monkeypatch.setattr("mmctr.inputs.columns.READ_VALUES", 1000)
+    monkeypatch.setattr("mmctr.inputs.parquet_chunks.READ_VALUES", 1000)
     rows = pl.concat([frame(TRAIN, role="train")] * 1000)
     put(base, "train", rows)
     train = report_dataset(base).splits["train"]

@@ -8,13 +8,13 @@ import project
 import pytest
 from fuzz_bytes import RAR4, mended
 
-from flows.run.inputs import look_at_archive, look_before, name_inputs
+from flows.run.inputs import look_at_images, look_before, name_inputs
 from mmctr.common.errors import InputError
 from mmctr.common.files import file_sha256
 from mmctr.images.extract import extract_images
+from mmctr.images.find import find_images
 from mmctr.images.rar.volumes import archive_parts
-from mmctr.inputs.layout import find_inputs
-from mmctr.inputs.rules import check_inputs
+from mmctr.inputs.layout import MICROLENS_1M
 from mmctr.report.dataset import report_dataset
 from tasks.cache.stage import stage_key
 from tasks.cache.workspace import Workspace
@@ -45,7 +45,7 @@ def config_of(base: Path) -> PipelineConfig:
 
 
 def archive_ref(base: Path):
-    return name_inputs(Workspace(base), clip_model=config_of(base).embed.model, extract=config_of(base).extract).archive
+    return name_inputs(config_of(base), Workspace(base)).images
 
 
 def flip_a_bit(path: Path) -> None:
@@ -57,10 +57,9 @@ def flip_a_bit(path: Path) -> None:
 @pytest.mark.parametrize("names", NAMES.values(), ids=NAMES)
 def test_every_part_is_found_and_unpacked(demo, tmp_path, names):
     parts = put_parts(demo, names)
-    paths, problems = find_inputs(demo)
-    assert (problems, paths["archive"]) == ([], parts[0])
+    assert find_images(demo, MICROLENS_1M.images) == (parts[0], None)
     assert archive_parts(parts[0]) == parts
-    assert report_dataset(demo).files["archive"].bytes == sum(part.stat().st_size for part in parts)
+    assert report_dataset(demo).files["images"].bytes == sum(part.stat().st_size for part in parts)
     assert extract_images(parts[0], tmp_path / "images", progress=False).images == 30
 
 
@@ -129,7 +128,7 @@ def test_a_missing_part_is_said_before_any_work(demo, missing):
     look_before(config_of(demo))
     told = []
     says = rf"All parts .* one folder: {parts[missing].name} is missing beside"
-    for look in (lambda: report_dataset(demo), lambda: look_at_archive(demo, config_of(demo).extract)):
+    for look in (lambda: report_dataset(demo), lambda: look_at_images(config_of(demo))):
         with pytest.raises(InputError, match=says) as error:
             look()
         told.append(str(error.value))
@@ -155,7 +154,7 @@ def test_which_file_is_the_archive(demo, names, says):
     (demo / "item_images_2.rar").unlink()
     for name in names:
         shutil.copy(FIXTURES / "rar5_store.rar", demo / name)
-    for look in (check_inputs, lambda base: look_before(config_of(base))):
+    for look in (report_dataset, lambda base: look_before(config_of(base))):
         with pytest.raises(InputError) as error:
             look(demo)
         assert says in str(error.value)
@@ -164,7 +163,7 @@ def test_which_file_is_the_archive(demo, names, says):
 def test_the_first_name_goes_before_the_second(demo):
     put_parts(demo, NAMES["the other stem"])
     shutil.copy(FIXTURES / "rar5_store.rar", demo / "item_images_2.rar")
-    assert find_inputs(demo)[0]["archive"] == demo / "item_images_2.rar"
+    assert find_images(demo, MICROLENS_1M.images) == (demo / "item_images_2.rar", None)
 
 
 def test_parts_without_a_number(tmp_path):

@@ -176,6 +176,22 @@ def test_a_name_with_a_zero_byte(tmp_path):
     assert report.not_items.first == (r"2.jpg\x00.txt",)
 
 
+@pytest.mark.parametrize("name", [b"", b"\0"])
+def test_a_member_without_a_name(name, tmp_path):
+    content = zip_bytes({"1.jpg": A, "x" * len(name): B}) if name else nameless()
+    report, found = read(write(tmp_path, content.replace(b"x", name) if name else content), tmp_path)
+    assert found == {"1": A}
+    assert report.not_items.count == 1
+
+
+def nameless() -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr("1.jpg", A)
+        archive.writestr(zipfile.ZipInfo(""), B)
+    return content.getvalue()
+
+
 def test_another_name_in_the_file_than_in_the_list(tmp_path):
     content = patched(TWO, MEMBER, 30, b"9.jpg")
     fails(write(tmp_path, content), tmp_path, "must unpack to what it lists", "differ")
