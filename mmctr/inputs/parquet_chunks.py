@@ -63,7 +63,11 @@ def parquet_chunks(path: Path, *, columns: Sequence[str]) -> Iterator[pa.RecordB
         plain = any(is_text(field.type) or is_text(_inner(field.type)) for field in file.schema_arrow)
         # Few rows where texts are plain, as one of a few bytes may repeat the beginning of the one before it.
         rows = READ_ROWS_AT_LEAST if plain else READ_VALUES // _values_a_row(file.metadata)
-        yield from file.iter_batches(batch_size=max(READ_ROWS_AT_LEAST, rows), use_threads=False)
+        nested = any(pa.types.is_dictionary(_inner(field.type)) for field in file.schema_arrow)
+        # Arrow cannot join dictionaries of two row groups in one list column.
+        groups = [[group] for group in range(file.num_row_groups)] if nested else [None]
+        for some in groups:
+            yield from file.iter_batches(batch_size=max(READ_ROWS_AT_LEAST, rows), row_groups=some, use_threads=False)
 
 
 @contextmanager
