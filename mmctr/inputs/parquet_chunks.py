@@ -60,19 +60,40 @@ def parquet_chunks(path: Path, *, columns: Sequence[str]) -> Iterator[pa.RecordB
         InputError: the file cannot be read to its end.
     """
     with _opened(path, columns=columns) as file:
-        plain = any(is_text(field.type) or is_text(_inner(field.type)) for field in file.schema_arrow)
-        # Few rows where texts are plain, as one of a few bytes may repeat the beginning of the one before it.
-        rows = READ_ROWS_AT_LEAST if plain else READ_VALUES // _values_a_row(file.metadata)
-        nested = any(pa.types.is_dictionary(_inner(field.type)) for field in file.schema_arrow)
-        # Arrow cannot join dictionaries of two row groups in one list column.
-        groups = [[group] for group in range(file.num_row_groups)] if nested else [None]
-        for some in groups:
-            yield from file.iter_batches(batch_size=max(READ_ROWS_AT_LEAST, rows), row_groups=some, use_threads=False)
+        groups: list[list[int] | None] = [None]  # all together
+        inner = [_inner(field.type) for field in file.schema_arrow if _inner(field.type) != field.type]
+        if any(map(pa.types.is_dictionary, inner)):
+            groups = [[number] for number in range(file.metadata.num_row_groups)]  # each has a dictionary of its own
+        for group in groups:
+            done = 0
+            try:
+                for chunk in _batches(file, group):
+                    yield chunk
+                    done += len(chunk)
+            except pa.ArrowNotImplementedError:  # lists of texts of which only the first ones are in the dictionary
+                with _opened(path, columns=columns, dictionaries=False) as plain:
+                    yield from _from_row(_batches(plain, group), done)
+
+
+def _batches(file: pq.ParquetFile, group: list[int] | None) -> Iterator[pa.RecordBatch]:
+    """Rows of a row group, or of all of them, so many at a time that memory is bounded."""
+    plain = any(is_text(field.type) or is_text(_inner(field.type)) for field in file.schema_arrow)
+    # Few rows where texts are plain, as one of a few bytes may repeat the beginning of the one before it.
+    rows = READ_ROWS_AT_LEAST if plain else READ_VALUES // _values_a_row(file.metadata)
+    yield from file.iter_batches(batch_size=max(READ_ROWS_AT_LEAST, rows), use_threads=False, row_groups=group)
+
+
+def _from_row(chunks: Iterator[pa.RecordBatch], first: int) -> Iterator[pa.RecordBatch]:
+    """Rows from number `first` on."""
+    for chunk in chunks:
+        if first < len(chunk):
+            yield chunk.slice(first)
+        first = max(0, first - len(chunk))
 
 
 @contextmanager
-def _opened(path: Path, *, columns: Sequence[str]) -> Iterator[pq.ParquetFile]:
-    """The file as if it had these columns alone.
+def _opened(path: Path, *, columns: Sequence[str], dictionaries: bool = True) -> Iterator[pq.ParquetFile]:
+    """The file as if it had these columns alone, texts as `dictionaries` where Arrow can read them so.
 
     Arrow would fetch the compressed columns of the whole file ahead (`pre_buffer`).
     """
@@ -83,7 +104,7 @@ def _opened(path: Path, *, columns: Sequence[str]) -> Iterator[pq.ParquetFile]:
             metadata=metadata,
             buffer_size=READ_BYTES,
             pre_buffer=False,
-            read_dictionary=_texts(metadata),
+            read_dictionary=_texts(metadata) if dictionaries else None,
         ) as file:
             _check_row_counts(path, file.metadata)
             yield file
