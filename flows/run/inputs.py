@@ -13,7 +13,7 @@ from mmctr.common.files import SETTLED_NS, read_json, remember_json
 from mmctr.compute.device import resolve_device
 from mmctr.images.find import files_of, find_images
 from mmctr.images.naming import Naming
-from mmctr.inputs.layout import find_inputs
+from mmctr.inputs.files import find_inputs
 from mmctr.inputs.rules import check_inputs, text_columns
 from tasks.cache.code_digest import code_digest, stage_code
 from tasks.cache.images import ImagesInput, content_of, image_source, images_ref
