@@ -125,7 +125,7 @@ def open_inputs(config: PipelineConfig, workspace: Workspace) -> Inputs:
     look_before(config)
     images = look_at_images(config)
     inputs = name_inputs(config, workspace)
-    min_items, known = _min_items(config), config.predict.min_known_targets
+    min_items, known = fewest_items(config), config.predict.min_known_targets
     content = [
         inputs.digests(),
         config.data.model_dump(mode="json"),
@@ -173,7 +173,7 @@ def _remembered(base_path: Path) -> dict[str, str]:
     return found if isinstance(found, dict) else {}
 
 
-def _min_items(config: PipelineConfig) -> int:
+def fewest_items(config: PipelineConfig) -> int:
     """Fewest items that PCA can be fitted to; any number where there is none."""
     return 1 if config.embed.source == "none" else config.reduce.n_components
 
@@ -184,7 +184,7 @@ def _check_tables(config: PipelineConfig) -> None:
     check_inputs(
         config.base_path,
         config.data.layout,
-        min_items=_min_items(config),
+        min_items=fewest_items(config),
         min_known_targets=config.predict.min_known_targets,
         problems=[problem] if problem else [],
     )
