@@ -1,6 +1,7 @@
 """What the commands do that need no Prefect server; each returns the exit code."""
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from flows.cli.arguments import config_of
@@ -38,12 +39,16 @@ def run_check(options: argparse.Namespace) -> int:
     from tasks.settings.named import settings_named
 
     config = config_of(options)
+    layout = config.data.layout
+    if config.embed.source != "clip":  # a run reads no images then
+        layout = replace(layout, images=())
     try:
         with settings_named("inputs", "extract"):
             report = report_dataset(
                 config.base_path,
-                config.data.layout,
-                min_items=config.reduce.n_components,
+                layout,
+                embed_columns=config.embed.columns,
+                min_items=1 if config.embed.source == "none" else config.reduce.n_components,
                 min_known_targets=config.predict.min_known_targets,
                 **archive_limits(config.extract),
             )
