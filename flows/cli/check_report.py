@@ -47,7 +47,7 @@ def with_remedy(error: InputError, base_path: Path, layout: Layout) -> InputErro
 
 
 def _line(label: str, *cells: str) -> str:
-    return f"  {shown(label, limit=LABEL - 3):<{LABEL}}{''.join(f'{cell:>{CELL}}' for cell in cells)}".rstrip()
+    return f"  {shown(label, limit=LABEL - 1):<{LABEL}}{''.join(f'{cell:>{CELL}}' for cell in cells)}".rstrip()
 
 
 def _files(report: DatasetReport) -> list[str]:

@@ -77,9 +77,9 @@ def csv_chunks(
     Raises:
         InputError: the file cannot be read to its end.
     """
-    with _readable(path):
+    with _readable(path), _Quotes(path) as file:
         reader = pa.csv.open_csv(
-            path,
+            file,
             read_options=pa.csv.ReadOptions(use_threads=False, block_size=BLOCK_BYTES),
             parse_options=pa.csv.ParseOptions(delimiter=separator, newlines_in_values=True),
             convert_options=pa.csv.ConvertOptions(
@@ -90,6 +90,36 @@ def csv_chunks(
             ),
         )
         yield from reader
+        if file.count % 2:
+            _check_last_quote(path)
+
+
+class _Quotes(io.FileIO):
+    """A file that counts the quotes that are read of it."""
+
+    count = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        content = super().read(size)
+        self.count += content.count(b'"')
+        return content
+
+
+def _check_last_quote(path: Path) -> None:
+    """Refuse a file whose last value is a quote that nobody closes: Arrow would return all rows after it as a text.
+
+    A quote within a value that does not begin with one is a letter, as in `a 5" screen`.
+    """
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as lines:
+        rows = csv.reader(lines, strict=True)
+        try:
+            for _ in rows:
+                pass
+        except csv.Error as error:
+            raise InputError(
+                f"{path}: a quote must be closed; one that opens before line {rows.line_num:,} is not "
+                f"({first_line(error)}); close it, or double a quote within a value"
+            ) from error
 
 
 @contextmanager
