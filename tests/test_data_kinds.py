@@ -1,4 +1,4 @@
-"""docs/data.md: the lines of each kind of user, as they are there, through the real flow on small data of that kind."""
+"""docs/data.md: the lines of each kind of user, as they stand there, in the real flow on small data of that kind."""
 
 import re
 from dataclasses import dataclass
