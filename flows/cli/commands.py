@@ -1,7 +1,6 @@
 """What the commands do that need no Prefect server; each returns the exit code."""
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flows.cli.arguments import config_of
@@ -69,7 +68,7 @@ def _check_vectors(config: "PipelineConfig") -> None:
     if config.embed.source != "columns":
         return
     from mmctr.embedding.sources.columns import read_item_vectors
-    from mmctr.inputs.layout import find_inputs
+    from mmctr.inputs.files import find_inputs
 
     layout = config.data.layout
     items = find_inputs(config.base_path, layout)[0]["items"]
@@ -161,7 +160,7 @@ def run_check_submission(options: argparse.Namespace) -> int:
         ids = read_ids(files, row_id=data.row_id)
     except InputError as error:
         raise InputError(f"{error}; or name the folder of the data with --base-path") from error
-    rows = FORMS[data.submission].check(options.zip, test_ids=ids, csv_name=Path(data.prediction).name)
+    rows = FORMS[data.submission].check(options.zip, test_ids=ids)
     show(f"{options.zip} is a valid submission of {rows:,} rows")
     return OK
 
