@@ -6,7 +6,8 @@ of a number. It encodes rows of clicks and items alike, in every split.
 Legend: R rows; F columns of ids, one for a category and `max_tags` for tags; G columns of numbers, two for a number.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -100,7 +101,7 @@ class FeatureEncoding:
             elif fitted.vocabulary is None:
                 ids[:, at] = _own_rows(column, feature, first_row=first_row)
             else:
-                ids[:, at] = _rows_of_values(column, fitted.vocabulary)
+                ids[:, at] = _rows_of_values(column, fitted)
             at, number_at = at + feature.id_columns, number_at + feature.number_columns
         return encoded
 
@@ -110,6 +111,15 @@ class FeatureEncoding:
         numbers = np.zeros((rows, sum(feature.number_columns for feature in self.declared)), dtype=np.float32)
         numbers[:, FLAGGED - 1 :: FLAGGED] = 1
         return Encoded(ids, numbers)
+
+
+@contextmanager
+def naming(feature: Feature) -> Iterator[None]:
+    """Let an error in what reads the column of `feature` begin with its name."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"column {shown(feature.column)}: {error}") from error
 
 
 def needs_fit(feature: Feature) -> bool:
@@ -140,7 +150,8 @@ def _own_rows(column: pa.Array, feature: Feature, *, first_row: int) -> Ids:
     if is_number(column.type) or pa.types.is_boolean(column.type):
         numbers = stored_numbers(column)
     else:
-        values, present = values_of(column, text=False)
+        with naming(feature):
+            values, present = values_of(column, text=False)
         numbers = np.zeros(len(column), dtype=np.int64)
         numbers[present] = values
     if len(numbers) and not (numbers.dtype.kind in "iu" and numbers.min() >= 0 and numbers.max() < feature.size):
@@ -155,11 +166,15 @@ def _own_rows(column: pa.Array, feature: Feature, *, first_row: int) -> Ids:
     return numbers.astype(np.int32, copy=False)
 
 
-def _rows_of_values(column: pa.Array, vocabulary: Vocabulary) -> Ids:
+def _rows_of_values(column: pa.Array, fitted: FittedFeature) -> Ids:
     """(R,) row of each value; 0 for unknown values and for none."""
-    values, present = values_of(column, text=vocabulary.is_text)
+    vocabulary = fitted.vocabulary
+    assert vocabulary is not None
     rows = np.zeros(len(column), dtype=np.int32)
-    rows[present] = vocabulary.lookup(values)
+    if len(vocabulary):  # else all are unknown, whichever kind they are of
+        with naming(fitted.feature):
+            values, present = values_of(column, text=vocabulary.is_text)
+        rows[present] = vocabulary.lookup(values)
     return rows
 
 
@@ -167,13 +182,16 @@ def _tags(column: pa.Array, fitted: FittedFeature) -> Ids:
     """(R, max_tags) rows of the first known tags of each row, then zeros."""
     vocabulary, feature = fitted.vocabulary, fitted.feature
     assert vocabulary is not None
-    values, lengths = history_ids(column, padding="none", separator=feature.separator, text=vocabulary.is_text)
+    rows = np.zeros((len(column), feature.max_tags), dtype=np.int32)
+    if not len(vocabulary):  # all are unknown, whichever kind they are of
+        return rows
+    with naming(feature):
+        values, lengths = history_ids(column, padding="none", separator=feature.separator, text=vocabulary.is_text)
     found = vocabulary.lookup(values)
     known = found != UNKNOWN
     row = np.repeat(np.arange(len(lengths)), lengths)[known]
     before = np.concatenate(([0], np.cumsum(np.bincount(row, minlength=len(lengths)))))[row]  # known tags of rows above
     place = np.arange(len(row)) - before
-    rows = np.zeros((len(lengths), feature.max_tags), dtype=np.int32)
     kept = place < feature.max_tags
     rows[row[kept], place[kept]] = found[known][kept]
     return rows
@@ -181,7 +199,8 @@ def _tags(column: pa.Array, fitted: FittedFeature) -> Ids:
 
 def _standardised(column: pa.Array, fitted: FittedFeature) -> npt.NDArray[np.float32]:
     """(R, 2) value in standard deviations from the mean, and 1 where there is none; such a value is 0, the mean."""
-    numbers = numbers_of(column)
+    with naming(fitted.feature):
+        numbers = numbers_of(column)
     missing = ~np.isfinite(numbers)
     with np.errstate(over="ignore"):
         scaled = np.clip((np.where(missing, fitted.mean, numbers) - fitted.mean) / fitted.std, -FARTHEST, FARTHEST)

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from mmctr.clicks.batch import ClickSplit
-from mmctr.clicks.feature_encoding import Columns, FeatureEncoding, FittedFeature, needs_fit
+from mmctr.clicks.feature_encoding import Columns, FeatureEncoding, FittedFeature, naming, needs_fit
 from mmctr.clicks.item_table import PADDING_IDX, ItemTable
 from mmctr.clicks.parts import read_part
 from mmctr.common.errors import InputError
@@ -101,7 +102,8 @@ class FeatureFit:
         """Look at some rows of train."""
         for feature, found in self._found.items():
             if needs_fit(feature):
-                found.add(columns[feature.column])
+                with naming(feature):
+                    found.add(columns[feature.column])
 
     def done(self) -> FeatureEncoding:
         """The encoding that was found.
@@ -166,10 +168,7 @@ class _Distinct:
         if not len(values):  # of such a column there is no saying which kind its values are
             return
         if self._latest and isinstance(self._latest[0], np.ndarray) != isinstance(values, np.ndarray):
-            raise InputError(
-                f"{shown(self._feature.column)} must hold integers in all files or texts in all, both are there; "
-                "write all of them as text"
-            )
+            raise InputError("values must be integers in all files or texts in all, both are there; write all as text")
         self._latest.append(np.unique(values) if isinstance(values, np.ndarray) else values.unique())
         if sum(map(len, self._latest)) > 2 * len(self._latest[0]) + 1_000_000:
             self._latest = [self._joined()]
@@ -182,4 +181,6 @@ class _Distinct:
     def vocabulary(self) -> Vocabulary:
         """What was added, in ascending order; texts by their code points."""
         values = self._joined() if self._latest else np.zeros(0, dtype=np.int64)
-        return Vocabulary(values if isinstance(values, np.ndarray) else values.take(values.argsort()))
+        if isinstance(values, np.ndarray):
+            return Vocabulary(values)
+        return Vocabulary(values.filter(pc.not_equal(values, "")).sort())  # an empty text is no value, nor a tag
