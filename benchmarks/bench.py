@@ -20,6 +20,7 @@ import parts_data
 import parts_embed
 import parts_flow
 import parts_model
+import parts_prepare
 from side_by_side import MissingPeer, Row
 
 HERE = Path(__file__).resolve().parent
@@ -36,6 +37,7 @@ PARTS: dict[str, Callable[[Path], list[Row]]] = {
     "images": parts_embed.images,
     "embed": parts_embed.embed,
     "reduce": parts_data.reduce,
+    "prepare": parts_prepare.prepare,
     "start": parts_data.start,
     "rerun": parts_flow.rerun,
 }

@@ -64,7 +64,7 @@ def _read(context: RunContext, config: EmbedConfig, *, columns: ItemColumns, ite
         made, counts = read_item_vectors(files, item_id=columns.item_id, columns=config.columns, fuse=config.fuse)
     logger().info("%d items have vectors in %s, %d have none", counts.items - counts.none, counts.found, counts.none)
     return _write(
-        context.workspace, made, report=asdict(counts), counts={"items": counts.items, "neither": counts.none}
+        context.workspace, made, report=asdict(counts), counts={"items": counts.items, "without_vector": counts.none}
     )
 
 

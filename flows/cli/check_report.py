@@ -8,7 +8,8 @@ from pathlib import Path
 
 from mmctr.common.errors import InputError
 from mmctr.common.text import shown, shown_names
-from mmctr.inputs.layout import MICROLENS_1M, Layout, find_inputs
+from mmctr.inputs.files import find_inputs
+from mmctr.inputs.layout import MICROLENS_1M, Layout
 from mmctr.report.dataset import DatasetReport, FileReport
 from mmctr.report.features import FeatureReport
 from mmctr.report.splits import SplitReport
@@ -47,7 +48,7 @@ def with_remedy(error: InputError, base_path: Path, layout: Layout) -> InputErro
 
 
 def _line(label: str, *cells: str) -> str:
-    return f"  {shown(label, limit=LABEL - 3):<{LABEL}}{''.join(f'{cell:>{CELL}}' for cell in cells)}".rstrip()
+    return f"  {shown(label, limit=LABEL - 1):<{LABEL}}{''.join(f'{cell:>{CELL}}' for cell in cells)}".rstrip()
 
 
 def _files(report: DatasetReport) -> list[str]:

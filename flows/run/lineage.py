@@ -1,9 +1,14 @@
 """The lineage that MLflow keeps of a training: the run's data, and its stages before."""
 
+import re
+
 from flows.run.inputs import Inputs
 from flows.run.items import ItemStages
 from tasks.settings.sections import PipelineConfig
 from tasks.tracking.lineage import Lineage
+
+NO_METRIC = re.compile(r"[^\w./ -]", re.ASCII)  # what a metric's name in MLflow cannot have
+LONGEST = 200  # of MLflow's 250 characters
 
 
 def lineage_of(config: PipelineConfig, inputs: Inputs, items: ItemStages, *, ancestor: str, reason: str) -> Lineage:
@@ -20,6 +25,8 @@ def lineage_of(config: PipelineConfig, inputs: Inputs, items: ItemStages, *, anc
     }
     if items.reduced is not None:
         counts["explained_variance"] = items.reduced.explained_variance
+        for name, share in items.reduced.part_variances.items():
+            counts[f"explained_variance.{NO_METRIC.sub('_', name)[:LONGEST]}"] = share
     return Lineage(
         params={f"{name}.{field}": value for name, fields in settings.items() for field, value in fields.items()},
         digests=inputs.digests(),

@@ -1,6 +1,8 @@
-"""The model that encodes titles and images: looked at before anything starts, and referred to by its weights."""
+"""Where the vectors of items come from, looked at before anything starts: a model by its weights, or columns."""
 
+from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 
 from mmctr.common.errors import InputError
 from mmctr.encoders.base import kind_of
@@ -55,3 +57,21 @@ def model_ref(workspace: Workspace, config: EmbedConfig) -> FileRef | str:
     name = parse_model(config.model)
     file = name.file or (None if name.kind == CLIP else kind_of(name).weights(name, download=True))
     return name.weights if file is None else workspace.file_ref(file)
+
+
+@settings_named("embed")
+def look_at_columns(config: EmbedConfig, files: Sequence[Path], *, n_components: int) -> None:
+    """Refuse columns of vectors that are missing, of another type, or too narrow, by their first vectors.
+
+    Raises:
+        InputError: with the column and what to do.
+    """
+    from mmctr.embedding.sources.columns import given_parts
+    from mmctr.embedding.vectors import fused_parts
+
+    width = sum(part.width for part in fused_parts(given_parts(files, columns=config.columns), fuse=config.fuse))
+    if width < n_components:
+        raise InputError(
+            f"PCA to {n_components} components needs vectors at least that wide; those of embed.columns have {width} "
+            "numbers; name others or lower reduce.n_components"
+        )

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mmctr.common.text import shown
 from tasks.cache.stage import StageReport
 from tasks.promote import Decision
 from tasks.tracking.store import ui_address
@@ -17,6 +18,7 @@ class Summary:
     seconds: float
     items: dict[str, int]
     explained_variance: float | None  # none where no vectors were reduced
+    part_variances: dict[str, float]  # of each part, where several are side by side
     n_components: int
     epochs: int
     most_epochs: int
@@ -68,6 +70,7 @@ class Summary:
             ("unreadable_images", "with an unreadable image"),
             ("missing_titles", "without title"),
             ("neither", "with neither"),
+            ("without_vector", "without a vector"),
             ("unknown_images", "images of unknown items"),
         )
         counts = ", ".join(f"{self.items[name]} {words}" for name, words in missing if name in self.items)
@@ -85,7 +88,9 @@ class Summary:
     def _reduction(self) -> dict[str, str]:
         if self.explained_variance is None:
             return {}
-        return {"PCA": f"{self.n_components} dimensions keep {self.explained_variance:.2%} of the variance"}
+        parts = ", ".join(f"{share:.2%} of {shown(name, limit=60)}'s" for name, share in self.part_variances.items())
+        whole = f"{self.n_components} dimensions keep {self.explained_variance:.2%} of the variance"
+        return {"PCA": f"{whole}{parts and f' ({parts})'}"}
 
     def _predictions(self) -> dict[str, str]:
         if self.rows is None:

@@ -34,11 +34,6 @@ class Space:
         """What `dumps` returned."""
         return cls(**json.loads(text))
 
-    def is_that_of(self, other: "Space") -> bool:
-        """Whether the numbers mean the same; an official name means the weights that have it."""
-        same_kind = (self.source, self.fuse, self.fit) == (other.source, other.fuse, other.fit)
-        return same_kind and (self.content == other.content or _weights(self) == _weights(other))
-
     def __str__(self) -> str:
         how = f", fused by {self.fuse}{', with a PCA for each part' if self.fit == 'parts' else ''}"
         if self.source == "columns":
@@ -57,12 +52,3 @@ def space_of_columns(columns: Sequence[str], *, fuse: str) -> Space:
 def space_of_model(reader: str, weights: str, *, fuse: str) -> Space:
     """The space of vectors by an encoder: `ModelName.reader`, and the weights' official name or SHA-256."""
     return Space("clip", f"{reader} {weights}".strip(), fuse)
-
-
-def _weights(space: Space) -> str:
-    """The content with the SHA-256 of weights in the place of their official name."""
-    if space.source != "clip" or " " in space.content or len(space.content) == 64:
-        return space.content
-    from mmctr.encoders.clip_official import official_sha256
-
-    return official_sha256(space.content) or space.content

@@ -9,6 +9,7 @@ import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv
@@ -77,9 +78,9 @@ def csv_chunks(
     Raises:
         InputError: the file cannot be read to its end.
     """
-    with _readable(path):
+    with _readable(path), _Quotes(path) as file:
         reader = pa.csv.open_csv(
-            path,
+            file,
             read_options=pa.csv.ReadOptions(use_threads=False, block_size=BLOCK_BYTES),
             parse_options=pa.csv.ParseOptions(delimiter=separator, newlines_in_values=True),
             convert_options=pa.csv.ConvertOptions(
@@ -90,6 +91,49 @@ def csv_chunks(
             ),
         )
         yield from reader
+        if file.count % 2:
+            _check_last_quote(path, separator=separator)
+
+
+class _Quotes(io.RawIOBase):
+    """The bytes of a file, unpacked, with the number of quotes among those that were read."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._stream = pa.input_stream(str(path), compression="detect")
+        self.count = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        content: bytes = self._stream.read(len(buffer))
+        buffer[: len(content)] = content
+        self.count += content.count(b'"')
+        return len(content)
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
+
+
+def _check_last_quote(path: Path, *, separator: str) -> None:
+    """Refuse a file whose last value is a quote that nobody closes: Arrow would return all rows after it as a text.
+
+    A quote within a value that does not begin with one is a letter, as in `a 5" screen`.
+    """
+    with io.TextIOWrapper(
+        io.BufferedReader(_Quotes(path)), encoding="utf-8-sig", errors="replace", newline=""
+    ) as lines:
+        rows = csv.reader(lines, delimiter=separator, strict=True)
+        try:
+            for _ in rows:
+                pass
+        except csv.Error as error:
+            raise InputError(
+                f"{path}: a quote must be closed; one that opens before line {rows.line_num:,} is not "
+                f"({first_line(error)}); close it, or double a quote within a value"
+            ) from error
 
 
 @contextmanager

@@ -151,7 +151,8 @@ def _family(kind: pa.DataType) -> str:
     if pa.types.is_dictionary(kind):
         return _family(kind.value_type)
     if is_list(kind):
-        return f"list of {_family(kind.value_type)}"
+        inner = _family(kind.value_type)
+        return inner if inner == "nothing" else f"list of {inner}"
     if is_number(kind) or pa.types.is_boolean(kind):
         return "number"
     return "text" if is_text(kind) else str(kind)

@@ -18,6 +18,7 @@ from tasks.tracking.registry import CHAMPION, Registry, Version
 from tasks.tracking.store import NOT_FOUND
 from tasks.tracking.training_run import ANCESTOR_TAG, CHECKPOINT, PCA
 
+SHA256_DIGITS = 64
 TRAINED_ON = ("items", "images", "train", "valid", "clip_model")  # inputs that decide a model; test does not
 
 
@@ -100,7 +101,7 @@ def _check_space(theirs: Space | None, ours: Space, *, run_id: str, champion: Ve
     Raises:
         InputError: the two differ, or nobody knows what the earlier vectors were.
     """
-    if theirs is not None and theirs.is_that_of(ours):
+    if theirs is not None and _by_digest(theirs) == _by_digest(ours):
         return
     raise InputError(
         'reduce.pca = "reuse" and a warm start need the kind of vectors that the earlier PCA was fitted on, as those '
@@ -109,3 +110,12 @@ def _check_space(theirs: Space | None, ours: Space, *, run_id: str, champion: Ve
         f'{theirs or "vectors that are not known"}, and this run has {ours}; set reduce.pca = "refit" and '
         "train.warm_start = false, or the settings embed.* and reduce.fit to the earlier ones"
     )
+
+
+def _by_digest(space: Space) -> Space:
+    """The space with the SHA-256 of a CLIP model's weights in the place of their official name."""
+    if space.source != "clip" or " " in space.content or len(space.content) == SHA256_DIGITS:
+        return space
+    from mmctr.encoders.clip_official import official_sha256
+
+    return replace(space, content=official_sha256(space.content) or space.content)

@@ -79,7 +79,8 @@ def plan(config: PipelineConfig, *, known: dict[str, Result], patch: Callable[..
         try:
             run_stages(config, run_context(config))
         except PlannedError:
-            assert [report.name for report in reports] == STAGES
+            asked = [report.name for report in reports]
+            assert asked == [stage for stage in STAGES if stage in asked]  # some data does without the first ones
         plans.append([report.name for report in reports if not report.cached])
     return Plan(*plans)
 

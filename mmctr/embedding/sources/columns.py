@@ -50,13 +50,12 @@ def read_item_vectors(
     Raises:
         InputError: a column is missing or holds something else, or the columns cannot be fused.
     """
-    _check_names(files, columns)
-    widths = _widths(files, columns)
-    parts = [Part(name, width) for name, width in widths.items()]
+    parts = given_parts(files, columns=columns)
     fused = fused_parts(parts, fuse=fuse)
     rows = count_rows(files)
-    side_by_side = np.zeros((rows, sum(widths.values())), np.float32)  # (n, E)
-    ends = accumulate(widths.values())
+    widths = [part.width for part in parts]
+    side_by_side = np.zeros((rows, sum(widths)), np.float32)  # (n, E)
+    ends = accumulate(widths)
     places = [_Column(part, side_by_side[:, end - part.width : end]) for part, end in zip(parts, ends, strict=True)]
     ids = []
     for chunk in read_chunks(files, columns=[item_id, *columns]):
@@ -72,8 +71,13 @@ def read_item_vectors(
     return ItemVectors(item_ids, vectors, fused, space_of_columns(columns, fuse=fuse)), counts
 
 
-def _widths(files: Files, columns: Sequence[str]) -> dict[str, int]:
-    """How many numbers the vectors of each column have, by the first that is there."""
+def given_parts(files: Files, *, columns: Sequence[str]) -> tuple[Part, ...]:
+    """The columns with the widths of their vectors, by the first that is there; no more is read.
+
+    Raises:
+        InputError: a column is missing, holds something else, or has no vector.
+    """
+    _check_names(files, columns)
     widths: dict[str, int] = {}
     for chunk in read_chunks(files, columns=columns):
         for name in columns:
@@ -86,7 +90,7 @@ def _widths(files: Files, columns: Sequence[str]) -> dict[str, int]:
     for name in columns:
         if name not in widths:
             raise InputError(f"a column of vectors must have some, and {shown(name)} has none; name others")
-    return {name: widths[name] for name in columns}
+    return tuple(Part(name, widths[name]) for name in columns)
 
 
 def _check_names(files: Files, columns: Sequence[str]) -> None:
@@ -100,6 +104,8 @@ def _check_names(files: Files, columns: Sequence[str]) -> None:
 
 
 def _check_type(name: str, kind: pa.DataType) -> None:
+    if pa.types.is_dictionary(kind):  # text is read as one
+        kind = kind.value_type
     inner = kind.value_type if any(is_one(kind) for is_one in LISTS) else None
     if inner is None or not (pa.types.is_integer(inner) or pa.types.is_floating(inner)):
         raise InputError(

@@ -38,7 +38,7 @@ def prepare_logs(logs: Sequence[Path], out: Path, request: Request, *, progress:
         with TemporaryDirectory(dir=folder) as work:
             items, prepared = _prepare(files, folder, work=Path(work), request=request, table=table, progress=progress)
         write_item_table(folder, items=request.items, table=table, seen=items)
-        write_settings(folder, request)
+        write_settings(folder, request=request, train_rows=prepared.splits["train"].rows)
         inputs = [*files, *([request.items.file] if request.items else [])]
         write_record(folder, request=request, inputs=inputs, prepared=prepared)
     return prepared

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from mmctr.common.files import file_sha256
+from mmctr.inputs.features import MAX_LEN
 from mmctr.inputs.from_logs import item_table
 from mmctr.inputs.from_logs.options import HISTORY, ITEM, LABEL, ROW_ID, TIME, USER, Column, Request, Rules
 
 RECORD, SETTINGS = "prepare.json", "mmctr.toml"
 TEST_LABELS = "test_labels.parquet"
+SMALL_BATCH, SMALL_ROWS = 512, 400_000  # of train rows below which a step has so few of them
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ def rules_text(request: Request) -> list[str]:
     return sentences
 
 
-def write_settings(folder: Path, request: Request) -> None:
+def write_settings(folder: Path, *, request: Request, train_rows: int) -> None:
     """Write `mmctr.toml` for `mmctr run`."""
     items = request.items
     item_id, title = (items.item_id, items.title) if items else (ITEM, "")
@@ -126,6 +128,7 @@ def write_settings(folder: Path, request: Request) -> None:
         'archive = "predictions.zip"',
         *_features("row_features", request.log.context, "columns of the click logs that the model reads"),
         *_features("item_features", items.features if items else (), "columns of the item table that it reads"),
+        *_training(request, train_rows=train_rows),
     ]
     (folder / SETTINGS).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
@@ -137,6 +140,18 @@ _COLUMNS = (
     ("user", USER),
     ("time", TIME),
 )
+
+
+def _training(request: Request, *, train_rows: int) -> list[str]:
+    """Settings of the stages that the default ones do not fit."""
+    source = ["# clip: vectors of titles and images; none: items are known by their ids and features alone"]
+    source.append(f"source = {_text('clip' if request.items and request.items.title else 'none')}")
+    train = []
+    if request.rules.max_len != MAX_LEN:
+        train.append(f"max_len = {request.rules.max_len}  # of the histories that were written")
+    if train_rows < SMALL_ROWS:
+        train.append(f"batch_size = {SMALL_BATCH}  # the default would leave few steps an epoch on a log of this size")
+    return ["", "[embed]", *source, *(["", "[train]", *train] if train else [])]
 
 
 def _features(name: str, columns: Sequence[Column], what: str) -> list[str]:

@@ -100,11 +100,11 @@ def test_check_reports_for_people_and_for_programs(capsys, demo_original):
     before = {path: path.stat().st_mtime_ns for path in demo_original.rglob("*")}
     code, out, err = said(capsys, "check", demo_original)
     assert (code, err) == (0, f"looking through the inputs in {demo_original}\n")
-    assert out.endswith("\nthe inputs can be used\n")
+    assert out.endswith(f"\nthe inputs can be used; next: mmctr run {demo_original}\n")
     code, out_json, err = said(capsys, "check", demo_original, "--json")
     assert (code, err) == (0, f"looking through the inputs in {demo_original}\n")
     report = json.loads(out_json)
-    assert list(report) == ["files", "coverage", "splits"]
+    assert list(report) == ["files", "coverage", "item_features", "splits", "held_out", "not_read"]
     for split in report["splits"].values():
         assert f"{split['rows']:,}" in out
     assert {path: path.stat().st_mtime_ns for path in demo_original.rglob("*")} == before

@@ -50,7 +50,9 @@ def test_logs_become_a_folder_that_the_settings_read(prepare, shop):
     lines = out.splitlines()
     assert lines[0].startswith("log           ")
     assert lines[-2:] == [f"next          mmctr check {shop / 'data'}", f"then          mmctr run {shop / 'data'}"]
-    layout = load_config(shop / "data").data.layout
+    config = load_config(shop / "data")
+    layout = config.data.layout
+    assert (config.embed.source, config.train.max_len, config.train.batch_size) == ("clip", 9, 512)
     for name in ("train", "valid", "test", "items"):
         assert (shop / "data" / getattr(layout, name)).is_file()
     train = pl.read_parquet(shop / "data/train.parquet")
@@ -74,7 +76,7 @@ def test_hostile_names_stay_text_in_the_settings(prepare, tmp_path):
     )
     assert code == 0
     settings = tomllib.loads((tmp_path / "a/mmctr.toml").read_text())
-    assert list(settings) == ["data"]
+    assert list(settings) == ["data", "embed", "train"]
     assert settings["data"]["row_features"] == {name: {"kind": "category"}}
 
 

@@ -361,7 +361,9 @@ def splits(draw: st.DrawFn) -> pa.Table:
 
     return pa.table(
         {
-            "item_seq": column(st.lists(number, **sizes), container, None),
+            "item_seq": column(
+                st.lists(number, **sizes), container, [0] * width if pa.types.is_fixed_size_list(container) else None
+            ),
             "item_id": column(st.integers(1, 100), item, 0),
             "likes_level": column(st.integers(0, 19), level, 20),
             "views_level": column(st.integers(0, 19), level, None),

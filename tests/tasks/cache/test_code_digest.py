@@ -20,7 +20,7 @@ from tasks.cache.code_digest import (
     NEUTRAL_PACKAGES,
     VECTOR_MODULES,
     code_digest,
-    components_code,
+    component_code,
     counted_modules,
     reached_modules,
     release,
@@ -103,7 +103,9 @@ def test_components_of_a_stage_are_those_that_its_section_chooses():
     for stage in STAGES:
         config = PipelineConfig.model_fields[stage].annotation if stage in PipelineConfig.model_fields else Section
         sections = [config, type(FOUND_OUT.get(stage, Section()))]
-        loaded = {package for module in counted_modules(f"tasks.{stage}") for package in _loaded_by_name(module)}
+        roots = [f"tasks.{stage}", *FOUND_OUT.get(stage, Section()).components()]
+        modules = {module for root in roots for module in counted_modules(root)}
+        loaded = {package for module in modules for package in _loaded_by_name(module)}
         assert loaded == {mark.package for section in sections for mark in section.marked(Component).values()}, stage
 
 
@@ -189,8 +191,9 @@ def test_a_container_counts_by_its_major_version(monkeypatch):
 
 
 def test_vectors_are_named_by_what_makes_a_vector():
-    counted = {module for root in VECTOR_MODULES for module in counted_modules(root)}
+    counted = {module for roots in VECTOR_MODULES.values() for root in roots for module in counted_modules(root)}
     assert all(name.startswith(("mmctr.encoders", "mmctr.images")) or name == "mmctr" for name in counted)
+    assert set(VECTOR_MODULES) == {path.stem for path in (PROJECT / "mmctr/encoders/kinds").glob("[a-z]*.py")}
     assert counted.isdisjoint({"mmctr.images.workers", "mmctr.images.decoder_process", "mmctr.images.manifest"})
 
 
@@ -202,15 +205,69 @@ def test_vectors_are_named_by_what_makes_a_vector():
     ],
 )
 def test_packages_of_vectors(package, counts, monkeypatch):
-    before = vectors_folder()
+    before = vectors_folder("clip")
     monkeypatch.setattr("tasks.cache.code_digest.release", lambda name: "99" if name == package else release(name))
     code_digest.cache_clear()
     try:
-        assert (vectors_folder() != before) == counts
+        assert (vectors_folder("clip") != before) == counts
     finally:
         code_digest.cache_clear()
 
 
 def test_image_vectors_of_two_components_are_never_mixed():
-    assert components_code(EmbedConfig()) != components_code(EmbedConfig(image_precision="int8"))
-    assert components_code(EmbedConfig()) == components_code(EmbedConfig(max_pixels=7, jpeg_draft=True))
+    def code(**settings):
+        return component_code(EmbedConfig(**settings), "image_precision")
+
+    assert code() != code(image_precision="int8")
+    assert code() == code(max_pixels=7, jpeg_draft=True)
+    assert code(model="open_clip:ViT-B-32/laion2b_s34b_b79k") == ""
+
+
+OPEN_CLIP = EmbedConfig(model="open_clip:ViT-B-32/laion2b_s34b_b79k")
+COLUMNS = EmbedConfig(source="columns", columns=("a",))
+
+
+def test_an_encoders_code_counts_in_its_own_runs_alone(monkeypatch, tmp_path):
+    """In the keys of stages, and in the folders of vectors: a change of open_clip.py drops no vector of CLIP."""
+    (tmp_path / "changed.py").write_text("CHANGED = 1\n")
+    read = sys.modules["tasks.cache.code_digest"]._file
+
+    def changed(module):
+        return tmp_path / "changed.py" if module == other else read(module)
+
+    def codes():
+        code_digest.cache_clear()
+        keys = [stage_code("tasks.embed", [config]) for config in (EmbedConfig(), OPEN_CLIP, COLUMNS)]
+        return [*keys, vectors_folder("clip"), vectors_folder("open_clip")]
+
+    before = codes()
+    assert len(set(before)) == 5
+    monkeypatch.setattr("tasks.cache.code_digest._file", changed)
+    try:
+        for other, words in {
+            "mmctr.encoders.open_clip": [True, False, True, True, False],
+            "mmctr.encoders.clip": [False, True, True, False, True],
+            "mmctr.embedding.sources.columns": [True, True, False, True, True],
+            "mmctr.embedding.sources.clip": [False, False, True, True, True],
+        }.items():
+            assert [old == new for old, new in zip(before, codes(), strict=True)] == words, other
+    finally:
+        code_digest.cache_clear()
+
+
+def test_a_release_of_open_clip_counts_where_it_is_used(monkeypatch):
+    before = [stage_code("tasks.embed", [config]) for config in (EmbedConfig(), OPEN_CLIP, COLUMNS)]
+    monkeypatch.setattr("tasks.cache.code_digest.release", lambda name: "99" if name == "timm" else release(name))
+    code_digest.cache_clear()
+    try:
+        after = [stage_code("tasks.embed", [config]) for config in (EmbedConfig(), OPEN_CLIP, COLUMNS)]
+    finally:
+        code_digest.cache_clear()
+    assert [old == new for old, new in zip(before, after, strict=True)] == [True, False, True]
+
+
+def test_settings_of_an_encoder_count_where_there_is_one():
+    assert EmbedConfig().keyed() == {"revision": EmbedConfig.revision}
+    assert OPEN_CLIP.keyed()["reader"] == "open_clip:ViT-B-32/laion2b_s34b_b79k"
+    columns = {"revision": EmbedConfig.revision, "source": "columns", "columns": ["a"]}
+    assert EmbedConfig(source="columns", columns=("a",), max_pixels=7, image_precision="int8").keyed() == columns

@@ -315,7 +315,7 @@ def test_vectors_stay_for_the_code_of_kept_runs_and_the_code_in_force(workspace)
     shards = {
         name: write(workspace.vectors / version / "image/space/000000.npz")
         for name, version in {
-            "in force": vectors_folder(),
+            "in force": vectors_folder("clip"),
             "of the kept run": digits("old code"),
             "of the run that goes": digits("older code"),
             "of no run": digits("oldest code"),
@@ -457,7 +457,7 @@ RUNS = st.lists(st.dictionaries(st.sampled_from(STAGES), st.integers(0, 3).map(l
 @given(pieces=st.lists(PIECES, max_size=12), stages=RUNS)
 def test_what_goes_is_old_and_of_no_kept_run(pieces, stages):
     runs = [manifest(n).model_copy(update={"stages": keys}) for n, keys in enumerate(stages)]
-    stays, goes = divide(pieces, runs=runs, vectors=digits("0"), now=NOW.timestamp())
+    stays, goes = divide(pieces, runs=runs, vectors={digits("0")}, now=NOW.timestamp())
     assert sorted(map(repr, [*stays, *goes])) == sorted(map(repr, pieces))
     keys = {key for run in runs for key in run.stages.values()}
     for piece in goes:
@@ -467,7 +467,7 @@ def test_what_goes_is_old_and_of_no_kept_run(pieces, stages):
         assert piece.kind != "runs" or piece.owner not in {run.file_name for run in runs}
     assert [ORDER.index(piece.kind) for piece in goes] == sorted(ORDER.index(piece.kind) for piece in goes)
     old = NOW.timestamp() + GRACE_SECONDS + 61
-    stays, _ = divide(pieces, runs=runs, vectors=digits("0"), now=old)
+    stays, _ = divide(pieces, runs=runs, vectors={digits("0")}, now=old)
     for piece in stays:  # of what is old, only what is kept
         owners = {
             "runs": {run.file_name for run in runs},

@@ -117,13 +117,25 @@ def test_setting(name, words, original, planned, tmp_path, monkeypatch):
         holder[field] = {"train": 1e6}
     if name == "embed.image_precision":
         holder[field] = "int8"
+    if name in ("embed.source", "embed.columns"):
+        holder |= {"source": "columns", "columns": ["a"]}
+        monkeypatch.setattr("flows.run.inputs.look_at_columns", lambda *_, **__: None)  # no such column is there
+    if name == "embed.fuse":
+        holder[field] = "concat"
+    if name == "reduce.fit":
+        holder[field] = "parts"
     if name in ("reduce.pca", "train.warm_start"):
         values["reduce"]["pca"] = "reuse"
     if name == "extract.password_env":
         monkeypatch.setenv("another", "a password")
     if name in ("promote.policy", "promote.publish"):
         holder[field] = {"promote.policy": "newer", "promote.publish": "latest"}[name]
-    assert_planned(planned(PipelineConfig.model_validate(values)), words)
+    if name == "reduce.fit":  # it needs embed.fuse, which runs more
+        own = settings(original.base)
+        changed = own.model_copy(update={"reduce": own.reduce.model_copy(update=holder)})
+    else:
+        changed = PipelineConfig.model_validate(values)
+    assert_planned(planned(changed), words)
 
 
 # The champion

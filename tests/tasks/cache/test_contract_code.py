@@ -105,9 +105,21 @@ KIND_OF = {
 }
 
 
+CHOSEN_BY = {
+    "mmctr.embedding.sources.columns": EmbedConfig(source="columns", columns=("a",)),
+    **{
+        f"mmctr.encoders.{module}": EmbedConfig(model="open_clip:ViT-B-32/laion2b_s34b_b79k")
+        for module in ("kinds.open_clip", "open_clip", "open_clip_weights")
+    },
+}
+
+
 @rows("Components")
 def test_a_component_counts_where_it_is_chosen(name, words, from_tree):
-    choosing = {"embed": EmbedConfig(image_precision="int8"), "extract": ImageSource(kind=KIND_OF.get(name, "rar"))}
+    choosing = {
+        "embed": CHOSEN_BY.get(name, EmbedConfig(image_precision="int8")),
+        "extract": ImageSource(kind=KIND_OF.get(name, "rar")),
+    }
     before = stage_codes(), stage_codes(**choosing)
     path = source(from_tree, name)
     with replaced(path, path.read_bytes() + b"\nADDED = 1\n"):
