@@ -1,12 +1,7 @@
 """What the commands do that need no Prefect server; each returns the exit code."""
 
 import argparse
-<<<<<<< HEAD
 from typing import TYPE_CHECKING
-=======
-from dataclasses import replace
-from pathlib import Path
->>>>>>> CLI/main
 
 from flows.cli.arguments import config_of
 from flows.process.terminal import OK, show
@@ -49,26 +44,14 @@ def run_check(options: argparse.Namespace) -> int:
     from tasks.settings.named import settings_named
 
     config = config_of(options)
-<<<<<<< HEAD
     layout, embed = config.data.layout, config.embed
-=======
-    layout = config.data.layout
-    if config.embed.source != "clip":  # a run reads no images then
-        layout = replace(layout, images=())
->>>>>>> CLI/main
     try:
         with settings_named("inputs", "extract", "embed"):
             report = report_dataset(
                 config.base_path,
-<<<<<<< HEAD
                 layout if embed.source == "clip" else replace(layout, images=()),
                 embed_columns=embed.columns,
                 min_items=fewest_items(config),
-=======
-                layout,
-                embed_columns=config.embed.columns,
-                min_items=1 if config.embed.source == "none" else config.reduce.n_components,
->>>>>>> CLI/main
                 min_known_targets=config.predict.min_known_targets,
                 **archive_limits(config.extract),
             )
@@ -85,7 +68,7 @@ def _check_vectors(config: "PipelineConfig") -> None:
     if config.embed.source != "columns":
         return
     from mmctr.embedding.sources.columns import read_item_vectors
-    from mmctr.inputs.layout import find_inputs
+    from mmctr.inputs.files import find_inputs
 
     layout = config.data.layout
     items = find_inputs(config.base_path, layout)[0]["items"]
