@@ -2,7 +2,6 @@
 
 import argparse
 from dataclasses import replace
-from pathlib import Path
 
 from flows.cli.arguments import config_of
 from flows.process.terminal import OK, show
@@ -145,7 +144,7 @@ def run_check_submission(options: argparse.Namespace) -> int:
         ids = read_ids(files, row_id=data.row_id)
     except InputError as error:
         raise InputError(f"{error}; or name the folder of the data with --base-path") from error
-    rows = FORMS[data.submission].check(options.zip, test_ids=ids, csv_name=Path(data.prediction).name)
+    rows = FORMS[data.submission].check(options.zip, test_ids=ids)  # whatever `data.prediction` is called outside it
     show(f"{options.zip} is a valid submission of {rows:,} rows")
     return OK
 
