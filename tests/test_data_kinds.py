@@ -1,4 +1,4 @@
-"""docs/data.md: the lines of each kind of user, as they are there, through the real flow on small data of that kind."""
+"""docs/data.md: the lines of each kind of user, as they stand there, in the real flow on small data of that kind."""
 
 import re
 from dataclasses import dataclass
@@ -97,9 +97,7 @@ def test_the_lines_of_the_page_make_it_work(kind, world, tracking_uri, tmp_path,
     vectors = pl.read_parquet(base / layout.item_embeddings)
     assert len(vectors) == ITEMS
     assert vectors["item_emb_d16"].list.eval(pl.element() != 0).list.any().mean() > 0.9, "items have vectors"
-    rows = FORMS[layout.submission].check(
-        base / layout.archive, test_ids=ids_of_test(kind, base, layout), csv_name=(base / layout.prediction).name
-    )
+    rows = FORMS[layout.submission].check(base / layout.archive, test_ids=ids_of_test(kind, base, layout))
     assert rows == summary.rows > 0
     again = pipeline(config)
     assert [report.name for report in again.stages if not report.cached] == []

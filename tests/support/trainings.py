@@ -9,7 +9,7 @@ from prefect.logging import disable_run_logger
 from mmctr.clicks.split import load_split
 from mmctr.embedding.pca import save_pca, write_item_embeddings
 from mmctr.embedding.reduction import reduce_embeddings
-from mmctr.inputs.layout import CLICKS, ClickColumns
+from mmctr.inputs.layout import MICROLENS_1M, ClickColumns
 from mmctr.models.checkpoint import save_checkpoint
 from mmctr.training.loop import train_din
 from mmctr.training.recipe import Recipe
@@ -134,7 +134,7 @@ class World:
                 "views_level": rng.integers(1, 11, rows),
             }
         )
-        path = self.folder / CLICKS / "test.parquet"
+        path = self.folder / MICROLENS_1M.test
         path.parent.mkdir(exist_ok=True)
         frame.write_parquet(path)
         return self.workspace.file_ref(path)
