@@ -21,7 +21,7 @@ from mmctr.embedding.report import EmbedReport, check_failures, make_report
 from mmctr.embedding.space import space_of_model
 from mmctr.embedding.store import VectorShards, stored_dim
 from mmctr.embedding.vectors import ItemVectors, Part, fuse_parts, fused_parts
-from mmctr.encoders.base import Encoder, kind_of
+from mmctr.encoders.base import Encoder, kind_of, weights_file
 from mmctr.encoders.names import ModelName, parse_model
 from mmctr.images.naming import Naming
 
@@ -58,7 +58,7 @@ def embed_items(
     """
     contents = join_contents(items, images, images_folder=images_folder, names=names)
     name = parse_model(model)
-    file = weights or kind_of(name).weights(name, download=True)
+    file = weights or weights_file(name)
     sha256 = file_sha256(file) if file else None
     encoder = _encoder(name, file=file, sha256=sha256, device=device, options=options)
     view = f"{options.view}{image_code and '-'}{image_code}"
