@@ -18,11 +18,11 @@ from tasks.cache.stage import RunContext
 from tasks.cache.workspace import FileRef, Workspace
 from tasks.promote import promote
 from tasks.settings.sections import PipelineConfig, PromoteConfig
-from tasks.tracking.ancestor import find_ancestor
+from tasks.tracking.ancestor import find_ancestor, space_of_run
 from tasks.tracking.registry import CHAMPION, Registry
 from tasks.tracking.store import Tracker
 
-DIGESTS = {name: f"{name}-1" for name in ("items", "archive", "train", "valid", "test", "clip_model")}
+DIGESTS = {name: f"{name}-1" for name in ("items", "images", "train", "valid", "test", "clip_model")}
 
 
 def fitted_pca(seed):
@@ -60,8 +60,11 @@ class World:
         frame.write_parquet(path)
         return self.workspace.file_ref(path)
 
-    def trained(self, *, good, digests=DIGESTS, ancestor=""):
-        """A finished training of a model that knows the rule, or of one that knows nothing."""
+    def trained(self, *, good, digests=DIGESTS, ancestor="", space=None):
+        """A finished training of a model that knows the rule, or of one that knows nothing.
+
+        `space` is that of its PCA; without one the PCA is of an earlier version.
+        """
         model, weights = architecture(self.table), din(self.table).state_dict()
         if good:
             if good not in LEARNED:
@@ -77,7 +80,7 @@ class World:
         save_checkpoint(checkpoint, path)
         vectors = self.table.weights[1:] + np.float32(len(self.registry.versions()) + 1)
         write_item_embeddings(pl.Series(self.table.ids.values), vectors, self.item_embeddings(run_id))
-        save_pca(fitted_pca(int(run_id[:8], 16)), self.folder / run_id / "pca.npz")
+        save_pca(fitted_pca(int(run_id[:8], 16)), self.folder / run_id / "pca.npz", space=space)
         client.log_artifact(run_id, str(path), "checkpoint")
         client.log_artifact(run_id, str(self.folder / run_id / "pca.npz"), "pca")
         for name, value in digests.items():
@@ -116,10 +119,11 @@ class World:
         """Where a local store keeps an artifact of a training."""
         return self.folder / "mlruns/artifacts/mmctr" / trained.run_id / "artifacts" / name
 
-    def ancestor(self, digests=DIGESTS, **settings):
-        config = PipelineConfig(base_path=self.folder, reduce={"pca": "reuse"}, **settings)
+    def ancestor(self, digests=DIGESTS, reduce=None, **settings):
+        config = PipelineConfig(base_path=self.folder, reduce={"pca": "reuse", **(reduce or {})}, **settings)
         starts_from = {"reuse_pca": config.reduce.pca == "reuse", "warm_start": config.train.warm_start}
-        return find_ancestor(self.registry, **starts_from, digests=digests, workspace=self.workspace)
+        space = space_of_run(config.embed, config.reduce, clip_model=digests.get("clip_model"))
+        return find_ancestor(self.registry, **starts_from, digests=digests, space=space, workspace=self.workspace)
 
     def write_test(self, rows=20, seed=0, ids=None):
         """A test split whose items are those of the models."""

@@ -77,7 +77,7 @@ def test_it_scores_without_the_project_by_the_modules_it_carries_and_no_others(l
 def test_who_has_loaded_it_imports_the_library_as_before(logged):
     program = (
         "import sys, mlflow\nmlflow.pyfunc.load_model(sys.argv[1])\n"
-        "import mmctr.embedding.pca, mmctr.clicks.split, mmctr_scorer.clicks.split\n"
+        "import mmctr.embedding.sources.clip, mmctr.clicks.split, mmctr_scorer.clicks.split\n"
         "assert mmctr.clicks.split is not mmctr_scorer.clicks.split\n"
     )
     done = subprocess.run(
