@@ -133,6 +133,7 @@ def run_check_submission(options: argparse.Namespace) -> int:
     from mmctr.common.errors import InputError
     from mmctr.inputs.columns import read_ids
     from mmctr.inputs.files import find_table
+    from mmctr.inputs.layout import CSV_FILE
     from mmctr.submission.forms import FORMS
     from tasks.settings.load import load_config
 
@@ -144,7 +145,7 @@ def run_check_submission(options: argparse.Namespace) -> int:
         ids = read_ids(files, row_id=data.row_id)
     except InputError as error:
         raise InputError(f"{error}; or name the folder of the data with --base-path") from error
-    rows = FORMS[data.submission].check(options.zip, test_ids=ids)  # whatever `data.prediction` is called outside it
+    rows = FORMS[data.submission].check(options.zip, test_ids=ids, csv_name=CSV_FILE)  # as every run calls it in there
     show(f"{options.zip} is a valid submission of {rows:,} rows")
     return OK
 
