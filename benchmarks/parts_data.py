@@ -18,7 +18,7 @@ from real_shape import write_clicks
 from side_by_side import Row, in_child, in_turn, seconds
 from sklearn.decomposition import PCA
 
-from mmctr.embedding.pca import reduce_embeddings
+from mmctr.embedding.reduction import reduce_embeddings
 from mmctr.images.extract import extract_images
 from mmctr.images.rar.stream import unpacking_tool
 

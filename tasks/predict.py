@@ -9,7 +9,7 @@ from mmctr.common.text import first_line, shown, shown_value
 from mmctr.inputs.layout import ClickColumns, Submission
 from tasks.cache.results import Predicted
 from tasks.cache.stage import RunContext, logger, own_folder, stage
-from tasks.cache.workspace import FileRef, PartsRef
+from tasks.cache.workspace import STORED, FileRef, PartsRef
 from tasks.settings.sections import PredictConfig
 
 if TYPE_CHECKING:  # they are loaded when there is something to predict
@@ -61,7 +61,6 @@ def make_submission(
     from mmctr.evaluation.prediction import probabilities_of
     from mmctr.evaluation.scoring import answer
     from mmctr.inputs.columns import read_ids
-    from mmctr.inputs.layout import CSV_FILE, ZIP_FILE
     from mmctr.inputs.targets import check_targets_known
     from mmctr.models.checkpoint import load_checkpoint
     from mmctr.submission.forms import FORMS
@@ -81,12 +80,12 @@ def make_submission(
         ids = read_ids(clicks, row_id=row_id)
         auc, logloss = _figures(clicks, found.logits, label=columns.label)
     check_targets_known(found.known, min_known_targets=config.min_known_targets)
-    form.write(ids, probabilities_of(found.logits), folder / CSV_FILE)
-    zip_prediction(folder / CSV_FILE, folder / ZIP_FILE)
-    rows = form.check(folder / ZIP_FILE, test_ids=ids, csv_name=CSV_FILE)
+    form.write(ids, probabilities_of(found.logits), folder / STORED["csv"])
+    zip_prediction(folder / STORED["csv"], folder / STORED["archive"])
+    rows = form.check(folder / STORED["archive"], test_ids=ids)
     return Predicted(
-        csv=workspace.file_ref(folder / CSV_FILE),
-        archive=workspace.file_ref(folder / ZIP_FILE),
+        csv=workspace.file_ref(folder / STORED["csv"]),
+        archive=workspace.file_ref(folder / STORED["archive"]),
         rows=rows,
         auc=auc,
         logloss=logloss,

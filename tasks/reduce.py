@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from tasks.cache.results import Reduced
 from tasks.cache.stage import RunContext, logger, own_folder, stage
-from tasks.cache.workspace import FileRef
+from tasks.cache.workspace import STORED, FileRef
 from tasks.settings.sections import ReduceConfig
 
 
@@ -14,7 +14,6 @@ def reduce(context: RunContext, *, config: ReduceConfig, embeddings: FileRef, pc
     from mmctr.embedding.pca import load_pca, save_pca, write_item_embeddings
     from mmctr.embedding.reduction import reduce_embeddings
     from mmctr.embedding.vectors import read_vectors
-    from mmctr.inputs.layout import ITEM_EMBEDDINGS_FILE
 
     workspace = context.workspace
     folder = own_folder(workspace)
@@ -32,10 +31,10 @@ def reduce(context: RunContext, *, config: ReduceConfig, embeddings: FileRef, pc
     )
     for name, share in reduction.part_variances.items():
         logger().info("of %s it keeps %.1f %%", name, 100 * share)
-    write_item_embeddings(items.item_ids, reduction.vectors, folder / ITEM_EMBEDDINGS_FILE)
+    write_item_embeddings(items.item_ids, reduction.vectors, folder / STORED["item_embeddings"])
     save_pca(reduction.pca, folder / "pca.npz", space=replace(items.space, fit=config.fit))
     return Reduced(
-        item_embeddings=workspace.file_ref(folder / ITEM_EMBEDDINGS_FILE),
+        item_embeddings=workspace.file_ref(folder / STORED["item_embeddings"]),
         pca=workspace.file_ref(folder / "pca.npz"),
         explained_variance=reduction.explained_variance,
         part_variances=dict(reduction.part_variances),

@@ -5,10 +5,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmctr.inputs.layout import CHECKPOINT_FILE, ClickColumns, HeldOut, ItemColumns
+from mmctr.inputs.layout import ClickColumns, HeldOut, ItemColumns
 from tasks.cache.results import Trained
 from tasks.cache.stage import RunContext, logger, own_folder, own_work, stage
-from tasks.cache.workspace import FileRef, PartsRef, Workspace
+from tasks.cache.workspace import STORED, FileRef, PartsRef, Workspace
 from tasks.running.progress import ProgressArtifact
 from tasks.settings.named import settings_named
 from tasks.settings.sections import TrainConfig
@@ -203,10 +203,10 @@ def _write(
     from mmctr.models.checkpoint import save_checkpoint
 
     best = checkpoint.metrics
-    save_checkpoint(checkpoint, folder / CHECKPOINT_FILE)
+    save_checkpoint(checkpoint, folder / STORED["checkpoint"])
     write_bytes(folder / EPOCHS, json.dumps([figures(epoch) for epoch in history], indent=1).encode())
     return Trained(
-        checkpoint=workspace.file_ref(folder / CHECKPOINT_FILE),
+        checkpoint=workspace.file_ref(folder / STORED["checkpoint"]),
         history=workspace.file_ref(folder / EPOCHS),
         best_epoch=int(best["epoch"]),
         valid_auc=best["valid_auc"],

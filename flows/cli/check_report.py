@@ -8,7 +8,8 @@ from pathlib import Path
 
 from mmctr.common.errors import InputError
 from mmctr.common.text import shown, shown_names
-from mmctr.inputs.layout import MICROLENS_1M, Layout, find_inputs
+from mmctr.inputs.files import find_inputs
+from mmctr.inputs.layout import MICROLENS_1M, Layout
 from mmctr.report.dataset import DatasetReport, FileReport
 from mmctr.report.features import FeatureReport
 from mmctr.report.splits import SplitReport

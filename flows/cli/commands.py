@@ -1,10 +1,13 @@
 """What the commands do that need no Prefect server; each returns the exit code."""
 
 import argparse
-from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from flows.cli.arguments import config_of
 from flows.process.terminal import OK, show
+
+if TYPE_CHECKING:
+    from tasks.settings.sections import PipelineConfig
 
 
 def run_demo(options: argparse.Namespace) -> int:
@@ -30,7 +33,10 @@ def run_init(options: argparse.Namespace) -> int:
 
 def run_check(options: argparse.Namespace) -> int:
     """`mmctr check`."""
+    from dataclasses import replace
+
     from flows.cli.check_report import as_json, as_text, next_command, with_remedy
+    from flows.run.inputs import fewest_items
     from flows.run.outputs import check_places, workspace_of
     from mmctr.common.errors import InputError
     from mmctr.report.dataset import report_dataset
@@ -38,25 +44,35 @@ def run_check(options: argparse.Namespace) -> int:
     from tasks.settings.named import settings_named
 
     config = config_of(options)
-    layout = config.data.layout
-    if config.embed.source != "clip":  # a run reads no images then
-        layout = replace(layout, images=())
+    layout, embed = config.data.layout, config.embed
     try:
-        with settings_named("inputs", "extract"):
+        with settings_named("inputs", "extract", "embed"):
             report = report_dataset(
                 config.base_path,
-                layout,
-                embed_columns=config.embed.columns,
-                min_items=1 if config.embed.source == "none" else config.reduce.n_components,
+                layout if embed.source == "clip" else replace(layout, images=()),
+                embed_columns=embed.columns,
+                min_items=fewest_items(config),
                 min_known_targets=config.predict.min_known_targets,
                 **archive_limits(config.extract),
             )
+            _check_vectors(config)
     except InputError as error:
-        raise with_remedy(error, config.base_path, config.data.layout) from error
+        raise with_remedy(error, config.base_path, layout) from error
     check_places(workspace_of(config), writes=False)
-    base_path = config.base_path
-    show(as_json(report) if options.json else f"{as_text(report)}\n\n{next_command(report, base_path)}")
+    show(as_json(report) if options.json else f"{as_text(report)}\n\n{next_command(report, config.base_path)}")
     return OK
+
+
+def _check_vectors(config: "PipelineConfig") -> None:
+    """Refuse vectors of the item table that cannot be embedded."""
+    if config.embed.source != "columns":
+        return
+    from mmctr.embedding.sources.columns import read_item_vectors
+    from mmctr.inputs.files import find_inputs
+
+    layout = config.data.layout
+    items = find_inputs(config.base_path, layout)[0]["items"]
+    read_item_vectors(items, item_id=layout.item_id, columns=config.embed.columns, fuse=config.embed.fuse)
 
 
 def run_promote(options: argparse.Namespace) -> int:
@@ -133,7 +149,6 @@ def run_check_submission(options: argparse.Namespace) -> int:
     from mmctr.common.errors import InputError
     from mmctr.inputs.columns import read_ids
     from mmctr.inputs.files import find_table
-    from mmctr.inputs.layout import CSV_FILE
     from mmctr.submission.forms import FORMS
     from tasks.settings.load import load_config
 
@@ -145,7 +160,7 @@ def run_check_submission(options: argparse.Namespace) -> int:
         ids = read_ids(files, row_id=data.row_id)
     except InputError as error:
         raise InputError(f"{error}; or name the folder of the data with --base-path") from error
-    rows = FORMS[data.submission].check(options.zip, test_ids=ids, csv_name=CSV_FILE)  # as every run calls it in there
+    rows = FORMS[data.submission].check(options.zip, test_ids=ids)
     show(f"{options.zip} is a valid submission of {rows:,} rows")
     return OK
 

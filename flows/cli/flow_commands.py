@@ -32,7 +32,7 @@ def run_predict(options: argparse.Namespace) -> int:
     """`mmctr predict`."""
     config = config_of(options)
     from flows.run.outputs import check_places, workspace_of
-    from mmctr.inputs.layout import find_inputs
+    from mmctr.inputs.files import find_inputs
     from mmctr.inputs.rules import check_split
     from tasks.tracking.store_address import tracking_uri
     from tasks.tracking.store_check import check_store

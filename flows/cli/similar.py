@@ -15,9 +15,9 @@ import polars.exceptions
 from mmctr.common.errors import InputError, raise_if_of_the_machine
 from mmctr.common.files import is_file
 from mmctr.common.text import first_line, shown, shown_value
-from mmctr.inputs.columns import read_items
+from mmctr.inputs.columns import ITEM_ID, read_items
 from mmctr.inputs.files import find_table
-from mmctr.inputs.layout import ITEM_ID, Layout
+from mmctr.inputs.layout import Layout
 from mmctr.inputs.parquet import read_table
 from tasks.settings.sections import PipelineConfig
 

@@ -13,7 +13,7 @@ from mmctr.common.files import SETTLED_NS, read_json, remember_json
 from mmctr.compute.device import resolve_device
 from mmctr.images.find import files_of, find_images
 from mmctr.images.naming import Naming
-from mmctr.inputs.layout import find_inputs
+from mmctr.inputs.files import find_inputs
 from mmctr.inputs.rules import check_inputs, text_columns
 from tasks.cache.code_digest import code_digest, stage_code
 from tasks.cache.images import ImagesInput, content_of, image_source, images_ref
@@ -125,7 +125,7 @@ def open_inputs(config: PipelineConfig, workspace: Workspace) -> Inputs:
     look_before(config)
     images = look_at_images(config)
     inputs = name_inputs(config, workspace)
-    min_items, known = _min_items(config), config.predict.min_known_targets
+    min_items, known = fewest_items(config), config.predict.min_known_targets
     content = [
         inputs.digests(),
         config.data.model_dump(mode="json"),
@@ -173,7 +173,7 @@ def _remembered(base_path: Path) -> dict[str, str]:
     return found if isinstance(found, dict) else {}
 
 
-def _min_items(config: PipelineConfig) -> int:
+def fewest_items(config: PipelineConfig) -> int:
     """Fewest items that PCA can be fitted to; any number where there is none."""
     return 1 if config.embed.source == "none" else config.reduce.n_components
 
@@ -184,7 +184,7 @@ def _check_tables(config: PipelineConfig) -> None:
     check_inputs(
         config.base_path,
         config.data.layout,
-        min_items=_min_items(config),
+        min_items=fewest_items(config),
         min_known_targets=config.predict.min_known_targets,
         problems=[problem] if problem else [],
     )

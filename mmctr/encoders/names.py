@@ -1,4 +1,4 @@
-"""Names of models, as `embed.model` has them: `ViT-B/32`, `/models/tiny.pt`, `open_clip:ViT-B-32/laion2b_s34b_b79k`."""
+"""Names of models, as users write them: `ViT-B/32`, `/models/tiny.pt`, `open_clip:ViT-B-32/laion2b_s34b_b79k`."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path

@@ -98,7 +98,7 @@ def tagged_weights(model: ModelName, *, download: bool) -> Path | None:
         raise InputError(
             f"the weights of {model} must be here, and getting them failed ({type(error).__name__}: "
             f"{first_line(error)}).\nWhere there is a network, run `hf download {repository} {name}`, copy the file "
-            f'here and name it: embed.model = "{model.with_weights("/path/to/" + name)}"'
+            f'here and name it: `model = "{model.with_weights("/path/to/" + name)}"`'
         ) from error
 
 

@@ -9,6 +9,7 @@ import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv
@@ -91,27 +92,40 @@ def csv_chunks(
         )
         yield from reader
         if file.count % 2:
-            _check_last_quote(path)
+            _check_last_quote(path, separator=separator)
 
 
-class _Quotes(io.FileIO):
-    """A file that counts the quotes that are read of it."""
+class _Quotes(io.RawIOBase):
+    """The bytes of a file, unpacked, with the number of quotes among those that were read."""
 
-    count = 0
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._stream = pa.input_stream(str(path), compression="detect")
+        self.count = 0
 
-    def read(self, size: int | None = -1, /) -> bytes:
-        content = super().read(size)
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        content: bytes = self._stream.read(len(buffer))
+        buffer[: len(content)] = content
         self.count += content.count(b'"')
-        return content
+        return len(content)
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
 
 
-def _check_last_quote(path: Path) -> None:
+def _check_last_quote(path: Path, *, separator: str) -> None:
     """Refuse a file whose last value is a quote that nobody closes: Arrow would return all rows after it as a text.
 
     A quote within a value that does not begin with one is a letter, as in `a 5" screen`.
     """
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as lines:
-        rows = csv.reader(lines, strict=True)
+    with io.TextIOWrapper(
+        io.BufferedReader(_Quotes(path)), encoding="utf-8-sig", errors="replace", newline=""
+    ) as lines:
+        rows = csv.reader(lines, delimiter=separator, strict=True)
         try:
             for _ in rows:
                 pass

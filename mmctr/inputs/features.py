@@ -6,7 +6,6 @@ Imports nothing of the library, as the settings read their defaults here.
 from dataclasses import dataclass
 from typing import Literal
 
-LEVELS = 20  # popularity levels (likes_level, views_level), 0..19; this release uses 1..10, and 0 is padding
 FLAGGED = 2  # columns of a number: its value, and 1 where it is missing
 MAX_LEN = 64  # most recent history items that are kept of a row, as in the challenge's baseline
 Kind = Literal["category", "tags", "number"]

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from mmctr.common.files import is_file
+from mmctr.inputs.layout import SPLITS, Layout
 
 Files = Path | Sequence[Path]  # a table in one file, or in several, one after another
 EXTENSIONS = (".parquet", ".csv")
@@ -45,3 +46,10 @@ def _parts(folder: Path, found: Iterable[Path], *, name: str) -> tuple[list[Path
 def _counts(path: Path, folder: Path) -> bool:
     inner = path.relative_to(folder).parts
     return path.suffix.lower() in EXTENSIONS and not any(part[0] in "._" for part in inner) and is_file(path)
+
+
+def find_inputs(base_path: Path, layout: Layout) -> tuple[dict[str, list[Path]], list[str]]:
+    """Files of the tables by role, none for what there is not, and a sentence for each table that is missing."""
+    names = {role: getattr(layout, role) for role in ("items", *SPLITS)}
+    found = {role: find_table(base_path, name) if name else ([], None) for role, name in names.items()}
+    return {role: paths for role, (paths, _) in found.items()}, [problem for _, problem in found.values() if problem]

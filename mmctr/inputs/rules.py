@@ -12,9 +12,9 @@ import numpy.typing as npt
 
 from mmctr.common.errors import InputError
 from mmctr.inputs.columns import ids_of, labels_of
-from mmctr.inputs.files import Files, find_table
+from mmctr.inputs.files import Files, find_inputs, find_table
 from mmctr.inputs.held_out import kept_rows
-from mmctr.inputs.layout import MICROLENS_1M, SPLITS, Layout, find_inputs
+from mmctr.inputs.layout import MICROLENS_1M, SPLITS, Layout
 from mmctr.inputs.numbers import is_list, is_text, value_type
 from mmctr.inputs.table_rules import check_table
 from mmctr.inputs.tables import column_types, read_chunks

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from mmctr.inputs.hashes import hash_texts
 
 UNKNOWN = 0
+ARROW_SHARE = 0.25  # of the values; for fewer texts at a time Arrow's hashing of all values takes the most time
 DENSE_LOOKUP_LIMIT = 50_000_000  # integers up to here are looked up in one array of 4 bytes each
 TextArray: TypeAlias = Any  # Arrow's large_string, none of them null
 Values: TypeAlias = npt.NDArray[np.int64] | TextArray
@@ -60,14 +61,14 @@ class Vocabulary:
             return self._rows_of_integers(given.astype(np.int64, copy=False))  # unsigned ones would become floats
         if not self.is_text:
             return np.zeros(len(given), dtype=np.int32)
-        encoded = given.cast(pa.large_string()).dictionary_encode()  # each text is looked up once
-        return self._rows_of_texts(encoded.dictionary)[encoded.indices.to_numpy(zero_copy_only=False)]
+        return self._rows_of_texts(given.cast(pa.large_string()))
 
     def _rows_of_texts(self, given: TextArray) -> npt.NDArray[np.int32]:
         if not len(self) or not len(given):
             return np.zeros(len(given), dtype=np.int32)
-        hashes, order = self._hashed
-        if hashes is None:  # two values have one hash
+        many = len(given) >= ARROW_SHARE * len(self)
+        hashes, order = (None, None) if many else self._hashed
+        if hashes is None or order is None:  # or two values have one hash
             found = pc.index_in(given, value_set=self.values)
             return (found.fill_null(-1).to_numpy(zero_copy_only=False) + 1).astype(np.int32)
         position = np.minimum(np.searchsorted(hashes, hash_texts(given)), len(hashes) - 1)

@@ -22,7 +22,7 @@ from mmctr.clicks.feature_encoding import Encoded, FeatureEncoding, fixed_encodi
 from mmctr.clicks.item_table import ItemTable
 from mmctr.common.errors import InputError
 from mmctr.common.text import shown_value
-from mmctr.inputs.layout import CHECKPOINT_FILE, MODELS_FOLDER, ClickColumns
+from mmctr.inputs.layout import ClickColumns
 from mmctr.inputs.vocabulary import Vocabulary
 from mmctr.models.architecture import Architecture
 from mmctr.models.checkpoint_parts import columns_in, encoding_in, encoding_parts, sizes_in, value_parts, values_in
@@ -93,7 +93,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     Raises:
         InputError: the file is missing, damaged, of another kind, or holds anything but tensors and plain values.
     """
-    remedy = f"use a checkpoint that this program wrote ({MODELS_FOLDER}/{CHECKPOINT_FILE}), or train again"
+    remedy = "use a checkpoint that this program wrote, or train again"
     try:
         content = load_tensors(path)
         if type(content.get("format")) is not int or content["format"] != FORMAT:

@@ -124,7 +124,7 @@ def report_dataset(
     ids = items[ITEM_ID]
     known = Vocabulary(texts(ids.to_list()) if ids.dtype == pl.String else ids.to_numpy())
     return DatasetReport(
-        files=_files(base_path, inputs, layout=layout, source=source, members=listing.members if listing else 0),
+        files=_files(base_path, inputs, layout=layout, source=source, listing=listing),
         coverage=Coverage(items=len(items), with_vector=vectors, **coverage),
         item_features=_item_features(inputs.items, layout),
         splits=report_splits(_splits(inputs, layout), layout=layout, items=known),
@@ -147,7 +147,7 @@ def _splits(inputs: InputFiles, layout: Layout) -> dict[str, Clicks]:
 
 
 def _files(
-    base_path: Path, inputs: InputFiles, *, layout: Layout, source: Path | None, members: int
+    base_path: Path, inputs: InputFiles, *, layout: Layout, source: Path | None, listing: Listing | None
 ) -> dict[str, FileReport]:
     roles = {role: getattr(inputs, role) for role in ("items", *SPLITS)}
     found = {
@@ -155,8 +155,9 @@ def _files(
         for role, files in roles.items()
         if files
     }
-    if source is not None:
-        parts = files_of(source)
+    if source is not None and listing is not None:
+        parts, held = files_of(source), listing.report
+        members = held.images + held.duplicates.count + held.not_items.count  # folders are no files
         found["images"] = FileReport(source, len(parts), _bytes(parts), members)
     return found
 

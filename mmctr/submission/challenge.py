@@ -6,11 +6,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from mmctr.inputs.layout import MICROLENS_1M
 from mmctr.submission.packed import check_rows, write_rows
 
 COLUMNS = ("ID", "Task1", "Task2", "Task1&2")  # of the CSV; the last is what this project predicts
-CSV_NAME = Path(MICROLENS_1M.prediction).name
 
 
 def write_prediction(ids: pl.Series, probabilities: npt.NDArray[np.float32], path: Path) -> None:
@@ -31,13 +29,12 @@ def write_prediction(ids: pl.Series, probabilities: npt.NDArray[np.float32], pat
     write_rows(table, probability=COLUMNS[-1], path=path)
 
 
-def check_submission(path: Path, *, test_ids: pl.Series, csv_name: str = CSV_NAME) -> int:
+def check_submission(path: Path, *, test_ids: pl.Series) -> int:
     """Verify a submission zip against the test split.
 
     Args:
         path: the zip.
         test_ids: (R,) `ID` of the test split, in its order.
-        csv_name: how the CSV in the zip is called.
 
     Returns:
         The number of rows.
@@ -45,4 +42,4 @@ def check_submission(path: Path, *, test_ids: pl.Series, csv_name: str = CSV_NAM
     Raises:
         InputError: something the scorer would refuse or score as 0; the message names the first such thing.
     """
-    return check_rows(path, test_ids=test_ids, csv_name=csv_name, columns=COLUMNS, numbers=COLUMNS[1:])
+    return check_rows(path, test_ids=test_ids, columns=COLUMNS, numbers=COLUMNS[1:])

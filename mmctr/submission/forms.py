@@ -16,7 +16,7 @@ from mmctr.submission import challenge, plain
 class Check(Protocol):
     """Verifies a zip, and returns its number of rows."""
 
-    def __call__(self, path: Path, *, test_ids: pl.Series, csv_name: str) -> int: ...
+    def __call__(self, path: Path, *, test_ids: pl.Series) -> int: ...
 
 
 @dataclass(frozen=True)

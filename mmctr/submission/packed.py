@@ -15,6 +15,7 @@ from mmctr.common.text import first_line, shown_value
 
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip can hold: the same rows make the same bytes
 READABLE = 0o644 << 16
+CSV_NAME = "prediction.csv"  # in a zip, as the challenge's scorer looks for it
 ROW_BYTES = 1024  # no sensible row is longer; what is read of a zip stops there, whatever it would unpack to
 
 
@@ -33,7 +34,7 @@ def write_rows(table: pl.DataFrame, *, probability: str, path: Path) -> None:
 
 def zip_prediction(csv: Path, path: Path) -> None:
     """Pack a CSV alone at the root of a zip; the same CSV makes the same bytes."""
-    member = zipfile.ZipInfo(csv.name, date_time=EPOCH)
+    member = zipfile.ZipInfo(CSV_NAME, date_time=EPOCH)
     member.compress_type, member.external_attr = zipfile.ZIP_DEFLATED, READABLE
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
@@ -41,22 +42,19 @@ def zip_prediction(csv: Path, path: Path) -> None:
     write_bytes(path, buffer.getvalue())
 
 
-def check_rows(
-    path: Path, *, test_ids: pl.Series, csv_name: str, columns: Sequence[str], numbers: Sequence[str]
-) -> int:
+def check_rows(path: Path, *, test_ids: pl.Series, columns: Sequence[str], numbers: Sequence[str]) -> int:
     """Verify a CSV in a zip against the test split, and return its number of rows.
 
     Args:
         path: the zip.
         test_ids: (R,) ids of the rows of the test split, in its order.
-        csv_name: how the CSV must be called.
         columns: of the CSV; the first holds the ids.
         numbers: columns that must be in [0, 1].
 
     Raises:
         InputError: the message names the first thing that is wrong.
     """
-    rows = _read_rows(path, csv_name=csv_name, columns=columns, max_bytes=ROW_BYTES * (len(test_ids) + 1))
+    rows = _read_rows(path, columns=columns, max_bytes=ROW_BYTES * (len(test_ids) + 1))
     if len(rows) != len(test_ids):
         raise InputError(f"{path.name}: one row for each of the {len(test_ids)} test IDs is needed, found {len(rows)}")
     ids = rows[columns[0]]
@@ -76,16 +74,16 @@ def check_rows(
     return len(rows)
 
 
-def _read_rows(path: Path, *, csv_name: str, columns: Sequence[str], max_bytes: int) -> pl.DataFrame:
+def _read_rows(path: Path, *, columns: Sequence[str], max_bytes: int) -> pl.DataFrame:
     """All cells of the CSV in the zip, as text."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-            if names != [csv_name]:
+            if names != [CSV_NAME]:
                 raise InputError(
-                    f"{path.name}: the zip must hold exactly {csv_name} at its root, found {shown_value(names)}"
+                    f"{path.name}: the zip must hold exactly {CSV_NAME} at its root, found {shown_value(names)}"
                 )
-            with archive.open(csv_name) as member:
+            with archive.open(CSV_NAME) as member:
                 content = member.read(max_bytes + 1)  # the listed size may be wrong
     except FileNotFoundError:
         raise InputError(f"no submission at {path}; `mmctr run` writes one to BASE_PATH") from None
@@ -94,9 +92,9 @@ def _read_rows(path: Path, *, csv_name: str, columns: Sequence[str], max_bytes: 
     except Exception as error:  # a damaged zip can raise nearly anything in zipfile and its decompressors
         raise InputError(f"{path.name} is not a readable zip: {first_line(error)}; pack it again") from error
     if len(content) > max_bytes:
-        raise InputError(f"{path.name}: {csv_name} must be at most {max_bytes} bytes for this test split, it is larger")
+        raise InputError(f"{path.name}: {CSV_NAME} must be at most {max_bytes} bytes for this test split, it is larger")
     if b"\r" in content:
-        raise InputError(f"{path.name}: lines of {csv_name} must end with LF, found CR")
+        raise InputError(f"{path.name}: lines of {CSV_NAME} must end with LF, found CR")
     header = content.split(b"\n", 1)[0].decode("utf-8", errors="replace")
     expected = ",".join(columns)
     if header != expected:
@@ -104,4 +102,4 @@ def _read_rows(path: Path, *, csv_name: str, columns: Sequence[str], max_bytes: 
     try:
         return pl.read_csv(content, infer_schema=False)
     except pl.exceptions.PolarsError as error:
-        raise InputError(f"{path.name}: {csv_name} is not a readable CSV: {first_line(error)}") from error
+        raise InputError(f"{path.name}: {CSV_NAME} is not a readable CSV: {first_line(error)}") from error

@@ -6,12 +6,10 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from mmctr.inputs.layout import MICROLENS_1M
 from mmctr.submission.packed import check_rows, write_rows
 
 PROBABILITY = "probability"
 OTHER_NAME = "row"  # of the ids' column, where it cannot have its own
-CSV_NAME = Path(MICROLENS_1M.prediction).name
 
 
 def write_prediction(ids: pl.Series, probabilities: npt.NDArray[np.float32], path: Path) -> None:
@@ -31,19 +29,18 @@ def write_prediction(ids: pl.Series, probabilities: npt.NDArray[np.float32], pat
     write_rows(table, probability=PROBABILITY, path=path)
 
 
-def check_submission(path: Path, *, test_ids: pl.Series, csv_name: str = CSV_NAME) -> int:
+def check_submission(path: Path, *, test_ids: pl.Series) -> int:
     """Verify a zip of such a CSV against the test split, and return its number of rows.
 
     Args:
         path: the zip.
         test_ids: (R,) ids of the rows of the test split, in its order, named as their column.
-        csv_name: how the CSV in the zip is called.
 
     Raises:
         InputError: the message names the first thing that is wrong.
     """
     columns = (_name(test_ids), PROBABILITY)
-    return check_rows(path, test_ids=test_ids, csv_name=csv_name, columns=columns, numbers=columns[1:])
+    return check_rows(path, test_ids=test_ids, columns=columns, numbers=columns[1:])
 
 
 def _name(ids: pl.Series) -> str:

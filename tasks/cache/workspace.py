@@ -42,6 +42,7 @@ def public_places(layout: Layout) -> dict[str, str]:
 
 
 PUBLIC = public_places(MICROLENS_1M)  # those that the challenge and its users know
+STORED = {role: Path(name).name for role, name in PUBLIC.items()}  # in a stage's folder and in MLflow, of any data
 
 
 class FileRef(BaseModel):

@@ -234,7 +234,7 @@ class RunConfig(Section):
 class PipelineConfig(Section):
     """Everything a run of the pipeline depends on."""
 
-    base_path: Path = Field(description="folder with item_feature.parquet, item_images_2.rar and MicroLens_1M_x1/")
+    base_path: Path = Field(description="data folder: the challenge's files, or others as its mmctr.toml says")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N; auto is CUDA when there is one")
     experiment: str = Field(
         "mmctr", pattern=r"^\w[\w .-]*$", max_length=200, description="name of the MLflow experiment, and of its folder"

@@ -15,13 +15,12 @@ from mlflow.exceptions import MlflowException
 from mmctr.common.errors import InputError
 from mmctr.common.files import PARTIAL, file_sha256, replacing
 from mmctr.common.text import first_line
-from mmctr.inputs.layout import ITEM_EMBEDDINGS_FILE
 from tasks.cache.run_manifest import read_manifests
-from tasks.cache.workspace import FileRef, Workspace
+from tasks.cache.workspace import STORED, FileRef, Workspace
 from tasks.tracking.store import NOT_FOUND, Tracker
 from tasks.tracking.training_run import CHECKPOINT, PCA
 
-ITEM_EMBEDDINGS = f"embedding/{ITEM_EMBEDDINGS_FILE}"  # artifact
+ITEM_EMBEDDINGS = f"embedding/{STORED['item_embeddings']}"  # artifact
 DIGEST_TAG = "mmctr.sha256."  # and an artifact's name
 
 

@@ -16,8 +16,7 @@ from prefect.runtime import flow_run
 
 from mmctr.common.files import write_bytes
 from mmctr.common.text import first_line
-from mmctr.inputs.layout import CHECKPOINT_FILE
-from tasks.cache.workspace import Workspace
+from tasks.cache.workspace import STORED, Workspace
 from tasks.settings.base import Section
 from tasks.tracking.lineage import Lineage
 from tasks.tracking.store import FLOW_RUN_TAG, Tracker
@@ -29,7 +28,7 @@ if TYPE_CHECKING:  # PyTorch and Matplotlib are loaded when there is something t
 TRAINING_TAG = "mmctr.training"
 MEMORY = "training_name"  # file in the unfinished work of a training
 REASON_TAG, ANCESTOR_TAG = "mmctr.reason", "mmctr.ancestor"
-CHECKPOINT, PCA, AUC_PLOT = f"checkpoint/{CHECKPOINT_FILE}", "pca/pca.npz", "plots/valid_auc.png"  # artifacts
+CHECKPOINT, PCA, AUC_PLOT = f"checkpoint/{STORED['checkpoint']}", "pca/pca.npz", "plots/valid_auc.png"  # artifacts
 VARIANCE_PLOT = "plots/explained_variance.png"
 DATASET_DIGEST_LIMIT = 36  # characters, MLflow's own
 

@@ -4,12 +4,13 @@ import numpy as np
 import polars as pl
 import pytest
 from content_signal import cold_and_all_aucs, shuffled
-from mmctr.embedding.items import embed_items
 
 from mmctr.clicks.item_table import ItemTable
 from mmctr.embedding.options import EmbedOptions
-from mmctr.embedding.pca import reduce_embeddings
+from mmctr.embedding.reduction import reduce_embeddings
+from mmctr.embedding.sources.clip import embed_items
 from mmctr.images.extract import extract_images
+from mmctr.inputs.columns import read_items
 from mmctr.inputs.vocabulary import Vocabulary
 from mmctr.training.recipe import Recipe
 
@@ -18,9 +19,9 @@ from mmctr.training.recipe import Recipe
 def table(demo_original, tmp_path_factory):
     folder = tmp_path_factory.mktemp("content")
     extract_images(demo_original / "item_images_2.rar", folder / "images", progress=False)
-    embeddings, _ = embed_items(
-        pl.read_parquet(demo_original / "item_feature.parquet"),
-        pl.read_parquet(folder / "images/manifest.parquet").with_columns(item_id=pl.col("image").cast(pl.Int64)),
+    items, _ = embed_items(
+        read_items(demo_original / "item_feature.parquet"),
+        pl.read_parquet(folder / "images/manifest.parquet"),
         images_folder=folder / "images",
         model=str(demo_original / "tiny_clip.pt"),
         device="cpu",
@@ -28,9 +29,9 @@ def table(demo_original, tmp_path_factory):
         options=EmbedOptions(workers=1),
         progress=False,
     )
-    vectors = reduce_embeddings(embeddings["embedding"].to_numpy(), n_components=128).vectors
+    vectors = reduce_embeddings(items.vectors, n_components=128).vectors
     weights = np.vstack([np.zeros((1, 128), dtype=np.float32), vectors])
-    return ItemTable(ids=Vocabulary(embeddings["item_id"].to_numpy()), weights=weights)
+    return ItemTable(ids=Vocabulary(items.item_ids.to_numpy()), weights=weights)
 
 
 def test_cold_targets_are_lost_when_embeddings_are_shuffled(demo_original, table):

@@ -79,7 +79,7 @@ def digests(demo):
 
     def digests():
         config = completed(PipelineConfig(base_path=demo))
-        return name_inputs(Workspace(demo), clip_model=config.embed.model, extract=config.extract).digests()
+        return name_inputs(config, Workspace(demo)).digests()
 
     return digests
 

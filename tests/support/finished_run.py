@@ -15,7 +15,7 @@ from mlflow import MlflowClient
 
 from flows.pipeline import pipeline
 from flows.run.summary import Summary
-from mmctr.inputs.layout import CLICKS
+from mmctr.inputs.layout import MICROLENS_1M
 from tasks.cache.results import Result, ResultSerializer
 from tasks.cache.workspace import PUBLIC
 from tasks.settings.load import load_config
@@ -79,7 +79,7 @@ def ran(summary: Summary) -> list[str]:
 
 def input_path(base: Path, role: str) -> Path:
     names = {"items": "item_feature.parquet", "images": "item_images_2.rar", "clip_model": "tiny_clip.pt"}
-    return base / names.get(role, f"{CLICKS}/{role}.parquet")
+    return base / (names.get(role) or getattr(MICROLENS_1M, role))
 
 
 def flipped(content: bytes) -> bytes:

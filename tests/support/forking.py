@@ -15,7 +15,13 @@ from typing import Any
 from flows.cli.main import main
 
 IMPORTED = (  # by a run, sooner or later
-    *("flows.pipeline", "mmctr.embedding.items", "mmctr.encoders.clip", "mmctr.images.extract", "mmctr.inputs.rules"),
+    *(
+        "flows.pipeline",
+        "mmctr.embedding.sources.clip",
+        "mmctr.encoders.clip",
+        "mmctr.images.extract",
+        "mmctr.inputs.rules",
+    ),
     *("mmctr.embedding.pca", "mmctr.training.loop", "mmctr.submission.challenge", "mmctr.evaluation.scoring"),
     *("tasks.tracking.model_logging", "tasks.tracking.plots", "mlflow.sklearn", "mlflow.pyfunc", "skops.io"),
     *("matplotlib.figure", "mlflow.store.tracking.sqlalchemy_store"),

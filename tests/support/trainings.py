@@ -9,7 +9,7 @@ from prefect.logging import disable_run_logger
 from mmctr.clicks.split import load_split
 from mmctr.embedding.pca import save_pca, write_item_embeddings
 from mmctr.embedding.reduction import reduce_embeddings
-from mmctr.inputs.layout import CLICKS, ClickColumns
+from mmctr.inputs.layout import MICROLENS_1M, ClickColumns
 from mmctr.models.checkpoint import save_checkpoint
 from mmctr.training.loop import train_din
 from mmctr.training.recipe import Recipe
@@ -18,11 +18,11 @@ from tasks.cache.stage import RunContext
 from tasks.cache.workspace import FileRef, Workspace
 from tasks.promote import promote
 from tasks.settings.sections import PipelineConfig, PromoteConfig
-from tasks.tracking.ancestor import find_ancestor
+from tasks.tracking.ancestor import find_ancestor, space_of_run
 from tasks.tracking.registry import CHAMPION, Registry
 from tasks.tracking.store import Tracker
 
-DIGESTS = {name: f"{name}-1" for name in ("items", "archive", "train", "valid", "test", "clip_model")}
+DIGESTS = {name: f"{name}-1" for name in ("items", "images", "train", "valid", "test", "clip_model")}
 
 
 def fitted_pca(seed):
@@ -60,8 +60,11 @@ class World:
         frame.write_parquet(path)
         return self.workspace.file_ref(path)
 
-    def trained(self, *, good, digests=DIGESTS, ancestor=""):
-        """A finished training of a model that knows the rule, or of one that knows nothing."""
+    def trained(self, *, good, digests=DIGESTS, ancestor="", space=None):
+        """A finished training of a model that knows the rule, or of one that knows nothing.
+
+        `space` is that of its PCA; without one the PCA is of an earlier version.
+        """
         model, weights = architecture(self.table), din(self.table).state_dict()
         if good:
             if good not in LEARNED:
@@ -77,7 +80,7 @@ class World:
         save_checkpoint(checkpoint, path)
         vectors = self.table.weights[1:] + np.float32(len(self.registry.versions()) + 1)
         write_item_embeddings(pl.Series(self.table.ids.values), vectors, self.item_embeddings(run_id))
-        save_pca(fitted_pca(int(run_id[:8], 16)), self.folder / run_id / "pca.npz")
+        save_pca(fitted_pca(int(run_id[:8], 16)), self.folder / run_id / "pca.npz", space=space)
         client.log_artifact(run_id, str(path), "checkpoint")
         client.log_artifact(run_id, str(self.folder / run_id / "pca.npz"), "pca")
         for name, value in digests.items():
@@ -116,10 +119,11 @@ class World:
         """Where a local store keeps an artifact of a training."""
         return self.folder / "mlruns/artifacts/mmctr" / trained.run_id / "artifacts" / name
 
-    def ancestor(self, digests=DIGESTS, **settings):
-        config = PipelineConfig(base_path=self.folder, reduce={"pca": "reuse"}, **settings)
+    def ancestor(self, digests=DIGESTS, reduce=None, **settings):
+        config = PipelineConfig(base_path=self.folder, reduce={"pca": "reuse", **(reduce or {})}, **settings)
         starts_from = {"reuse_pca": config.reduce.pca == "reuse", "warm_start": config.train.warm_start}
-        return find_ancestor(self.registry, **starts_from, digests=digests, workspace=self.workspace)
+        space = space_of_run(config.embed, config.reduce, clip_model=digests.get("clip_model"))
+        return find_ancestor(self.registry, **starts_from, digests=digests, space=space, workspace=self.workspace)
 
     def write_test(self, rows=20, seed=0, ids=None):
         """A test split whose items are those of the models."""
@@ -134,7 +138,7 @@ class World:
                 "views_level": rng.integers(1, 11, rows),
             }
         )
-        path = self.folder / CLICKS / "test.parquet"
+        path = self.folder / MICROLENS_1M.test
         path.parent.mkdir(exist_ok=True)
         frame.write_parquet(path)
         return self.workspace.file_ref(path)

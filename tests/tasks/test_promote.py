@@ -13,7 +13,8 @@ from trainings import DIGESTS, World
 
 from mmctr.common.errors import InputError
 from mmctr.common.files import file_sha256
-from tasks.tracking.ancestor import Ancestor
+from tasks.settings.sections import PipelineConfig
+from tasks.tracking.ancestor import Ancestor, space_of_run
 from tasks.tracking.fetching import DIGEST_TAG
 from tasks.tracking.registry import CHALLENGER, CHAMPION, Registry
 from tasks.tracking.training_run import CHECKPOINT, PCA
@@ -316,11 +317,41 @@ def test_a_pca_is_reused_for_vectors_of_its_own_clip_model_alone(world, theirs, 
             world.ancestor(now, train={"warm_start": True})
 
 
+COLUMNS = {"source": "columns", "columns": ["text", "image"], "fuse": "concat"}
+OTHER_VECTORS = {
+    "the model by its columns": ({}, COLUMNS, {}),
+    "other columns": (COLUMNS, {**COLUMNS, "columns": ["image", "text"]}, {}),
+    "another fuse": (COLUMNS, {**COLUMNS, "fuse": "mean"}, {}),
+    "parts": (COLUMNS, COLUMNS, {"fit": "parts"}),
+    "titles beside images": ({}, {"fuse": "concat"}, {}),
+    "another architecture": ({}, {"model": "open_clip:ViT-B-32/laion2b_s34b_b79k"}, {}),
+    "another tag": ({"model": "open_clip:ViT-B-32/laion2b_s34b_b79k"}, {"model": "open_clip:ViT-B-32/laion2b_e16"}, {}),
+}
+
+
+@pytest.mark.parametrize("name", OTHER_VECTORS)
+def test_a_pca_is_reused_for_vectors_of_one_kind_alone(world, name):
+    theirs, ours, reduce = OTHER_VECTORS[name]
+    config = PipelineConfig(base_path=world.folder, embed=theirs)
+    space = space_of_run(config.embed, config.reduce, clip_model="a" * 64)
+    digests = {**DIGESTS, "clip_model": "a" * 64}
+    world.promote(first := world.trained(good=0, digests=digests, space=space))
+    now = {**digests, "train": "train-2"}
+    assert world.ancestor(now, embed=theirs, train={"warm_start": True}).run_id == first.run_id
+    for warm_start in (True, False):
+        with pytest.raises(InputError, match=r'are in different spaces; .* set reduce.pca = "refit"') as error:
+            world.ancestor(now, embed=ours, reduce=reduce, train={"warm_start": warm_start})
+        assert len(str(error.value)) < 900
+
+
 def test_the_clip_model_counts_of_the_training_whose_pca_is_taken(world):
     """The champion was trained on this very data, but started from a training with another CLIP model."""
     first = world.trained(good=0, digests={**DIGESTS, "clip_model": "ViT-B/16"})
     world.promote(world.trained(good=0, ancestor=first.run_id))
-    with pytest.raises(InputError, match="had ViT-B/16"):
+    with pytest.raises(
+        InputError,
+        match="had titles and images by ViT-B/16, fused by mean, and this run has",
+    ):
         world.ancestor()
 
 

@@ -44,7 +44,7 @@ def embed_items(
     progress: bool | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> tuple[ItemVectors, EmbedReport]:
-    """Embed every item of `items` with `model`, a name as `embed.model` has it, or the path of a checkpoint of CLIP.
+    """Embed every item of `items` with `model`: a name as `mmctr.encoders.names` has them, or a checkpoint's path.
 
     `items`: item_id i64 or str (unique), title str (null or blank: no title), image str, which `names` = "path" reads.
     `images`: image str (unique), file_name str in `images_folder`, sha256 str of the file; `names` says how an item

@@ -104,7 +104,7 @@ def test_check_reports_for_people_and_for_programs(capsys, demo_original):
     code, out_json, err = said(capsys, "check", demo_original, "--json")
     assert (code, err) == (0, f"looking through the inputs in {demo_original}\n")
     report = json.loads(out_json)
-    assert list(report) == ["files", "coverage", "splits"]
+    assert list(report) == ["files", "coverage", "item_features", "splits", "held_out", "not_read"]
     for split in report["splits"].values():
         assert f"{split['rows']:,}" in out
     assert {path: path.stat().st_mtime_ns for path in demo_original.rglob("*")} == before

@@ -90,7 +90,7 @@ def test_weights_that_are_not_here_say_what_to_download(no_network: None) -> Non
         "open_clip:ViT-B-16-SigLIP/webli must be here",
         "Name or service not known",
         "hf download timm/ViT-B-16-SigLIP open_clip_model.safetensors",
-        'embed.model = "open_clip:ViT-B-16-SigLIP//path/to/open_clip_model.safetensors"',
+        '`model = "open_clip:ViT-B-16-SigLIP//path/to/open_clip_model.safetensors"`',
     ):
         assert words in str(error.value)
 

@@ -5,12 +5,15 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 import torch
+from featured import CLICKS, ROWS, THINGS, open_shop, write_shop
 from generated import architecture, checkpoint, click_split, din, item_table
 
+from mmctr.clicks.split import load_split
 from mmctr.common.errors import InputError
 from mmctr.evaluation.prediction import predict_logits, predict_probabilities
 from mmctr.inputs.features import Feature
 from mmctr.models.checkpoint import Checkpoint, load_checkpoint, restore_model, save_checkpoint
+from mmctr.training.recipe import Recipe
 
 
 @pytest.fixture
@@ -199,3 +202,66 @@ def test_values_of_a_wrong_kind_or_size_are_refused_before_anything_is_built(tra
         load_checkpoint(tmp_path / "c.pt")
     assert message in str(error.value)
     assert len(str(error.value).splitlines()) == 1
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("shop")
+    write_shop(folder)
+    return open_shop(folder)
+
+
+@pytest.fixture(scope="module")
+def featured(shop):
+    """A checkpoint of a model with text ids, and features of every kind of rows and of items."""
+    return shop.trained(Recipe(epochs=1, batch_size=100))
+
+
+def test_text_ids_and_features_of_every_kind_come_back_and_need_no_file_of_the_training(shop, featured, tmp_path):
+    for name in ("a.pt", "b.pt"):
+        save_checkpoint(featured, tmp_path / name)
+    assert (tmp_path / "a.pt").read_bytes() == (tmp_path / "b.pt").read_bytes()
+    loaded = load_checkpoint(tmp_path / "a.pt")
+    assert loaded.architecture == featured.architecture
+    assert (loaded.columns, loaded.row_encoding.declared, loaded.item_encoding.declared) == (CLICKS, ROWS, THINGS)
+    assert loaded.table.id_to_idx == shop.table.id_to_idx
+    for name in ("feature_ids", "feature_numbers"):
+        assert np.array_equal(getattr(loaded.table, name), getattr(shop.table, name))
+    split = load_split(
+        shop.folder / "valid.parquet",
+        table=loaded.table,
+        columns=loaded.columns,
+        encoding=loaded.row_encoding,
+        with_label=True,
+    )
+    found = predict_logits(restore_model(loaded), split, batch_size=64)
+    assert np.array_equal(found, predict_logits(restore_model(featured), shop.valid, batch_size=64))
+    assert np.unique(found).size > 100
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (["item_feature_ids"], torch.full((161, 4), 10**6, dtype=torch.int32), "item_feature_ids must be rows of the"),
+        (["item_feature_ids"], torch.full((161, 4), -1, dtype=torch.int32), "item_feature_ids must be rows of the"),
+        (["item_feature_ids"], torch.zeros(161, 4), "item_feature_ids must be (161, 4) of int32, found (161, 4) of"),
+        (["item_feature_numbers"], torch.full((161, 2), float("nan")), "item_feature_numbers must be finite"),
+        (["item_encoding"], [], "item_features must be those of their encoding"),
+        (["item_ids", "offsets"], torch.zeros(161, dtype=torch.int64), "texts must be bytes, and the offsets"),
+        (["weights", "item_features.tables.1.weight"], torch.zeros(2, 5), "those of their tables (2, 5)"),
+    ],
+)
+def test_values_of_features_of_a_wrong_kind_or_size_are_refused(featured, tmp_path, path, value, message):
+    save_checkpoint(featured, tmp_path / "good.pt")
+    parts = torch.load(tmp_path / "good.pt", weights_only=True)
+    torch.save(changed(parts, path, value), tmp_path / "c.pt")
+    with pytest.raises(InputError, match="cannot load the checkpoint") as error:
+        load_checkpoint(tmp_path / "c.pt")
+    assert message in str(error.value)
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_an_older_format_is_refused_with_the_remedy(tmp_path):
+    torch.save({"format": 2}, tmp_path / "c.pt")
+    with pytest.raises(InputError, match=r"has checkpoint format 2, this program reads 3; use .*, or train again"):
+        load_checkpoint(tmp_path / "c.pt")

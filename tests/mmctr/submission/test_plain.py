@@ -21,12 +21,14 @@ def test_ids_may_be_text(tmp_path, form, header):
     FORMS[form].write(TEXTS, PROBABILITIES, tmp_path / "scores.csv")
     assert (tmp_path / "scores.csv").read_text().splitlines()[0] == header
     zip_prediction(tmp_path / "scores.csv", tmp_path / "s.zip")
-    assert FORMS[form].check(tmp_path / "s.zip", test_ids=TEXTS, csv_name="scores.csv") == 4
+    assert FORMS[form].check(tmp_path / "s.zip", test_ids=TEXTS) == 4
     other = pl.Series("request", [*TEXTS[:2], "e", "007"])
     with pytest.raises(InputError, match=r"row 3 has ID 'é', the test split has 'e'"):
-        FORMS[form].check(tmp_path / "s.zip", test_ids=other, csv_name="scores.csv")
+        FORMS[form].check(tmp_path / "s.zip", test_ids=other)
+    with zipfile.ZipFile(tmp_path / "s.zip", "w") as archive:
+        archive.write(tmp_path / "scores.csv", "scores.csv")
     with pytest.raises(InputError, match=r"exactly prediction\.csv at its root"):
-        FORMS[form].check(tmp_path / "s.zip", test_ids=TEXTS, csv_name="prediction.csv")
+        FORMS[form].check(tmp_path / "s.zip", test_ids=TEXTS)
 
 
 def test_the_bytes_are_these(tmp_path):
@@ -52,6 +54,6 @@ def test_what_is_wrong_is_named(tmp_path):
         ("request,probability\n", "each of the 1 test IDs is needed, found 0"),
     ):
         with zipfile.ZipFile(tmp_path / "s.zip", "w") as archive:
-            archive.writestr("p.csv", content)
+            archive.writestr("prediction.csv", content)
         with pytest.raises(InputError, match=message):
-            FORMS["plain"].check(tmp_path / "s.zip", test_ids=TEXTS[:1], csv_name="p.csv")
+            FORMS["plain"].check(tmp_path / "s.zip", test_ids=TEXTS[:1])

@@ -1,9 +1,14 @@
+from dataclasses import replace
+
 import numpy as np
+import polars as pl
 import pytest
 import torch
+from featured import open_shop, write_shop
 from generated import checkpoint as small_checkpoint
 from generated import click_split, din, item_table
 
+from mmctr.clicks.feature_encoding import FeatureEncoding
 from mmctr.clicks.item_table import ItemTable
 from mmctr.common.errors import InputError
 from mmctr.evaluation.prediction import predict_logits
@@ -102,3 +107,57 @@ def test_training_starts_where_the_earlier_model_ended(earlier):
     for name, weight in checkpoint.weights.items():
         if weight.requires_grad or "running" not in name:
             assert torch.allclose(trained.weights[name], weight, atol=1e-5), name
+
+
+def test_values_keep_what_was_learned_of_them_wherever_their_rows_are(tmp_path):
+    (tmp_path / "first").mkdir()
+    (tmp_path / "second").mkdir()
+    write_shop(tmp_path / "first", seed=0)
+    write_shop(tmp_path / "second", seed=1)
+    for place, column in (("train", "device"), ("items", "brand")):  # "a tv" and "0" move all other values
+        path = tmp_path / "second" / f"{place}.parquet"
+        frame = pl.read_parquet(path)
+        new = pl.when(pl.int_range(pl.len()) % 5 == 0).then(pl.lit("0")).otherwise(pl.col(column)).alias(column)
+        frame.with_columns(new).write_parquet(path)
+    first, second = open_shop(tmp_path / "first"), open_shop(tmp_path / "second")
+    earlier, recipe = (
+        first.trained(Recipe(epochs=2, batch_size=50)),
+        Recipe(epochs=1, batch_size=400, learning_rate=1e-9),
+    )
+    later = second.trained(recipe, earlier=earlier)
+    moved = 0
+    for name, ours, theirs in (
+        ("row_features", second.rows, first.rows),
+        ("item_features", second.items, first.items),
+    ):
+        embedded = [
+            pair for pair in zip(ours.features, theirs.features, strict=True) if pair[0].feature.kind != "number"
+        ]
+        for number, (own, other) in enumerate(embedded):
+            table = f"{name}.tables.{number}.weight"
+            values = range(24) if own.vocabulary is None else own.vocabulary.values.to_pylist()
+            known = list(values) if other.vocabulary is None else other.vocabulary.values.to_pylist()
+            first_row = 0 if own.vocabulary is None else 1
+            for position, value in enumerate(values):
+                found = later.weights[table][position + first_row]
+                if value in known:
+                    assert torch.allclose(found, earlier.weights[table][known.index(value) + first_row], atol=1e-6)
+                    moved += known.index(value) != position
+                else:
+                    assert value == "0"
+                    assert found.any()
+    assert moved > 4
+    assert torch.allclose(later.weights["tower.0.weight"], earlier.weights["tower.0.weight"], atol=1e-6)
+
+
+@pytest.mark.parametrize("change", [{"width": 9}, {"kind": "tags"}, {"column": "gadget"}])
+def test_other_features_are_refused_with_one_message(tmp_path, change):
+    write_shop(tmp_path)
+    shop = open_shop(tmp_path)
+    earlier = shop.trained(Recipe(epochs=1, batch_size=400))
+    hour, device, *rest = shop.rows.features
+    other = FeatureEncoding((hour, replace(device, feature=replace(device.feature, **change)), *rest))
+    with pytest.raises(InputError) as error:
+        replace(shop, rows=other).trained(Recipe(epochs=1), earlier=earlier)
+    assert str(error.value).startswith("a warm start needs the `row_features` of the earlier model, of the same kinds")
+    assert "`earlier=None`" in str(error.value)

@@ -8,7 +8,7 @@ import pytest
 from project import PROJECT
 
 from mmctr.common.errors import InputError
-from mmctr.embedding.pca import reduce_embeddings
+from mmctr.embedding.reduction import reduce_embeddings
 from mmctr.inputs.targets import check_targets_known
 from mmctr.training.divergence import diverged
 from mmctr.training.recipe import Recipe

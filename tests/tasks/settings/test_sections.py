@@ -203,10 +203,37 @@ def test_what_would_serve_old_results_for_new_settings(change, problem):
 
 def test_a_component_is_named_by_its_setting():
     package = "mmctr.encoders.clip_cpu.matmul"
-    assert EmbedConfig().components() == [f"{package}.float32"]
-    assert EmbedConfig(image_precision="int8").components() == [f"{package}.int8"]
+    source, kind = "mmctr.embedding.sources", "mmctr.encoders.kinds"
+    assert EmbedConfig().components() == [f"{source}.clip", f"{kind}.clip", f"{package}.float32"]
+    assert EmbedConfig(image_precision="int8").components()[-1] == f"{package}.int8"
+    assert EmbedConfig(model="open_clip:ViT-B-32/x").components() == [f"{source}.clip", f"{kind}.open_clip"]
+    assert EmbedConfig(source="columns", columns=("a",)).components() == [f"{source}.columns"]
+    assert EmbedConfig(source="none").components() == []
     names = {module.name for module in iter_modules(import_module(package).__path__)}
     assert names == set(get_args(EmbedConfig.model_fields["image_precision"].annotation))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (['embed.source="columns"'], "needs embed.columns, the names of the columns with vectors"),
+        (['embed.columns=["a"]'], 'embed.columns is read where embed.source = "columns"; set that, or remove'),
+        (['embed.source="columns"', 'embed.columns=["a", "a"]'], "must name each column once"),
+        (['embed.model="open_clip:ViT-B-32"'], "is written open_clip:MODEL/TAG or open_clip:MODEL/PATH"),
+        (['reduce.fit="parts"'], 'reduce.fit = "parts" needs embed.fuse = "concat": a mean has no parts'),
+        (['embed.source="none"', 'reduce.pca="reuse"'], 'is for vectors; embed.source = "none" has none'),
+    ],
+)
+def test_settings_of_vectors_that_do_not_fit_each_other(tmp_path, overrides, words):
+    with pytest.raises(InputError) as error:
+        load_config(tmp_path, overrides=overrides)
+    assert words in str(error.value)
+
+
+def test_settings_of_vectors_may_come_from_two_places(tmp_path):
+    (tmp_path / "mmctr.toml").write_text('[embed]\nsource = "columns"\nfuse = "concat"\n')
+    config = load_config(tmp_path, overrides=['embed.columns=["a", "b"]', 'reduce.fit="parts"'])
+    assert (config.embed.columns, config.embed.fuse, config.reduce.fit) == (("a", "b"), "concat", "parts")
 
 
 @pytest.mark.parametrize("name", ["/tmp/elsewhere", "../escaped", "a/b", "", ".hidden"])

@@ -6,16 +6,22 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import pandas
 import pytest
+from featured import open_shop, write_shop
 from generated import checkpoint as untrained
 from generated import item_table
 from project import PROJECT
 
-from mmctr.models.checkpoint import save_checkpoint
+from mmctr.common.errors import InputError
+from mmctr.evaluation.prediction import predict_probabilities
+from mmctr.models.checkpoint import restore_model, save_checkpoint
+from mmctr.training.recipe import Recipe
 from tasks.cache.counted_syntax import parsed
-from tasks.tracking.model_logging import SCORER_PACKAGES, log_din_model
+from tasks.tracking.model_logging import SCORER_PACKAGES, _scored_columns, log_din_model
 from tasks.tracking.store import Tracker
 from tasks.tracking.training_run import CHECKPOINT, open_run
 
@@ -71,7 +77,7 @@ def test_it_scores_without_the_project_by_the_modules_it_carries_and_no_others(l
 def test_who_has_loaded_it_imports_the_library_as_before(logged):
     program = (
         "import sys, mlflow\nmlflow.pyfunc.load_model(sys.argv[1])\n"
-        "import mmctr.embedding.items, mmctr.clicks.split, mmctr_scorer.clicks.split\n"
+        "import mmctr.embedding.sources.clip, mmctr.clicks.split, mmctr_scorer.clicks.split\n"
         "assert mmctr.clicks.split is not mmctr_scorer.clicks.split\n"
     )
     done = subprocess.run(
@@ -91,3 +97,36 @@ def test_its_requirements_name_every_package_that_it_imports(logged):
     assert imported - sys.stdlib_module_names - {"mmctr_scorer", "mlflow"} == set(SCORER_PACKAGES)
     required = (logged / "requirements.txt").read_text()
     assert all(f"{name}==" in required for name in SCORER_PACKAGES)
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("shop")
+    write_shop(folder)
+    return open_shop(folder)
+
+
+def test_raw_rows_are_scored_by_the_columns_that_the_model_was_trained_with(shop, tmp_path):
+    checkpoint = shop.trained(Recipe(epochs=1, batch_size=100))
+    save_checkpoint(checkpoint, tmp_path / "c.pt")
+    inputs = _scored_columns(checkpoint).to_dict()
+    kinds = [(one["name"], one["type"] if one["type"] != "array" else [one["items"]["type"]]) for one in inputs]
+    assert kinds == [
+        ("seen", ["string"]),
+        ("shown", "string"),
+        ("hour", "long"),
+        ("device", "string"),
+        ("words", ["string"]),
+        ("dwell", "double"),
+    ]
+    from tasks.tracking.scorer import DINScorer
+
+    scorer = DINScorer()
+    scorer.load_context(SimpleNamespace(artifacts={"checkpoint": str(tmp_path / "c.pt")}))
+    rows = pandas.read_parquet(shop.folder / "valid.parquet")
+    found = scorer.predict(None, rows)
+    assert np.allclose(found, predict_probabilities(restore_model(checkpoint), shop.valid, batch_size=64), atol=1e-6)
+    with pytest.raises(InputError, match="rows to be scored must have the column device; add it"):
+        scorer.predict(None, rows.drop(columns="device"))
+    with pytest.raises(InputError, match=r"the values of dwell must be double: .*"):
+        scorer.predict(None, rows.assign(dwell="much"))
