@@ -14,7 +14,7 @@ from itertools import pairwise
 import torch
 from organisers_din import ATTENTION, CHUNK_ROWS, CONTENT_DIM, ID_DIM, ITEM_DIM, TOWER
 
-from mmctr.models.din import DIN, LEVEL_DIM
+from mmctr.models.din import DIN
 
 SQUARE = 2048
 
@@ -55,7 +55,7 @@ def din_layers(model: DIN, *, rows: int, items: int) -> list[Linear]:
     hidden = [model.attention.first.out_features]
     hidden += [layer.out_features for layer in model.attention.rest if isinstance(layer, torch.nn.Linear)]
     tower = [layer for layer in model.tower if isinstance(layer, torch.nn.Linear)]
-    widths = [2 * dim + 2 * LEVEL_DIM, *(layer.out_features for layer in tower), 1]
+    widths = [tower[0].in_features, *(layer.out_features for layer in tower), 1]
     return [
         Linear(rows, dim, hidden[0], input_gradient=trained),
         Linear(items, 2 * dim, hidden[0], input_gradient=trained),  # k and q * k

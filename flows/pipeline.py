@@ -211,7 +211,7 @@ def promote_and_publish(
     )
     name = f"{registry.name} version {decision.version}"
     outputs = publish_run(
-        Model(name, trained.run_id, trained.checkpoint, embeddings),
+        Model(name, trained.run_id, trained.checkpoint, embeddings, has_vectors=reduced is not None),
         made.predicted,
         version=decision.version,
         which=config.promote.publish,

@@ -25,6 +25,7 @@ from tasks.tracking.registry import CHALLENGER, CHAMPION, Registry, Version
 
 if TYPE_CHECKING:  # PyTorch is loaded when there is something to score
     from mmctr.evaluation.scoring import Score
+    from mmctr.inputs.vocabulary import Vocabulary
     from mmctr.models.checkpoint import Checkpoint
 
 NEITHER = "neither"  # of the two aliases
@@ -169,11 +170,12 @@ def _decide(
 
     workspace, pin = context.workspace, registry.pin()
     with workspace.reading_table(valid.files) as clicks:
-        new = _scored(context, load_checkpoint(workspace.path(trained.checkpoint)), clicks, valid)
+        own = load_checkpoint(workspace.path(trained.checkpoint))
+        new = _scored(context, own, clicks, valid)
         try:
             ref = usable_checkpoint(registry.tracker, champion.run_id, workspace=workspace)
             earlier = load_checkpoint(workspace.path(ref))
-            _check_readable(earlier, clicks)
+            _check_comparable(earlier, own, clicks)
         except LostFileError as error:
             alias, reason = _without_comparison(champion, auc=new.auc, pin=pin, why=first_line(error))
             logger().warning("%s", reason)
@@ -186,11 +188,11 @@ def _decide(
     return Decision(version.number, alias, new.auc, champion.number, old.auc, f"{alias}: {words}")
 
 
-def _check_readable(earlier: "Checkpoint", clicks: Sequence[Path]) -> None:
-    """Refuse a model of which a feature is no column of the clicks.
+def _check_comparable(earlier: "Checkpoint", own: "Checkpoint", clicks: Sequence[Path]) -> None:
+    """Refuse a model that cannot read the clicks that `own` was trained to read: it is one of other data.
 
     Raises:
-        LostFileError: there is such a feature, so that nobody can say how good the model is on these clicks.
+        LostFileError: its ids or values are of another kind, or the clicks do not have a feature of it.
     """
     from mmctr.inputs.tables import column_names
 
@@ -198,6 +200,17 @@ def _check_readable(earlier: "Checkpoint", clicks: Sequence[Path]) -> None:
     absent = [feature.column for feature in earlier.columns.features if feature.column not in names]
     if absent:
         raise LostFileError(f"it reads {shown_names(absent)}, which these clicks do not have")
+    if earlier.ids.is_text != own.ids.is_text:
+        raise LostFileError(f"its item ids are {_kind(earlier.ids)}, those of these clicks are {_kind(own.ids)}")
+    ours = {fitted.feature.column: fitted.vocabulary for fitted in own.row_encoding.features}
+    for fitted in earlier.row_encoding.features:
+        known, name = ours.get(fitted.feature.column), fitted.feature.column
+        if known and fitted.vocabulary and known.is_text != fitted.vocabulary.is_text:
+            raise LostFileError(f"its values of {shown_names([name])} are {_kind(fitted.vocabulary)}, these are others")
+
+
+def _kind(vocabulary: "Vocabulary") -> str:
+    return "texts" if vocabulary.is_text else "integers"
 
 
 def _scored(context: RunContext, model: "Checkpoint", clicks: Sequence[Path], valid: ValidClicks) -> "Score":

@@ -10,7 +10,6 @@ from project import PROJECT
 
 from flows.cli.main import main
 from flows.pipeline import pipeline
-from mmctr.submission.forms import FORMS
 from tasks.settings.load import load_config
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("prefect_server")]
@@ -97,8 +96,8 @@ def test_the_lines_of_the_page_make_it_work(kind, world, tracking_uri, tmp_path,
     vectors = pl.read_parquet(base / layout.item_embeddings)
     assert len(vectors) == ITEMS
     assert vectors["item_emb_d16"].list.eval(pl.element() != 0).list.any().mean() > 0.9, "items have vectors"
-    rows = FORMS[layout.submission].check(base / layout.archive, test_ids=ids_of_test(kind, base, layout))
-    assert rows == summary.rows > 0
+    assert main(["check-submission", str(base / layout.archive), "--base-path", str(base)]) == 0
+    assert f"is a valid submission of {summary.rows:,} rows" in capsys.readouterr().out
     again = pipeline(config)
     assert [report.name for report in again.stages if not report.cached] == []
 
@@ -110,11 +109,3 @@ def test_the_lines_of_the_page_make_it_work(kind, world, tracking_uri, tmp_path,
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith(f"{item} ")
     assert [line for line in lines if "(no title)" in line] or kind != "no_titles"
-
-
-def ids_of_test(kind, base, layout):
-    """Ids of the rows of test, as the layout names them."""
-    from mmctr.inputs.columns import read_ids
-    from mmctr.inputs.files import find_table
-
-    return read_ids(find_table(base, layout.test)[0], row_id=layout.row_id)

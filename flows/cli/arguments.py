@@ -190,7 +190,7 @@ def _check_submission(commands: "Commands") -> None:
     )
     command.add_argument("zip", type=Path, metavar="ZIP", help="the submission")
     command.add_argument(
-        "--base-path", type=Path, required=True, metavar="BASE_PATH", help="folder with MicroLens_1M_x1/test.parquet"
+        "--base-path", type=Path, required=True, metavar="BASE_PATH", help="data folder with the test split"
     )
     command.set_defaults(doing="checking {zip}")
 
@@ -226,7 +226,7 @@ def _add_base_path(command: argparse.ArgumentParser) -> None:
         "base_path",
         type=Path,
         metavar="BASE_PATH",
-        help="folder with item_feature.parquet, item_images_2.rar and MicroLens_1M_x1/",
+        help="data folder: by default the challenge's files, else as its mmctr.toml says",
     )
 
 

@@ -24,6 +24,7 @@ class Model:
     run_id: str  # MLflow run; empty where nothing but the checkpoint is known
     checkpoint: FileRef
     item_embeddings: FileRef | None
+    has_vectors: bool = True  # False where it is known that there are no item embeddings, as its ids began at random
 
     def files(self, predicted: Predicted | None) -> dict[str, FileRef]:
         """All its public files, by role, with what it predicted where there is a test split."""
@@ -139,7 +140,7 @@ def _publish(choice: Choice, *, workspace: Workspace) -> Outputs:
             files["item_embeddings"] = workspace.file_ref(embeddings)
     places = publish(workspace, files, model=model.name, run_id=model.run_id)
     owner = model.name
-    if "item_embeddings" not in files:
+    if "item_embeddings" not in files and model.has_vectors:
         owner += f"; its {public['item_embeddings']} is not known, so that there is none beside {beside.name}"
     return Outputs(places, owner + choice.words)
 

@@ -23,7 +23,12 @@ OTHERWISE = {
     },
     "embed": {"batch_size": "embed.image_batch"},
     "reduce": {"pca=None": 'reduce.pca = "refit"'},
-    "train": {"dim": "reduce.n_components", "earlier=None": "train.warm_start = false"},
+    "train": {
+        "dim": "reduce.n_components",
+        "earlier=None": "train.warm_start = false",
+        "row_features": "data.row_features",
+        "item_features": "data.item_features",
+    },
 }
 _PARAMETER = re.compile(r"(?<![\w./])`(\w+)( ?= ?[^`\n]*)?`")
 

@@ -13,6 +13,7 @@ from trainings import DIGESTS, World
 
 from mmctr.common.errors import InputError
 from mmctr.common.files import file_sha256
+from mmctr.inputs.vocabulary import texts, to_bytes
 from tasks.settings.sections import PipelineConfig
 from tasks.tracking.ancestor import Ancestor, space_of_run
 from tasks.tracking.fetching import DIGEST_TAG
@@ -185,7 +186,17 @@ def other_features(world, champion):
     world.tracker.client.set_tag(champion.run_id, DIGEST_TAG + path.name, file_sha256(path))
 
 
+def other_ids(world, champion):
+    path = world.artifact(champion, CHECKPOINT)
+    content = torch.load(path, weights_only=True)
+    ids = texts([f"item {number}" for number in content["item_ids"].tolist()])
+    content["item_ids"] = dict(zip(("bytes", "offsets"), map(torch.from_numpy, to_bytes(ids)), strict=True))
+    torch.save(content, path)
+    world.tracker.client.set_tag(champion.run_id, DIGEST_TAG + path.name, file_sha256(path))
+
+
 LOSSES = [
+    (other_ids, "its item ids are texts, those of these clicks are integers"),
     (other_features, "it reads shares_level, which these clicks do not have"),
     (spoil_artifact, "its checkpoint/task1and2_best.pt is damaged"),
     (remove_artifact, "it has no checkpoint/task1and2_best.pt"),

@@ -41,6 +41,7 @@ def said(message: str, *sections: str) -> str:
         ("train", "a lower `batch_size`", "a lower train.batch_size"),
         ("train", "end with `epochs = 3` (", "end with train.epochs = 3 ("),
         ("train", "use `dim`, or `earlier=None`", "use reduce.n_components, or train.warm_start = false"),
+        ("train", "needs the `row_features` of", "needs the data.row_features of"),
         ("reduce", "lower `n_components` or `pca=None`", 'lower reduce.n_components or reduce.pca = "refit"'),
         ("inputs", "items are needed (`min_items`)", "items are needed (reduce.n_components)"),
         ("predict", "or lower `min_known_targets`", "or lower predict.min_known_targets"),
