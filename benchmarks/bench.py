@@ -21,6 +21,7 @@ import parts_embed
 import parts_flow
 import parts_model
 import parts_prepare
+import parts_vectors
 from side_by_side import MissingPeer, Row
 
 HERE = Path(__file__).resolve().parent
@@ -37,6 +38,7 @@ PARTS: dict[str, Callable[[Path], list[Row]]] = {
     "images": parts_embed.images,
     "embed": parts_embed.embed,
     "reduce": parts_data.reduce,
+    "vectors": parts_vectors.vectors,
     "prepare": parts_prepare.prepare,
     "start": parts_data.start,
     "rerun": parts_flow.rerun,

@@ -12,6 +12,7 @@ from random import Random
 from typing import Any
 
 import fuzz_media
+import fuzz_packed
 import fuzz_tables
 from fuzz_bytes import members, mutate, zipped
 from fuzz_verdicts import Reader, refused
@@ -185,6 +186,7 @@ def selftest_case(_: None, rng: Random, __: Path) -> str:
 
 READERS = {
     "archive": Reader(fuzz_media.prepare_archive, fuzz_media.archive_case),
+    "packed": Reader(fuzz_packed.prepare_packed, fuzz_packed.packed_case),
     "image": Reader(fuzz_media.prepare_image, fuzz_media.image_case),
     "parquet": Reader(fuzz_tables.prepare, fuzz_tables.case),
     "config": Reader(prepare_config, config_case),

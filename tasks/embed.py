@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from mmctr.common.components import load_component
 from mmctr.common.errors import InputError
+from mmctr.common.text import shown
 from mmctr.encoders.names import parse_model
 from mmctr.images.naming import Naming
 from mmctr.inputs.layout import ItemColumns
@@ -62,7 +63,8 @@ def _read(context: RunContext, config: EmbedConfig, *, columns: ItemColumns, ite
     read_item_vectors = load_component(SOURCES, config.source)
     with context.workspace.reading_table(items) as files:
         made, counts = read_item_vectors(files, item_id=columns.item_id, columns=config.columns, fuse=config.fuse)
-    logger().info("%d items have vectors in %s, %d have none", counts.items - counts.none, counts.found, counts.none)
+    found = {shown(name): count for name, count in counts.found.items()}
+    logger().info("%d items have vectors: %s; %d have none", counts.items - counts.none, found, counts.none)
     return _write(
         context.workspace, made, report=asdict(counts), counts={"items": counts.items, "without_vector": counts.none}
     )

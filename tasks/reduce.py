@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from mmctr.common.text import shown
 from tasks.cache.results import Reduced
 from tasks.cache.stage import RunContext, logger, own_folder, stage
 from tasks.cache.workspace import STORED, FileRef
@@ -30,7 +31,7 @@ def reduce(context: RunContext, *, config: ReduceConfig, embeddings: FileRef, pc
         "PCA to %d dimensions keeps %.1f %% of the variance", config.n_components, 100 * reduction.explained_variance
     )
     for name, share in reduction.part_variances.items():
-        logger().info("of %s it keeps %.1f %%", name, 100 * share)
+        logger().info("of %s it keeps %.1f %%", shown(name), 100 * share)
     write_item_embeddings(items.item_ids, reduction.vectors, folder / STORED["item_embeddings"])
     save_pca(reduction.pca, folder / "pca.npz", space=replace(items.space, fit=config.fit))
     return Reduced(

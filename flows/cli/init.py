@@ -10,7 +10,6 @@ from mmctr.common.text import printable, shown, shown_names
 from mmctr.inputs.discover.draft import draft, to_check
 from mmctr.inputs.discover.events import Events
 from mmctr.inputs.discover.findings import Findings, look_at
-from mmctr.inputs.discover.items import Items
 from tasks.settings.load import CONFIG_NAME
 
 
@@ -73,10 +72,10 @@ def _raw(events: Events, findings: Findings, folder: Path) -> Iterator[str]:
         yield f"note          {shown(other.sample.name)} is a raw log too"
     for note in findings.notes:
         yield f"note          {shown(note)}"
-    yield f"next          {printable(' '.join(prepare_command(events, findings.items, folder)))}"
+    yield f"next          {printable(' '.join(prepare_command(events, findings, folder)))}"
 
 
-def prepare_command(events: Events, items: Items | None, folder: Path) -> list[str]:
+def prepare_command(events: Events, findings: Findings, folder: Path) -> list[str]:
     """`mmctr prepare` for a raw log, each word as a shell reads it."""
     words = ["mmctr", "prepare", str(folder / events.sample.name), "--out", f"{folder.absolute()}-prepared"]
     words += ["--user", events.user, "--item", events.item, "--time", events.time]
@@ -84,8 +83,11 @@ def prepare_command(events: Events, items: Items | None, folder: Path) -> list[s
         words += ["--label", events.label, *(["--positive-from", "4"] if events.is_rating else [])]
     else:
         words += ["--negatives", "3"]
-    if items is not None:
-        words += ["--items", str(folder / items.sample.name), "--item-id", items.item_id.name]
+    if events.time_unit not in ("", "s"):
+        words += ["--time-unit", events.time_unit]
+    if findings.items is not None and (title := findings.choice("title")) is not None:
+        words += ["--items", str(folder / findings.items.sample.name), "--items-id", findings.items.item_id.name]
+        words += ["--title", str(title.value)] if title.value else []
     return [quote(word) for word in words]
 
 

@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 
 from mmctr.common.errors import InputError
-from mmctr.encoders.base import kind_of
+from mmctr.encoders.base import kind_of, weights_file
 from mmctr.encoders.names import CLIP, ModelName, parse_model
 from tasks.cache.workspace import FileRef, Workspace
 from tasks.settings.named import settings_named
@@ -55,7 +55,7 @@ def model_ref(workspace: Workspace, config: EmbedConfig) -> FileRef | str:
         InputError: weights that are published under a tag are not here and were not to be had.
     """
     name = parse_model(config.model)
-    file = name.file or (None if name.kind == CLIP else kind_of(name).weights(name, download=True))
+    file = weights_file(name)
     return name.weights if file is None else workspace.file_ref(file)
 
 

@@ -41,7 +41,7 @@ def join_contents(
     assert items["item_id"].is_unique().all(), "items must hold each item_id once"
     assert images["image"].is_unique().all(), "images must hold each image once"
     items = items.select("item_id", "title", "image").sort("item_id")
-    wanted = items["image"] if names == "path" else items["item_id"].cast(pl.String)
+    wanted = items["image"]  # the id as text where images are called by it
     matches = match_images(wanted, images, names=names)
     numbered = images.select("file_name", "sha256", row=pl.int_range(pl.len(), dtype=pl.Int64))
     table = (

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
+from mmctr.common.text import shown, shown_names
+
 Source = Literal["clip", "columns"]
 
 
@@ -15,7 +17,7 @@ class Space:
     Attributes:
         source: an encoder of titles and images, or columns of the item table.
         content: of an encoder the weights, by their official name or their SHA-256, behind the name of what reads
-            them where that does not follow; of columns their names.
+            them where that does not follow; of columns their names, as JSON.
         fuse: `mean` or `concat`.
         fit: of a PCA, whether it is of the `whole` vector or of its `parts`.
     """
@@ -37,16 +39,16 @@ class Space:
     def __str__(self) -> str:
         how = f", fused by {self.fuse}{', with a PCA for each part' if self.fit == 'parts' else ''}"
         if self.source == "columns":
-            return f"the columns {self.content}{how}"
+            return f"the columns {shown_names(json.loads(self.content))}{how}"
         head, _, digest = self.content.rpartition(" ")
         is_digest = len(digest) == 64 and set(digest) <= set("0123456789abcdef")
-        shown = f"{head} with SHA-256 {digest[:12]}...".strip() if is_digest else self.content
-        return f"titles and images by {shown or 'a model that is not known'}{how}"
+        model = f"{head} with SHA-256 {digest[:12]}...".strip() if is_digest else shown(self.content)
+        return f"titles and images by {model or 'a model that is not known'}{how}"
 
 
 def space_of_columns(columns: Sequence[str], *, fuse: str) -> Space:
     """The space of vectors that are read from columns, in their order."""
-    return Space("columns", ", ".join(columns), fuse)
+    return Space("columns", json.dumps(list(columns)), fuse)
 
 
 def space_of_model(reader: str, weights: str, *, fuse: str) -> Space:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from mmctr.common.components import load_component
-from mmctr.encoders.names import ModelName
+from mmctr.encoders.names import CLIP, ModelName
 
 if TYPE_CHECKING:
     import numpy as np
@@ -92,6 +92,15 @@ def kind_of(model: ModelName) -> Kind:
     """What knows the model's kind of encoder."""
     kind: Kind = load_component(KINDS, model.kind)
     return kind
+
+
+def weights_file(model: ModelName) -> Path | None:
+    """The file of a model's weights, which is downloaded where it is missing; None for OpenAI's, by their name.
+
+    Raises:
+        InputError: as `Kind.weights` has it.
+    """
+    return model.file or (None if model.kind == CLIP else kind_of(model).weights(model, download=True))
 
 
 def space_of(*facts: str) -> str:

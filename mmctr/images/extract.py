@@ -134,13 +134,7 @@ def extract_images(
     """
     password, limits = password or None, Limits(max_member_bytes, max_total_bytes)
     kind = kind or kind_of(archive)
-    if kind == "folder":
-        raise InputError(f"A folder of images is used in place: {archive} is one. Use `mmctr.images.in_place`.")
-    if archive.resolve().is_relative_to(target.resolve()):
-        raise InputError(
-            f"The folder of images is replaced as a whole: {archive} lies in {target} and would be lost. "
-            "Move the archive, or choose another folder."
-        )
+    _check_places(archive, target, kind=kind)
     opened = open_source(kind)
     members, plan = _planned(opened, archive, names=names, password=password, limits=limits, progress=progress)
     total = None if members is None else sum(member.size for member in members)
@@ -159,6 +153,16 @@ def extract_images(
         check_some(archive, report, members=count, names=names)
         write_manifest(folder, rows)
     return report
+
+
+def _check_places(archive: Path, target: Path, *, kind: Kind) -> None:
+    if kind == "folder":
+        raise InputError(f"A folder of images is used in place: {archive} is one. Use `mmctr.images.in_place`.")
+    if archive.resolve().is_relative_to(target.resolve()):
+        raise InputError(
+            f"The folder of images is replaced as a whole: {archive} lies in {target} and would be lost. "
+            "Move the archive, or choose another folder."
+        )
 
 
 def _unpack(

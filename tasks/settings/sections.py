@@ -24,16 +24,22 @@ Probability = Annotated[float, Field(ge=0, lt=1)]
 
 
 class ExtractConfig(Section):
-    """Stage 1: images out of the RAR archive."""
+    """Stage 1: images out of an archive, or the list of those in a folder."""
 
     password_env: Annotated[str | None, RunsOnly()] = Field(
-        None, description="name of the environment variable that holds the archive's password"
+        None, description="name of the environment variable that holds the password of a RAR"
     )
     max_member_mib: int = Field(
-        MAX_MEMBER_BYTES >> 20, ge=1, le=4096, description="largest image that is unpacked, in MiB"
+        MAX_MEMBER_BYTES >> 20,
+        ge=1,
+        le=4096,
+        description="largest image that is unpacked or used in place, in MiB",
     )
     max_total_gib: int = Field(
-        MAX_TOTAL_BYTES >> 30, ge=1, le=65536, description="most that is unpacked in all, in GiB"
+        MAX_TOTAL_BYTES >> 30,
+        ge=1,
+        le=65536,
+        description="most that is unpacked or used in place, in all, in GiB",
     )
 
 

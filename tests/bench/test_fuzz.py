@@ -8,7 +8,15 @@ import pytest
 from project import PROJECT
 
 BENCHMARKS = PROJECT / "benchmarks"
-CASES = {"archive": 60, "image": 400, "parquet": 120, "config": 300, "submission": 200, "checkpoint": 150}
+CASES = {
+    "archive": 60,
+    "packed": 200,
+    "image": 400,
+    "parquet": 120,
+    "config": 300,
+    "submission": 200,
+    "checkpoint": 150,
+}
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -21,7 +21,7 @@ from mmctr.embedding.report import EmbedReport, check_failures, make_report
 from mmctr.embedding.space import space_of_model
 from mmctr.embedding.store import VectorShards, stored_dim
 from mmctr.embedding.vectors import ItemVectors, Part, fuse_parts, fused_parts
-from mmctr.encoders.base import Encoder, kind_of
+from mmctr.encoders.base import Encoder, kind_of, weights_file
 from mmctr.encoders.names import ModelName, parse_model
 from mmctr.images.naming import Naming
 
@@ -46,9 +46,9 @@ def embed_items(
 ) -> tuple[ItemVectors, EmbedReport]:
     """Embed every item of `items` with `model`: a name as `mmctr.encoders.names` has them, or a checkpoint's path.
 
-    `items`: item_id i64 or str (unique), title str (null or blank: no title), image str, which `names` = "path" reads.
-    `images`: image str (unique), file_name str in `images_folder`, sha256 str of the file; `names` says how an item
-    finds its image (`mmctr.images.match`), and images of no item are counted and not read. None where there are none.
+    `items`: item_id i64 or str (unique), title str (null or blank: no title), image str, what its image is called.
+    `images`: image str (unique), file_name str in `images_folder`, sha256 str of the file; `names` says how both meet
+    (`mmctr.images.match`), and images of no item are counted and not read. None where there are none.
     `fuse` makes an item's vector of its parts. `weights` is the file that holds the model's weights, where it was found
     already. Returns the vectors, sorted by item id, and the report; they do not depend on the order of the inputs.
     `image_code` names the code that makes image vectors, where it is chosen; vectors of two are never mixed.
@@ -58,7 +58,7 @@ def embed_items(
     """
     contents = join_contents(items, images, images_folder=images_folder, names=names)
     name = parse_model(model)
-    file = weights or kind_of(name).weights(name, download=True)
+    file = weights or weights_file(name)
     sha256 = file_sha256(file) if file else None
     encoder = _encoder(name, file=file, sha256=sha256, device=device, options=options)
     view = f"{options.view}{image_code and '-'}{image_code}"

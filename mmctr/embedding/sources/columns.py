@@ -21,6 +21,7 @@ from mmctr.inputs.columns import ids_of
 from mmctr.inputs.files import Files, listed
 from mmctr.inputs.tables import column_names, count_rows, read_chunks
 
+MAX_WIDTH = 65_536  # numbers of a vector
 LISTS = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list, pa.types.is_list_view)
 
 
@@ -88,8 +89,12 @@ def given_parts(files: Files, *, columns: Sequence[str]) -> tuple[Part, ...]:
         if len(widths) == len(columns):
             break
     for name in columns:
-        if name not in widths:
-            raise InputError(f"a column of vectors must have some, and {shown(name)} has none; name others")
+        if not 1 <= widths.get(name, 0) <= MAX_WIDTH:
+            found = f"vectors of {widths[name]:,} numbers" if name in widths else "none"
+            raise InputError(
+                f"a column of vectors must have some, of at most {MAX_WIDTH:,} numbers, and {shown(name)} has {found}; "
+                "name others"
+            )
     return tuple(Part(name, widths[name]) for name in columns)
 
 

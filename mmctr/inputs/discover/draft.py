@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from typing import Literal
 
 from mmctr.common.text import shown
 from mmctr.inputs.discover.candidates import Candidate
@@ -46,16 +47,18 @@ def to_check(findings: Findings) -> tuple[list[str], list[str]]:
     """Settings that are likely and not certain, and those that could not be chosen."""
     if findings.is_challenge:
         return [], []
-    open_ = [choice.key for choice in findings.choices if choice.value is None]
-    if not has_content(findings):
-        open_.append("what the items are known by")
-    return [choice.key for choice in findings.choices if choice.value is not None and not choice.is_certain], open_
+    likely = [choice.key for choice in findings.choices if choice.value is not None and not choice.is_certain]
+    if _source(findings) == "none":
+        likely.append("embed.source")
+    return likely, [choice.key for choice in findings.choices if choice.value is None]
 
 
-def has_content(findings: Findings) -> bool:
-    """Whether items have a title, an image or a vector."""
+def _source(findings: Findings) -> Literal["clip", "columns", "none"]:
+    """Where the items' vectors come from."""
     chosen = [findings.choice(key) for key in ("title", "images")]
-    return bool(findings.vectors) or any(choice is not None and choice.value for choice in chosen)
+    if any(choice is not None and choice.value for choice in chosen):
+        return "clip"
+    return "columns" if findings.vectors else "none"
 
 
 def toml(value: Value) -> str:
@@ -133,12 +136,15 @@ def _candidates(found: Sequence[Candidate]) -> Iterator[str]:
 
 def _vectors(findings: Findings) -> Iterator[str]:
     """Vectors that are there already: chosen where there is nothing else that a model could know of an item."""
+    if _source(findings) == "none":
+        yield f"# {CHECK} The items have neither titles nor images nor vectors, so they are known by their ids alone;"
+        yield "# item features above would say more of them."
+        yield "[embed]"
+        yield 'source = "none"'
+        yield ""
     if not findings.vectors:
-        if not findings.is_challenge and not has_content(findings):
-            yield f"# {UNDECIDED}: the items have neither title nor images nor vectors; choose item features above"
-            yield ""
         return
-    chosen = not any((choice := findings.choice(key)) and choice.value for key in ("title", "images"))
+    chosen = _source(findings) == "columns"
     columns = ", ".join(f"{shown(one.name, limit=60)} ({one.width} numbers)" for one in findings.vectors)
     if chosen:
         yield f"# There are neither titles nor images, but vectors of the items: {columns}."
@@ -159,10 +165,9 @@ def _components(findings: Findings) -> Iterator[str]:
     if findings.item_rows is not None and findings.item_rows < most:
         most, why = findings.item_rows, f"the item table has {findings.item_rows} rows"
     width = _width(findings.vectors)
-    chosen = not any((choice := findings.choice(key)) and choice.value for key in ("title", "images"))
-    if chosen and findings.vectors and width < most:
+    if _source(findings) == "columns" and width < most:
         most, why = width, f"the vectors have {width} numbers"
-    if why:
+    if why and _source(findings) != "none":
         yield f"# The default is {COMPONENTS}, and PCA cannot keep more dimensions than there are: {why}."
         yield "[reduce]"
         yield f"n_components = {most}"

@@ -18,6 +18,7 @@ class Events:
     time: str
     label: str
     is_rating: bool
+    time_unit: str  # of times that are numbers, as `mmctr prepare` calls it; empty for others
 
 
 def raw_logs(samples: Sequence[Sample], *, item_ids: Callable[[Column], float]) -> list[Events]:
@@ -47,4 +48,12 @@ def _events(sample: Sample, item_ids: Callable[[Column], float]) -> Events | Non
     ratings = [one for one in columns if one.shape in ("integer", "number") and says(one.name, RATING)]
     label = next((one.name for one in (*flags, *ratings) if one.name not in taken), "")
     is_rating = bool(label) and not flags
-    return Events(sample, users[0].name, items[0].name, times[0].name, label, is_rating)
+    return Events(sample, users[0].name, items[0].name, times[0].name, label, is_rating, _unit(times[0]))
+
+
+def _unit(time: Column) -> str:
+    """The unit in which times are of this century, counted from 1970 on."""
+    if time.shape != "integer" or not time.texts:
+        return ""
+    digits = len(max(time.values, key=len).lstrip("-"))
+    return "s" if digits <= 10 else "ms" if digits <= 13 else "us" if digits <= 16 else "ns"

@@ -118,10 +118,11 @@ def _findings(tables: _Tables, pictures: Sequence[Pictures]) -> Findings:
         return items.holds(column) if items else 0.0
 
     events = raw_logs([one for one in others if items is None or one is not items.sample], item_ids=item_ids)
-    if not logs:
-        return Findings(items=items, events=tuple(events), notes=tuple(tables.notes))
-    found = read_logs(logs, item_ids=item_ids)
     of_content = content(items, pictures) if items else []
+    if not logs:
+        choices = _ordered([*of_table, *of_content])
+        return Findings(choices, items=items, events=tuple(events), notes=tuple(tables.notes))
+    found = read_logs(logs, item_ids=item_ids)
     used = [one.sample for one in (found.train, found.valid, found.test) if one is not None]
     used += [items.sample] if items else []
     rest = [sample for sample in others if sample not in used]

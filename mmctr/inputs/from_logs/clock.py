@@ -88,7 +88,7 @@ class Clock:
     def parse(self, text: str, *, option: str) -> int:
         """A cut time that a user names, in the unit of the log's whole numbers, or as ISO 8601."""
         if self.form == "integer" and text.lstrip("-").isdigit() and text.isascii() and len(text) < 20:
-            return int(text)
+            return _within_64_bits(int(text))
         try:
             moment = datetime.fromisoformat(text)
         except ValueError:
@@ -98,7 +98,12 @@ class Clock:
             ) from None
         moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         since = moment - datetime(1970, 1, 1, tzinfo=UTC)
-        return (since // timedelta(microseconds=1)) * UNITS[self.unit] // UNITS["us"]
+        return _within_64_bits((since // timedelta(microseconds=1)) * UNITS[self.unit] // UNITS["us"])
+
+
+def _within_64_bits(tick: int) -> int:
+    """A cut beyond what a time can be is as good as the last one that it can be."""
+    return max(-(2**63), min(2**63 - 1, tick))
 
 
 def clock_of(times: pl.Series, log: LogFormat) -> Clock:

@@ -57,6 +57,10 @@ def context_of(column: pl.Series, kind: str, *, tag_separator: str, place: Place
         InputError: a text is no number.
     """
     column = flat_text(column)
+    inner = getattr(column.dtype, "inner", column.dtype)  # of lists
+    if isinstance(inner, pl.Struct | pl.Object | pl.List | pl.Array):
+        remedy = "name another column with --context, or write its parts as columns"
+        raise place.refuse_type(column, rule="must hold values, or lists of them", remedy=remedy)
     if column.dtype != pl.String:
         return column
     if kind == "tags":

@@ -1,5 +1,6 @@
 """`mmctr init`: a file of settings with its reasons, which is never written over another."""
 
+import shlex
 import tomllib
 
 import pytest
@@ -80,13 +81,16 @@ def test_an_existing_file_is_never_written_over(made, capsys):
     assert not (folder / "nowhere").exists()
 
 
-def test_for_a_raw_log_prepare_is_the_way(made):
+def test_for_a_raw_log_prepare_is_the_way(made, capsys):
     folder, code, out, _ = made("raw_logs")
     assert code == 0
     assert not (folder / "mmctr.toml").exists()
     assert "user is user_id, item is item_id, time is timestamp, and each event is a positive" in out
     assert f"next          mmctr prepare {folder}/events --out {folder}-prepared" in out
-    assert "--negatives 3" in out
+    command = shlex.split(out.splitlines()[-1])[1:]
+    assert command[-2:] == ["--title", "title"]
+    assert main(command[1:]) == 0, capsys.readouterr().err
+    assert main(["check", f"{folder}-prepared", "--set", "reduce.n_components=16"]) == 0, capsys.readouterr().err
 
 
 def test_a_folder_without_clicks_is_refused(tmp_path, capsys):

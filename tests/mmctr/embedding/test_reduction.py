@@ -1,5 +1,7 @@
 """PCA of the whole vector and of its parts."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.decomposition import PCA
@@ -7,7 +9,7 @@ from sklearn.decomposition import PCA
 from mmctr.common.errors import InputError
 from mmctr.embedding.pca import load_pca, load_space, save_pca
 from mmctr.embedding.reduction import reduce_embeddings
-from mmctr.embedding.space import Space, space_of_columns, space_of_model
+from mmctr.embedding.space import space_of_columns, space_of_model
 from mmctr.embedding.vectors import Part
 
 PARTS = (Part("title", 12), Part("image", 20))
@@ -104,7 +106,8 @@ SPACES = [
     space_of_columns(["x", "y"], fuse="concat"),
     space_of_columns(["y", "x"], fuse="concat"),
     space_of_columns(["x", "y"], fuse="mean"),
-    Space("columns", "x, y", "concat", fit="parts"),
+    space_of_columns(["x, y"], fuse="concat"),
+    replace(space_of_columns(["x", "y"], fuse="concat"), fit="parts"),
 ]
 
 

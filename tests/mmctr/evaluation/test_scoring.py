@@ -31,9 +31,8 @@ def test_the_part_of_users_who_are_held_out_is_scored_alone(shop, tmp_path):
     kept = kept_rows(texts(frame["user"].to_list()), held)
     columns = replace(CLICKS, target="offered", features=())
     whole = answer(checkpoint, tmp_path / "clicks.parquet", device="cpu", columns=columns, with_label=True)
-    part = answer(
-        checkpoint, tmp_path / "clicks.parquet", device="cpu", columns=columns, with_label=True, held_out=held
-    )
+    options = {"device": "cpu", "columns": columns, "held_out": held}
+    part = answer(checkpoint, tmp_path / "clicks.parquet", with_label=True, **options)
     assert whole.known.all()
     assert np.allclose(part.logits, whole.logits[kept], atol=1e-5)
     assert np.array_equal(part.labels, frame["bought"].to_numpy()[kept])

@@ -15,6 +15,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from open_clip_models import configure, save_weights
 from tiny_clip import picture, save_tiny_clip
 
 import mmctr.encoders.clip
@@ -50,7 +51,7 @@ class World:
         for item_id, content in self.images.items():
             (self.folder / "images" / f"{item_id}.jpg").write_bytes(content)
         items = pl.DataFrame(
-            {"item_id": list(self.titles), "title": list(self.titles.values()), "image": None},
+            {"item_id": list(self.titles), "title": list(self.titles.values()), "image": list(map(str, self.titles))},
             schema={"item_id": pl.Int64, "title": pl.String, "image": pl.String},
         )
         images = pl.DataFrame(
@@ -484,3 +485,63 @@ def test_titles_of_any_text(encoder: ClipEncoder, titles: list[str]) -> None:
     found = encoder.encode_titles(titles)
     assert found.shape == (len(titles), 128)
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
+
+
+def test_titles_and_images_side_by_side(world: World) -> None:
+    """The same vectors as for the mean, and none is computed again."""
+    world.titles[3] = None
+    del world.images[4]
+    mean, _ = world.embed()
+    both, report = world.embed(fuse="concat")
+    assert (report.embedded_titles, report.embedded_images) == (0, 0)
+    title, image = np.split(vectors(both), 2, axis=1)
+    assert title.shape == image.shape == (COUNT, 128)
+    assert not title[2].any()
+    assert not image[3].any()
+    sources = title.any(axis=1).astype(np.float32) + image.any(axis=1)
+    np.testing.assert_array_equal(vectors(mean), (title + image) / sources[:, None])
+
+
+def embedded(world: World, items: dict[str, object], images: pl.DataFrame | None, **options: object) -> tuple:
+    frame = pl.DataFrame(items, schema=dict.fromkeys(("item_id", "title", "image"), pl.String))
+    settings = {"names": "text", "shards": world.folder / "others", "device": "cpu", "model": str(world.checkpoint)}
+    folder = None if images is None else world.folder / "images"
+    return embed_items(frame, images, images_folder=folder, options=EmbedOptions(workers=0), **{**settings, **options})
+
+
+def test_ids_may_be_text_and_a_column_may_name_the_image(world: World) -> None:
+    _, images = world.frames()
+    images = images.with_columns(image=pl.format("a/{}.jpg", "image"))
+    items = {"item_id": ["b", "ü", "a"], "title": ["x", None, "y"], "image": ["a/2.jpg", "3.jpg", "absent.jpg"]}
+    made, report = embedded(world, items, images, names="path")
+    assert made.item_ids.to_list() == ["a", "b", "ü"]
+    assert (report.with_both, report.title_only, report.image_only, report.unknown_images) == (1, 1, 1, COUNT - 2)
+    called = images.with_columns(image=pl.Series(["ü", *map(str, range(COUNT - 1))]))
+    by_id, _ = embedded(world, {**items, "image": items["item_id"]}, called)
+    assert by_id.vectors.any(axis=1).all()
+
+
+def test_without_images_or_without_titles(world: World) -> None:
+    _, images = world.frames()
+    titles, report = embedded(world, {"item_id": ["1", "2"], "title": ["x", "y"], "image": ["1", "2"]}, None)
+    assert (report.title_only, report.missing_images, report.unknown_images) == (2, 2, 0)
+    pictures, report = embedded(world, {"item_id": ["1", "2"], "title": [None, None], "image": ["1", "2"]}, images)
+    assert (report.image_only, report.missing_titles) == (2, 2)
+    np.testing.assert_allclose(np.linalg.norm(titles.vectors, axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(pictures.vectors, axis=1), 1, atol=1e-5)
+
+
+def test_vectors_of_an_open_clip_model(world: World, tmp_path: Path) -> None:
+    """Of another length, in a folder of their own, and cut from images as that model takes them."""
+    configure("MobileCLIP-tiny", tmp_path)
+    file = save_weights("MobileCLIP-tiny", tmp_path / "mobile.safetensors")
+    world.embed("shards")
+    world.checkpoint = f"open_clip:MobileCLIP-tiny/{file}"
+    frame, report = world.embed("shards")
+    assert (report.embedded_titles, report.embedded_images, report.with_both) == (COUNT, COUNT, COUNT)
+    assert vectors(frame).shape == (COUNT, 48)
+    again, report = world.embed("shards")
+    assert (report.reused_titles, report.reused_images) == (COUNT, COUNT)
+    assert again.equals(frame)
+    made, _ = embedded(world, {"item_id": ["1"], "title": ["x"], "image": ["1"]}, None)
+    assert str(made.space).startswith("titles and images by open_clip:MobileCLIP-tiny with SHA-256 ")

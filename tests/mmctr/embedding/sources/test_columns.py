@@ -109,7 +109,8 @@ NO_VECTORS = {
     "texts": (["[1, 2]"] * 4, r"given holds (large_)?string; store it"),
     "lists of texts": ([["a"], None, None, None], r"given holds list<"),
     "lists of lists": ([[[1.0]], None, None, None], r"given holds list<"),
-    "nothing": (pa.array([None] * 4, pa.list_(pa.float32())), r"must have some, and given has none; name others"),
+    "nothing": (pa.array([None] * 4, pa.list_(pa.float32())), r"must have some, .* and given has none; name others"),
+    "a very long one": ([[0.5] * 65_537, None, None, None], r"at most 65,536 numbers, and given has vectors of 65,537"),
     "zeros": ([[0.0, 0.0]] * 4, None),
 }
 

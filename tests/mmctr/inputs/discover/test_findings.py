@@ -187,7 +187,8 @@ def test_vectors_are_proposed_and_chosen_where_there_is_nothing_else(tmp_path):
 
 def test_a_folder_without_clicks_or_content_is_said(tmp_path):
     write(tmp_path, items=ITEMS.drop("title"), train=CLICKS)
-    assert to_check(look_at(tmp_path))[1] == ["what the items are known by"]
+    assert to_check(look_at(tmp_path)) == (["embed.source"], [])
+    assert tomllib.loads(draft(look_at(tmp_path)))["embed"] == {"source": "none"}
     with pytest.raises(InputError, match="looks at a folder"):
         look_at(tmp_path / "none")
     (tmp_path / "train.parquet").unlink()
@@ -201,6 +202,9 @@ def test_a_raw_log_is_known_by_its_columns(tmp_path):
     (found,) = findings.events
     assert (found.user, found.item, found.time, found.label) == ("user_id", "movie_id", "timestamp", "rating")
     assert found.is_rating
+    assert found.time_unit == "s"
+    write(tmp_path, events=events.with_columns(timestamp=pl.col("timestamp") + 1_700_000_000_000))
+    assert look_at(tmp_path).events[0].time_unit == "ms"
     assert findings.items.item_id.name == "item_id"
 
 

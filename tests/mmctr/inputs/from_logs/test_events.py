@@ -173,6 +173,7 @@ REFUSED = [
     ({"click": [None, 1]}, {"label": "click"}, "click must not be null; 1 of"),
     ({"click": ["yes", "1"]}, {"label": "click"}, "click must hold numbers; 1 of the 2 rows from 1"),
     ({"click": pa.array([[1], [0]])}, {"label": "click"}, "click must hold 0 and 1, or ratings; found List"),
+    ({"n": [{"a": 1}] * 2}, {"context": (Column("n"),)}, "n must hold values, or lists of them; found Struct"),
     ({"n": ["1", "\x00many" * 9999]}, {"context": (Column("n", "number"),)}, "n must hold numbers; 1 of the 2 rows"),
 ]  # fmt: skip
 

@@ -23,6 +23,7 @@ OPTIONS = [
     (LABELLED, {"split": "users", "valid_from": "1", "test_from": "2"}, "go together; found --split users"),
     (LABELLED, {"valid_from": "soon", "test_from": "later"}, "--valid-from must be a time such as 2024-05-31"),
     (LABELLED, {"valid_from": "2024-05-02", "test_from": "2024-05-01"}, "test begins after valid; found --valid-from"),
+    (LABELLED, {"valid_from": "1", "test_from": "9" * 19}, "each split needs events; train has none"),
     (LABELLED, {"valid_from": "2024-05-02", "test_from": "2024-05-03"}, "each split needs events; valid has none"),
     (LABELLED, {"min_history": 60}, "each split needs rows of both classes; train has 0 rows"),
     (LogFormat(label="label", positive_from=9), {}, "train has negatives alone in"),
