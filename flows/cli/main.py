@@ -69,8 +69,8 @@ def commands() -> dict[str, Callable[[argparse.Namespace], int]]:
     """What runs each command; it returns the exit code."""
     return {
         "demo": run_demo,
-        "init": run_init,
         "prepare": run_prepare,
+        "init": run_init,
         "check": run_check,
         "run": run_pipeline,
         "predict": run_predict,
