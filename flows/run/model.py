@@ -9,7 +9,7 @@ from mmctr.encoders.base import kind_of, weights_file
 from mmctr.encoders.names import CLIP, ModelName, parse_model
 from tasks.cache.workspace import FileRef, Workspace
 from tasks.settings.named import settings_named
-from tasks.settings.sections import EmbedConfig
+from tasks.settings.sections import EmbedConfig, home_expanded
 
 
 @settings_named("embed")
@@ -20,6 +20,7 @@ def look_at_model(config: EmbedConfig, *, n_components: int) -> None:
         InputError: with what there is, or what to do.
     """
     name = parse_model(config.model)
+    home_expanded(Path(name.weights))
     kind_of(name).weights(name, download=False)
     if name.file or name.kind != CLIP:
         check_width(config, n_components=n_components)
