@@ -91,6 +91,8 @@ def score(config: PipelineConfig, file: str, *, model: str, out: Path | None, fo
         with context.workspace.reading(found.checkpoint) as path:
             trained = load_checkpoint(path)
     row_id = layout.row_id if layout.row_id in column_names(files) else ""
+    if row_id == PROBABILITY:
+        raise InputError(f"data.row_id must not be {PROBABILITY}, which is the other column of OUT; rename that column")
     of_model = replace(layout, row_features=trained.columns.features)
     check_clicks(files, of_model, with_row_id=bool(row_id), text_ids=trained.ids.is_text)
     answers = _answers(trained, files, config=config, layout=layout)
@@ -180,9 +182,10 @@ def _place(
         raise InputError(f"OUT must end in {' or '.join(FORMS)}, which says its form; found {shown(str(out))}")
     base, real = config.base_path.resolve(), place.resolve()
     public = {base / name for name in (layout.item_embeddings, layout.checkpoint, layout.prediction, layout.archive)}
-    inputs = {base / name for name in (layout.items, layout.train, layout.valid, layout.test, ".mmctr") if name}
+    tables = (layout.items, layout.train, layout.valid, layout.test, *layout.images, ".mmctr")
+    inputs = {(base / name).resolve() for name in tables if name}
     taken = public | inputs | {one.resolve() for one in files}
-    if real in taken or any(one in real.parents for one in inputs if one.is_dir()):
+    if real in taken or any(one in real.parents or real.match(str(one)) for one in inputs):
         raise InputError(
             f"score never writes over what a run reads or writes; {place} is such a place; name another with --out"
         )

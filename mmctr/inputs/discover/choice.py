@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-Value = str | tuple[str, ...] | float
+Value = str | tuple[str, ...]
 
 
 @dataclass(frozen=True)

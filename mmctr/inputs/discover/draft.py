@@ -63,11 +63,9 @@ def _source(findings: Findings) -> Literal["clip", "columns", "none"]:
 
 def toml(value: Value) -> str:
     """A value as TOML has it, be it a text with anything in it."""
-    if isinstance(value, str):
-        return '"' + "".join(_letter(letter) for letter in value) + '"'
     if isinstance(value, tuple):
         return f"[{', '.join(toml(one) for one in value)}]"
-    return f"{value:g}"
+    return '"' + "".join(_letter(letter) for letter in value) + '"'
 
 
 def _letter(letter: str) -> str:

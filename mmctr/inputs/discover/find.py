@@ -20,7 +20,7 @@ IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp")
 _PART = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|\d+", re.IGNORECASE)  # a UUID, or a number
 _PARTITION = re.compile(r"[^=]+=[^=]*")  # a folder as Hive and Spark name them, such as `day=2024-01-01`
 _LATER_PART = re.compile(r"\.part0*([2-9]|[1-9]\d+)\.rar$", re.IGNORECASE)
-_NO_NAME = re.compile(r"[*?\[\]]")  # in a path these would be read as a pattern
+_NO_NAME = re.compile(r"[*?\[\]\ud800-\udfff]")  # a pattern's letters, and what stands for bytes that are no UTF-8
 
 
 @dataclass(frozen=True)

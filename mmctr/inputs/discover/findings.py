@@ -1,5 +1,6 @@
 """What a folder is taken for: each setting that was chosen with its evidence, and what is left to choose."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -89,9 +90,11 @@ def look_at(folder: Path) -> Findings:
 
     Raises:
         InputError: it is no folder.
+        OSError: it may not be read.
     """
     if not folder.is_dir():
         raise InputError(f"init looks at a folder with data; {folder} is none; name another")
+    os.scandir(folder).close()
     written = [getattr(MICROLENS_1M, name) for name in OUTPUTS]
     holds = find(folder, without=[*written, RESULTS_FOLDER, "scores"])
     tables = _Tables()
@@ -102,9 +105,8 @@ def look_at(folder: Path) -> Findings:
             tables.samples.append(sample_table(table))
         except InputError as error:
             tables.notes.append(f"{table.name} cannot be read: {problem_of(error, table)}")
-    tables.notes += [
-        f"{table.name} was not looked at, the first {MOST_TABLES} tables were" for table in holds.tables[MOST_TABLES:]
-    ]
+    if len(holds.tables) > MOST_TABLES:
+        tables.notes.append(f"of {len(holds.tables):,} tables the first {MOST_TABLES} were looked at")
     return _findings(tables, holds.pictures)
 
 

@@ -154,6 +154,8 @@ def test_nothing_is_written_over(world, score):
         (["--out", TEST, "--force"], "never writes over what a run reads or writes"),
         (["--out", "valid1.parquet", "--force"], "never writes over what a run reads or writes"),
         (["--out", ".mmctr/x.parquet"], "never writes over what a run reads or writes"),
+        (["--out", "clicks/x.parquet", "--set", "data.train=clicks/*.parquet"], "never writes over what a run reads"),
+        (["--out", "photos/x.csv", "--set", 'data.images=["photos"]'], "never writes over what a run reads or writes"),
         (["--out", "x.txt"], "OUT must end in .parquet or .csv, which says its form; found x.txt"),
         (["--out", "a/b.parquet/c.parquet"], None),
     ]
@@ -188,6 +190,13 @@ def test_what_is_no_click_log_is_refused(world, score):
     os.chdir("elsewhere")
     assert f"did you mean {world.folder / TEST}?" in score(TEST)[2]
     assert not (world.folder / "scores").exists()
+
+
+def test_an_id_that_is_called_as_the_other_column_is_refused(world, score):
+    pl.read_parquet(TEST).rename({"ID": "probability"}).write_parquet("named.parquet")
+    code, _, err = score("named.parquet", "--set", "data.row_id=probability")
+    assert code == 2
+    assert "data.row_id must not be probability" in err
 
 
 def test_a_model_that_knows_few_of_the_targets_is_refused(world, score):

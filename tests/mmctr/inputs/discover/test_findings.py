@@ -1,5 +1,6 @@
 """What files and columns are taken for: by their names and by what is in them, and what is not certain is marked."""
 
+import os
 import tomllib
 
 import polars as pl
@@ -212,6 +213,7 @@ def test_hostile_names_and_files_are_shown_harmlessly_and_stay_valid_toml(tmp_pa
     name = 'a"b\\c\n[data]\x1b[31m\x7f\u202e'
     write(tmp_path, items=ITEMS, train=CLICKS.with_columns(pl.Series(name, [0.5, 1, 2, 3])))
     (tmp_path / "broken\n# x.parquet").write_bytes(b"PAR1 not really PAR1")
+    (tmp_path / os.fsdecode(b"no-utf-8-\xff.parquet")).touch()
     text = draft(look_at(tmp_path))
     assert all(letter.isprintable() or letter == "\n" for letter in text)
     assert tomllib.loads(text)["data"]["items"] == "items.parquet"
