@@ -21,6 +21,7 @@ def look_at_model(config: EmbedConfig, *, n_components: int) -> None:
     """
     home_expanded(Path(config.model))  # a user that there is not is named
     name = parse_model(config.model)
+    home_expanded(Path(name.weights))
     kind_of(name).weights(name, download=False)
     if name.file or name.kind != CLIP:
         check_width(config, n_components=n_components)
