@@ -62,8 +62,8 @@ def test_movielens_goes_from_the_wheel_to_figures(movielens, wheel, tmp_path, mo
 def test_the_rules_of_popularity_know_train_alone(movielens, tmp_path):
     pl.DataFrame({"item_id": [1, 1, 2], "label": [1, 1, 0]}).write_parquet(tmp_path / "train.parquet")
     pl.DataFrame({"ID": [0, 1, 2], "item_id": [2, 1, 9]}).write_parquet(tmp_path / "test.parquet")
-    likes, share = movielens.popularity(tmp_path).values()
-    assert likes.rows() == [(0, 0), (1, 2), (2, 0)]
+    seen, share = movielens.popularity(tmp_path).values()
+    assert seen.rows() == [(0, 0), (1, 2), (2, 0)]
     mean = 2 / 3
     assert share["share"].to_list() == pytest.approx([5 * mean / 6, (2 + 5 * mean) / 7, mean])
 

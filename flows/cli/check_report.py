@@ -99,6 +99,7 @@ def _item_features(report: DatasetReport) -> list[str]:
 
 def _splits(report: DatasetReport) -> list[str]:
     splits = report.splits
+    earlier = [name for name in EARLIER if any(name in split.rows_also_in for split in splits.values())]
 
     def row(label: str, cell: Callable[[SplitReport], str | None]) -> str:
         return _line(label, *(cell(split) or "-" for split in splits.values()))
@@ -116,8 +117,8 @@ def _splits(report: DatasetReport) -> list[str]:
         row("unknown target items", lambda s: _share(s.unknown_target_share)),
         row("cold targets (not in train)", lambda s: _count(s.cold_target_items)),
         row("  rows with such a target", lambda s: _count(s.cold_target_rows)),
-        *(row(f"users also in {name}", _entry("users_also_in", name)) for name in EARLIER),
-        *(row(f"rows also in {name} *", _entry("rows_also_in", name)) for name in EARLIER),
+        *(row(f"users also in {name}", _entry("users_also_in", name)) for name in earlier),
+        *(row(f"rows also in {name} *", _entry("rows_also_in", name)) for name in earlier),
         row("repeated rows", lambda s: _count(s.duplicate_rows)),
         "  * the same history and target item",
         *(["  valid is a part of train: the users that are held out"] if report.held_out else []),

@@ -7,7 +7,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mmctr.common.errors import InputError, raise_if_of_the_machine
@@ -17,6 +19,7 @@ from mmctr.inputs.parquet_footer import Footer, FooterError
 
 READ_VALUES = 262_144  # values that are unpacked at a time, padding included: 2 MB of int64
 READ_ROWS_AT_LEAST = 256  # whatever number of values a footer claims
+TEXT_BYTES = 32 << 20  # of the texts of a chunk, which a dictionary may hold once
 READ_BYTES = 1 << 20  # of the compressed column that are fetched at a time
 
 
@@ -68,7 +71,7 @@ def parquet_chunks(path: Path, *, columns: Sequence[str]) -> Iterator[pa.RecordB
             done = 0
             try:
                 for chunk in _batches(file, group):
-                    yield chunk
+                    yield from _slices(chunk)
                     done += len(chunk)
             except pa.ArrowNotImplementedError:  # lists of texts of which only the first ones are in the dictionary
                 with _opened(path, columns=columns, dictionaries=False) as plain:
@@ -81,6 +84,27 @@ def _batches(file: pq.ParquetFile, group: list[int] | None) -> Iterator[pa.Recor
     # Few rows where texts are plain, as one of a few bytes may repeat the beginning of the one before it.
     rows = READ_ROWS_AT_LEAST if plain else READ_VALUES // _values_a_row(file.metadata)
     yield from file.iter_batches(batch_size=max(READ_ROWS_AT_LEAST, rows), use_threads=False, row_groups=group)
+
+
+def _slices(chunk: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """The rows in pieces whose texts have at most about TEXT_BYTES, with each text in its row."""
+    lengths = np.zeros(len(chunk), dtype=np.int64)
+    for column in chunk.columns:
+        if pa.types.is_dictionary(column.type) and is_text(column.type.value_type) and len(column.dictionary):
+            of_text = pc.binary_length(column.dictionary.cast(pa.large_binary())).fill_null(0)
+            lengths += of_text.to_numpy(zero_copy_only=False)[
+                column.indices.fill_null(0).to_numpy(zero_copy_only=False)
+            ]
+    ends = np.cumsum(lengths)
+    if not len(ends) or ends[-1] <= TEXT_BYTES:
+        yield chunk
+        return
+    start = 0
+    while start < len(chunk):
+        before = ends[start - 1] if start else 0
+        stop = max(start + 1, int(np.searchsorted(ends, before + TEXT_BYTES, side="right")))
+        yield chunk.slice(start, stop - start)
+        start = stop
 
 
 def _from_row(chunks: Iterator[pa.RecordBatch], first: int) -> Iterator[pa.RecordBatch]:

@@ -92,5 +92,4 @@ def of_feature(feature: Feature, *, text: bool | None = None) -> Wanted:
     if feature.kind == "category" and feature.size is not None:
         return Wanted(feature.column, "level", size=feature.size)
     like = "its values in train" if text is not None else ""
-    separator = getattr(feature, "separator", " ")
-    return Wanted(feature.column, feature.kind, text=text, like=like, separator=separator)
+    return Wanted(feature.column, feature.kind, text=text, like=like, separator=feature.separator)

@@ -53,8 +53,7 @@ class FeatureCounts:
             self._missing += int(np.count_nonzero(~present))
             self._note_range(numbers[present])
         elif kind == "tags":
-            separator = getattr(self._feature, "separator", " ")
-            values, lengths = history_ids(column, padding="none", separator=separator, text=self._text)
+            values, lengths = history_ids(column, padding="none", separator=self._feature.separator, text=self._text)
             self._missing += int(np.count_nonzero(lengths == 0))
             self._note_values(values)
         else:

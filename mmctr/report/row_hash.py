@@ -22,10 +22,10 @@ def keys_of(values: Values) -> Hashes:
     return values.view(np.uint64) if isinstance(values, np.ndarray) else hash_texts(values)
 
 
-def hash_column(column: pa.Array, *, separator: str = " ") -> Hashes:
+def hash_column(column: pa.Array) -> Hashes:
     """(R,) hash of a column of numbers, text, or lists of them, nulls included."""
     if is_list(column.type):
-        values, lengths = history_ids(column, padding="none", separator=separator)
+        values, lengths = history_ids(column, padding="none")
         return mixed(hash_lists(keys_of(values), lengths))
     plain = without_dictionary(column)
     if is_text(value_type(column.type)):

@@ -202,7 +202,7 @@ def test_data_that_arrives_while_a_training_goes_on_costs_nothing(demo, tracking
     from tasks.cache.workspace import Workspace
 
     config = load_config(demo, overrides=["train.epochs=1", "train.batch_size=128"])
-    reading, read = Workspace.reading, set()
+    reading, read = Workspace.reading_table, set()
     path, train_din, sync_file = (
         demo / "MicroLens_1M_x1/train.parquet",
         mmctr.training.loop.train_din,
@@ -223,7 +223,7 @@ def test_data_that_arrives_while_a_training_goes_on_costs_nothing(demo, tracking
         read.add(Path(ref.path).name)
         return reading(self, ref)
 
-    monkeypatch.setattr(Workspace, "reading", read_through)
+    monkeypatch.setattr(Workspace, "reading_table", read_through)
     monkeypatch.setattr(mmctr.training.loop, "train_din", arriving)
     monkeypatch.setattr(tasks.cache.stage, "sync_file", noted)
     assert ran(pipeline(config)) == STAGES

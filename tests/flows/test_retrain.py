@@ -214,7 +214,7 @@ def test_files_of_which_no_time_has_come_are_watched(look, server, demo, digests
     monkeypatch.setattr("flows.retrain.time.sleep", watch)
     found, message = look(settle_seconds=30.0)
     assert (found, watched) == ("Started" if stays else "Unsettled", [30.0])
-    assert "the time of archive, items, test, train, valid is in the future" in message
+    assert "the time of images, items, test, train, valid is in the future" in message
 
 
 def test_a_file_that_changes_while_it_is_read_is_looked_at_later(look, server, demo, digests, monkeypatch):

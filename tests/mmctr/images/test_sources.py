@@ -1,6 +1,5 @@
 """The same rules for a RAR, a zip, a tar of each kind and a folder: keys, companions, limits, damage."""
 
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -72,7 +71,7 @@ def test_a_look_before_says_the_same(ending, names, tmp_path):
     listing = check_images(source, names=names, progress=False)
     assert listing is not None
     assert set(listing.keys) == set(found)
-    assert (listing.members, replace(listing.report)) == (len(FILES) + (2 + 2 if ending == "folder" else 0), report)
+    assert (listing.members, listing.report) == (len(FILES) + (2 + 2 if ending == "folder" else 0), report)
     quick = check_images(source, names=names, whole=False, progress=False)
     assert quick == (None if ending in ("tar.gz", "tar.zst") else listing)
 

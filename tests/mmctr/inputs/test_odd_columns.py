@@ -382,6 +382,39 @@ def test_nine_gigabytes_of_one_title_take_no_memory(tmp_path: Path) -> None:
     assert done.stdout.split() == ["True", "True", "100000", "True", "True"], done
 
 
+HISTORIES = """
+import resource, sys
+from pathlib import Path
+import pyarrow as pa, pyarrow.parquet as pq
+from mmctr.inputs.columns import history_ids
+from mmctr.inputs.tables import read_chunks
+rows, path = 5_000, Path(sys.argv[1])
+history = pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), pa.array(["12345 " * 15_000]))
+ids = pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), pa.array(["x" * 90_000]))
+pq.write_table(pa.table({"item_seq": history, "item_id": ids}), path)
+from mmctr.inputs.layout import MICROLENS_1M
+from mmctr.inputs.table_rules import check_table
+from mmctr.inputs.wanted import of_clicks
+wanted = of_clicks(MICROLENS_1M, text_ids=False, with_label=False, with_row_id=False, with_user=False)[:2]
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(path.stat().st_size < 2_000_000, check_table(path, wanted=wanted, name="x")[1][0][:60])
+found = (len(history_ids(chunk.column(0), padding="zero", text=False)[0])
+         for number, chunk in enumerate(read_chunks(path, columns=["item_seq"])) if number < 2)
+print(sum(found) > 9_000_000, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 600_000)
+"""
+
+
+def test_gigabytes_of_one_history_or_id_take_no_memory(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", HISTORIES, tmp_path / "clicks.parquet"],
+        capture_output=True,
+        text=True,
+        cwd=PROJECT,
+    )
+    first = "x: item_id must have at most 256 bytes, 5000 rows do not; th"
+    assert done.stdout.splitlines() == [f"True {first}", "True True"], done
+
+
 def test_the_footer_is_read_as_pyarrow_reads_it(base: Path) -> None:
     for role in ("items", "train", "valid", "test"):
         path = path_of(base, role)

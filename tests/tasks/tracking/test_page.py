@@ -60,7 +60,7 @@ def test_without_a_flow_run_nothing_is_shown_and_nothing_is_said(made, caplog):
 
 def test_the_summary_says_when_training_stopped_early():
     facts = {"stages": [], "seconds": 1.0, "items": dict.fromkeys(NAMES, 0), "explained_variance": 1.0, "outputs": {}}
-    facts |= {"part_variances": {"text": 0.25, "image": 0.5}}
+    facts |= {"test_auc": None, "test_logloss": None, "part_variances": {"text": 0.25, "image": 0.5}}
     facts |= {"n_components": 8, "best_epoch": 3, "valid_auc": 0.7, "valid_logloss": 0.5, "rows": 5, "reason": "x"}
     facts |= {"mlflow_run": "r", "mlflow_address": "http://m", "decision": Decision, "owner": "the champion"}
     assert (
