@@ -5,6 +5,7 @@ import tomllib
 
 import pytest
 from kinds import KINDS, small_world
+from project import PROJECT
 
 from flows.cli.main import main
 from tasks.settings.load import load_config
@@ -57,6 +58,10 @@ def test_a_shop_is_recognised(made):
     assert (data.row_id, data.user, data.submission) == ("request", "customer", "plain")
     assert "to check      nothing" in out
     assert "features      5 columns" in out
+    shown = (PROJECT / "docs/data.md").read_text().partition("lines such as these:\n")[2].partition("\n| table")[0]
+    lines = [line.strip() for line in shown.splitlines() if line.strip()]
+    assert len(lines) == 5
+    assert set(lines) <= set((folder / "mmctr.toml").read_text().splitlines())
 
 
 def test_csv_is_recognised(made):
