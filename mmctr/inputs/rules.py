@@ -187,7 +187,7 @@ def _held_out_problems(files: Files, layout: Layout) -> list[str]:
         if classes < 2:
             found.append(
                 f"{layout.train}: {users} must have rows of both classes, they have {rows:,} rows of {classes}; "
-                "change `data.valid_share` or `data.valid_seed`, or name a click log as `data.valid`"
+                "change `valid_share` or `valid_seed`, or name a click log as `valid`"
             )
     return found
 

@@ -1,4 +1,4 @@
-"""How predictions are written, by the name of the form (`data.submission`)."""
+"""How predictions are written, by the name of the form, as `Layout.submission` has it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

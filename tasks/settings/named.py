@@ -11,11 +11,16 @@ from contextlib import contextmanager
 from typing import Any
 
 from mmctr.common.errors import InputError
+from tasks.settings.data import DataConfig
 from tasks.settings.sections import PipelineConfig
 
 # What a setting of another name, or of another unit, sets; a parameter called as its setting needs no entry.
 OTHERWISE = {
-    "inputs": {"min_items": "reduce.n_components", "min_known_targets": "predict.min_known_targets"},
+    "inputs": {
+        "min_items": "reduce.n_components",
+        "min_known_targets": "predict.min_known_targets",
+        **{name: f"data.{name}" for name in DataConfig.model_fields},
+    },
     "extract": {
         "max_member_bytes": "extract.max_member_mib",
         "max_total_bytes": "extract.max_total_gib",

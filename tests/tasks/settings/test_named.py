@@ -75,7 +75,9 @@ def test_no_error_of_the_library_names_a_setting() -> None:
         f"{section}.{field}" for section, fields in sections.items() if isinstance(fields, dict) for field in fields
     ]
     naming = re.compile("|".join(rf"\b{re.escape(setting)}\b" for setting in settings))
-    found = {str(path): naming.findall(path.read_text()) for path in (PROJECT / "mmctr").rglob("*.py")}
+    drafts = PROJECT / "mmctr/inputs/discover"  # `mmctr init`, which writes settings
+    paths = [path for path in (PROJECT / "mmctr").rglob("*.py") if drafts not in path.parents]
+    found = {str(path): naming.findall(path.read_text()) for path in paths}
     assert {path: names for path, names in found.items() if names} == {}
 
 
