@@ -171,7 +171,7 @@ def test_users_that_are_held_out_need_ids_and_both_classes(tmp_path):
     assert "train.parquet: shopper must not be empty, 1 rows are; the first is row 3" in message
     write_table(shop_clicks(shopper=["u1"] * 8), tmp_path / "train.parquet")
     message = refusal(tmp_path, HELD_OUT)
-    assert "must have rows of both classes, they have 0 rows of 0; change `data.valid_share`" in message
+    assert "must have rows of both classes, they have 0 rows of 0; change `valid_share`" in message
     users = shop_clicks()["shopper"]
     held = kept_rows(users.to_arrow(), HELD_OUT.held_out("valid"))
     assert 0 < held.sum() < 8
