@@ -36,7 +36,7 @@ def run_check(options: argparse.Namespace) -> int:
     from dataclasses import replace
 
     from flows.cli.check_report import as_json, as_text, next_command, with_remedy
-    from flows.run.inputs import fewest_items
+    from flows.run.inputs import check_source, fewest_items
     from flows.run.outputs import check_places, workspace_of
     from mmctr.common.errors import InputError
     from mmctr.report.dataset import report_dataset
@@ -45,6 +45,7 @@ def run_check(options: argparse.Namespace) -> int:
 
     config = config_of(options)
     layout, embed = config.data.layout, config.embed
+    check_source(config)
     try:
         with settings_named("inputs", "extract", "embed"):
             report = report_dataset(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from flows.run.model import check_width, look_at_columns, look_at_model, model_ref
 from flows.run.outputs import check_places, workspace_of
+from mmctr.common.errors import InputError
 from mmctr.common.files import SETTLED_NS, read_json, remember_json
 from mmctr.compute.device import resolve_device
 from mmctr.images.find import files_of, find_images
@@ -77,6 +78,20 @@ def _find_images(config: PipelineConfig) -> tuple[Path | None, str | None]:
     return find_images(config.base_path, config.data.images if config.embed.source == "clip" else [])
 
 
+def check_source(config: PipelineConfig) -> None:
+    """Refuse a configuration in which there is nothing to make vectors of.
+
+    Raises:
+        InputError: with what to set.
+    """
+    if config.embed.source == "clip" and not config.data.title and not config.data.images:
+        raise InputError(
+            "vectors are made of titles or images, and neither data.title nor data.images names any; name one of them, "
+            'or set embed.source = "columns" for vectors that the item table has, or "none" for items that are known '
+            "by their ids and features alone"
+        )
+
+
 @settings_named("inputs")
 def look_before(config: PipelineConfig) -> None:
     """Refuse at once what is cheap to see: absent files, an absent device, no CLIP model, taken names, no store.
@@ -84,6 +99,7 @@ def look_before(config: PipelineConfig) -> None:
     Raises:
         InputError: with everything that is wrong where files are absent.
     """
+    check_source(config)
     found = find_files(config)
     if found.problems:
         _check_tables(config)

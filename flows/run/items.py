@@ -39,7 +39,7 @@ def make_items(run: StageRunner, config: PipelineConfig, inputs: Inputs, ancesto
             build_weights,
             item_embeddings=None,
             items=inputs.items,
-            columns=layout.item_columns,
+            columns=ItemColumns(item_id=layout.item_id),
             dim=config.reduce.n_components,
             seed=config.train.seed,
         )
