@@ -21,7 +21,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"mmctr {version('mmctr')}")
     commands = top.add_subparsers(title="commands", required=True, dest="command", metavar="COMMAND")
-    of_data, of_models = (_demo, _init, add_prepare, _check), (_run, _predict, _score, _similar, _promote)
+    of_data, of_models = (_demo, add_prepare, _init, _check), (_run, _predict, _score, _similar, _promote)
     for add in (*of_data, *of_models, _settings, _gc, _check_submission, _ui):
         add(commands)
     return top

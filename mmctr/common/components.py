@@ -18,7 +18,12 @@ def load_component(package: str, name: str) -> Any:
     Raises:
         InputError: there is no such module; the message has the names of those there are.
     """
-    names = sorted(module.name for module in iter_modules(import_module(package).__path__))
-    if name not in names:
-        raise InputError(f"a component of {package} must be one of {', '.join(names)}; found {shown_value(name)}")
-    return import_module(f"{package}.{name}").COMPONENT
+    module = f"{package}.{name}"
+    try:
+        if name.isidentifier() and not name.startswith("_"):
+            return import_module(module).COMPONENT
+    except ModuleNotFoundError as error:
+        if error.name != module:
+            raise
+    names = sorted(found.name for found in iter_modules(import_module(package).__path__))
+    raise InputError(f"a component of {package} must be one of {', '.join(names)}; found {shown_value(name)}")

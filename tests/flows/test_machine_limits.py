@@ -237,10 +237,10 @@ def test_the_file_is_not_blamed_for_the_machine(demo_original, monkeypatch, numb
 
     in_rust = f"{os.strerror(number)} (os error {number}): {train}"  # as Polars says it, without an errno
     places = [
-        ("mmctr.inputs.columns.Footer", fail(None), lambda: check_inputs(demo_original), "parquet"),
-        ("mmctr.inputs.columns.pq.ParquetFile", fail(None), lambda: check_inputs(demo_original), "parquet"),
+        ("mmctr.inputs.parquet_chunks.Footer", fail(None), lambda: check_inputs(demo_original), "parquet"),
+        ("mmctr.inputs.parquet_chunks.pq.ParquetFile", fail(None), lambda: check_inputs(demo_original), "parquet"),
         (
-            "mmctr.inputs.columns.pq.ParquetFile",
+            "mmctr.inputs.parquet_chunks.pq.ParquetFile",
             fail(None),
             lambda: next(read_chunks(train, columns=["label"])),
             "train",
