@@ -256,15 +256,21 @@ def fake_program(tmp_path, monkeypatch):
 @pytest.mark.usefixtures("fake_program")
 def test_a_server_that_dies_or_hangs_is_replaced_at_the_same_address_until_it_is_too_often(monkeypatch, capsys):
     monkeypatch.setattr(temporary_server, "HANGS_AFTER", 5.0)
-    lost = []
+    lost, answers, answers_in = [], [], TemporaryServer._answers_in
+
+    def noted(self, timeout):
+        answers.append(answers_in(self, timeout))
+        return answers[-1]
+
+    monkeypatch.setattr(TemporaryServer, "_answers_in", noted)
     server = TemporaryServer(timeout=30, on_loss=lost.append)
     try:
         server.wait()
-        for number in (signal.SIGKILL, signal.SIGSTOP, signal.SIGKILL):
-            before = server.process
-            os.kill(before.pid, number)
-            wait_until(lambda before=before: server.process is not before and temporary_server.is_healthy(server.port))
-        wait_until(lambda: server.replacements == 3 and not lost)
+        for looks, number in enumerate((signal.SIGKILL, signal.SIGSTOP, signal.SIGKILL), start=2):
+            os.kill(server.process.pid, number)
+            wait_until(lambda looks=looks: len(answers) == looks)  # who watches it has seen the next one answer
+        assert answers == [True] * 4
+        assert (server.replacements, lost) == (3, [])
         server.process.kill()
         wait_until(lambda: lost)
     finally:
