@@ -13,7 +13,7 @@ from mmctr.common.errors import InputError
 from mmctr.common.files import SETTLED_NS, read_json, remember_json
 from mmctr.compute.device import resolve_device
 from mmctr.images.find import files_of, find_images
-from mmctr.images.naming import Naming
+from mmctr.images.naming import Naming, naming_of
 from mmctr.inputs.files import find_inputs
 from mmctr.inputs.rules import check_inputs, text_columns
 from tasks.cache.code_digest import code_digest, stage_code
@@ -207,11 +207,10 @@ def _check_tables(config: PipelineConfig) -> None:
 
 
 def _names(config: PipelineConfig, found: FoundFiles) -> Naming:
-    """How images are called: by a column, or by the item's id, which is a whole number or a text."""
-    if config.data.image:
-        return "path"
+    """How images are called, by the columns of the item table."""
     column = config.data.item_id
-    return "text" if text_columns(found.tables["items"], [column]).get(column) else "integer"
+    is_text = text_columns(found.tables["items"], [column]).get(column, False)
+    return naming_of(config.data.image, text_ids=is_text)
 
 
 def _images_stamp(images: Path, config: ExtractConfig, *, names: Naming) -> str:

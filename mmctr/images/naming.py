@@ -25,6 +25,11 @@ class ImageName(NamedTuple):
     file_name: str
 
 
+def naming_of(image_column: str, *, text_ids: bool) -> Naming:
+    """How images are called: as a column of the items says where one is named, else by the ids, integers or texts."""
+    return "path" if image_column else "text" if text_ids else "integer"
+
+
 def image_name(member_name: str, *, names: Naming) -> ImageName | None:
     """Key and file name of a member, or None where it is no image: `a/00003.JPEG` is ("3", "3.jpg") by its integer.
 

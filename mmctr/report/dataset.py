@@ -13,7 +13,7 @@ import pyarrow as pa
 from mmctr.images.extract import Listing, check_images
 from mmctr.images.find import files_of, find_images
 from mmctr.images.match import match_images
-from mmctr.images.naming import Naming
+from mmctr.images.naming import Naming, naming_of
 from mmctr.images.sizes import MAX_MEMBER_BYTES, MAX_TOTAL_BYTES
 from mmctr.inputs.columns import IMAGE, ITEM_ID, TITLE, read_items
 from mmctr.inputs.files import EXTENSIONS
@@ -112,7 +112,7 @@ def report_dataset(
         problems=[problem] if problem else [],
     )
     items = read_items(inputs.items, columns=layout.item_columns)
-    names = naming(layout, ids=items[ITEM_ID])
+    names = naming_of(layout.image, text_ids=items[ITEM_ID].dtype == pl.String)
     listing = None
     if source is not None:
         listing = check_images(
@@ -131,11 +131,6 @@ def report_dataset(
         held_out=not layout.valid,
         not_read=_not_read(base_path, inputs, layout),
     )
-
-
-def naming(layout: Layout, *, ids: pl.Series) -> Naming:
-    """How images are called: by the items' ids, which are integers or texts, or as a column says."""
-    return "path" if layout.image else "text" if ids.dtype == pl.String else "integer"
 
 
 def _splits(inputs: InputFiles, layout: Layout) -> dict[str, Clicks]:

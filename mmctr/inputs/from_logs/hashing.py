@@ -9,20 +9,18 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
+from mmctr.inputs import hashes
+
 LONGEST_ID = 256  # bytes of a text
 TEXTS_AT_ONCE = 16_384  # bounds the memory at 24 x TEXTS_AT_ONCE x LONGEST_ID bytes
 Keys = npt.NDArray[np.uint64]
 
-GOLDEN = 0x9E3779B97F4A7C15  # 2^64 over the golden ratio, the step of SplitMix64
 _POWERS = np.cumprod(np.full(LONGEST_ID, 0x5851F42D4C957F2D, np.uint64))  # wraps round at 2^64
 
 
 def mixed(keys: Keys) -> Keys:
-    """(N,) each key with its bits mixed, one to one (SplitMix64: Steele, Lea and Flood, OOPSLA 2014)."""
-    keys = keys + np.uint64(GOLDEN)
-    keys = (keys ^ (keys >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    keys = (keys ^ (keys >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return keys ^ (keys >> np.uint64(31))
+    """(N,) each key with its bits mixed, one to one: the number after it of splitmix64."""
+    return hashes.mixed(keys + hashes.GOLDEN)
 
 
 def keyed(keys: Keys, number: int | npt.NDArray[np.integer]) -> Keys:
