@@ -5,7 +5,7 @@ import shutil
 import polars as pl
 import pytest
 from publications import end_of_run
-from trainings import World
+from trainings import copied_world, new_world
 
 from flows.cli.main import main
 from flows.predict import predict_with
@@ -24,8 +24,7 @@ TEST = "MicroLens_1M_x1/test.parquet"
 def original(mlflow_original, tmp_path_factory):
     """Two versions, the second the champion, the files that it published, and a training that is no version."""
     folder = tmp_path_factory.mktemp("predict")
-    (folder / "mlruns").mkdir()
-    world = World(folder, f"sqlite:///{shutil.copy(mlflow_original, folder / 'mlruns/mlflow.db')}")
+    world = new_world(folder, mlflow_original)
     trainings = [world.trained(good=good) for good in (0, 8, 0)]
     for trained in trainings[:2]:
         end_of_run(world, trained, test=world.write_test())
@@ -35,13 +34,7 @@ def original(mlflow_original, tmp_path_factory):
 
 @pytest.fixture
 def world(original, tmp_path, monkeypatch):
-    folder, trainings = original
-    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
-    uri = f"sqlite:///{tmp_path / 'mlruns/mlflow.db'}"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    world = World(tmp_path, uri)
-    world.trainings = list(trainings)
-    return world
+    return copied_world(original, tmp_path, monkeypatch)
 
 
 def predicted(world, model="champion", *overrides):

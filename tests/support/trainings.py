@@ -1,5 +1,7 @@
 """Trainings that are there already, without their making: on a real MLflow store, with small models and clicks."""
 
+import shutil
+
 import numpy as np
 import polars as pl
 from generated import architecture, din, item_table
@@ -142,3 +144,20 @@ class World:
         path.parent.mkdir(exist_ok=True)
         frame.write_parquet(path)
         return self.workspace.file_ref(path)
+
+
+def new_world(folder, mlflow_original) -> World:
+    """A world in a new folder, with an empty MLflow store of its own."""
+    (folder / "mlruns").mkdir()
+    return World(folder, f"sqlite:///{shutil.copy(mlflow_original, folder / 'mlruns/mlflow.db')}")
+
+
+def copied_world(original, folder, monkeypatch) -> World:
+    """A copy of `original`, a world's folder and its trainings, for one test to change."""
+    source, trainings = original
+    shutil.copytree(source, folder, dirs_exist_ok=True)
+    uri = f"sqlite:///{folder / 'mlruns/mlflow.db'}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    world = World(folder, uri)
+    world.trainings = list(trainings)
+    return world

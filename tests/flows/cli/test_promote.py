@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 from publications import end_of_run, owner
-from trainings import World
+from trainings import copied_world, new_world
 
 from flows.cli.main import main
 from tasks.cache.workspace import Workspace
@@ -16,8 +16,7 @@ from tasks.tracking.training_run import CHECKPOINT
 def original(mlflow_original, tmp_path_factory):
     """Three champions one after the other: the folder with their MLflow store, and the trainings."""
     folder = tmp_path_factory.mktemp("champions")
-    (folder / "mlruns").mkdir()
-    world = World(folder, f"sqlite:///{shutil.copy(mlflow_original, folder / 'mlruns/mlflow.db')}")
+    world = new_world(folder, mlflow_original)
     trainings = [world.trained(good=0) for _ in range(3)]
     for trained in trainings:
         end_of_run(world, trained, test=world.write_test())
@@ -31,13 +30,7 @@ def world(original, tmp_path, monkeypatch):
     monkeypatch.setattr(
         "flows.cli.flow_commands._run_flow", lambda *_: pytest.fail("a server of Prefect's takes ten seconds")
     )
-    folder, trainings = original
-    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
-    uri = f"sqlite:///{tmp_path / 'mlruns/mlflow.db'}"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    world = World(tmp_path, uri)
-    world.trainings = list(trainings)
-    return world
+    return copied_world(original, tmp_path, monkeypatch)
 
 
 @pytest.fixture

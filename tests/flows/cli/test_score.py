@@ -1,6 +1,5 @@
 """`mmctr score`: probabilities of any click file, without a Prefect server, written over nothing."""
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +7,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 from publications import end_of_run
-from trainings import World
+from trainings import copied_world, new_world
 
 from flows.cli.main import main
 from mmctr.evaluation.metrics import auc, logloss
@@ -19,8 +18,7 @@ from tasks.tracking.training_run import CHECKPOINT
 def original(mlflow_original, tmp_path_factory):
     """A champion that knows the rule of the clicks, a version before it, and their published files."""
     folder = tmp_path_factory.mktemp("score")
-    (folder / "mlruns").mkdir()
-    world = World(folder, f"sqlite:///{shutil.copy(mlflow_original, folder / 'mlruns/mlflow.db')}")
+    world = new_world(folder, mlflow_original)
     trainings = [world.trained(good=good) for good in (0, 8)]
     for trained in trainings:
         end_of_run(world, trained, test=world.write_test())
@@ -34,13 +32,7 @@ def world(original, tmp_path, monkeypatch):
     monkeypatch.setattr(
         "flows.cli.flow_commands._run_flow", lambda *_: pytest.fail("a server of Prefect's takes ten seconds")
     )
-    folder, trainings = original
-    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
-    uri = f"sqlite:///{tmp_path / 'mlruns/mlflow.db'}"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    world = World(tmp_path, uri)
-    world.trainings = list(trainings)
-    return world
+    return copied_world(original, tmp_path, monkeypatch)
 
 
 @pytest.fixture
