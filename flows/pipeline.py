@@ -25,7 +25,7 @@ from flows.run.inputs import Inputs, open_inputs
 from flows.run.items import ItemStages, make_items
 from flows.run.lineage import lineage_of
 from flows.run.publish import Model, Outputs, publish_run
-from flows.run.settings import whole_settings
+from flows.run.settings import prediction_settings, whole_settings
 from flows.run.summary import Summary
 from mmctr.encoders.names import parse_model
 from tasks.cache.code_digest import vectors_folder
@@ -146,15 +146,7 @@ def predicted_by(run: StageRunner, config: PipelineConfig, inputs: Inputs, check
     """The predictions of the model in a checkpoint; None where there is no test split."""
     if inputs.test is None:
         return None
-    return run(
-        predict,
-        config=config.predict,
-        columns=config.data.layout.click_columns,
-        test=inputs.test,
-        checkpoint=checkpoint,
-        row_id=config.data.row_id,
-        submission=config.data.submission,
-    )
+    return run(predict, test=inputs.test, checkpoint=checkpoint, **prediction_settings(config))
 
 
 def begin(config: PipelineConfig, workspace: Workspace) -> Start:

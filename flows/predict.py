@@ -12,7 +12,7 @@ from prefect import flow
 from flows.run.context import registry_of, run_context
 from flows.run.outputs import check_places
 from flows.run.publish import Choice, Model, model_of_run, publish_model
-from flows.run.settings import whole_settings
+from flows.run.settings import prediction_settings, whole_settings
 from mmctr.common.errors import InputError
 from mmctr.common.files import is_file
 from mmctr.common.text import shown_value
@@ -64,15 +64,7 @@ def predict_with(config: PipelineConfig, model: str = "champion") -> Any:
         test = workspace.parts_ref(check_split(config.base_path, config.data.layout, "test"))
         found = find_model(model, registry_of(config), workspace)
         run = StageRunner(context)
-        predicted = run(
-            predict,
-            config=config.predict,
-            columns=config.data.layout.click_columns,
-            test=test,
-            checkpoint=found.checkpoint,
-            row_id=config.data.row_id,
-            submission=config.data.submission,
-        )
+        predicted = run(predict, test=test, checkpoint=found.checkpoint, **prediction_settings(config))
         outputs = publish_model(Choice(found, predicted), workspace=workspace)
         return Submission(outputs.owner, predicted.rows, cached=run.reports[0].cached, outputs=outputs.places)
 

@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from flows.run.context import registry_of, run_context
 from flows.run.outputs import check_places
 from flows.run.publish import Choice, Model, Outputs, model_of_version, publish_model
+from flows.run.settings import prediction_settings
 from mmctr.common.errors import InputError, as_input_error
 from mmctr.common.files import PARTIAL
 from mmctr.common.text import first_line, shown_value
@@ -171,12 +172,9 @@ def _publish(model: Model, context: RunContext, config: PipelineConfig) -> list[
             predicted = make_submission(
                 context,
                 workspace.base_path / folder,
-                config=config.predict,
-                columns=config.data.layout.click_columns,
                 test=test,
                 checkpoint=model.checkpoint,
-                row_id=config.data.row_id,
-                submission=config.data.submission,
+                **prediction_settings(config),
             )
             return _outputs(publish_model(Choice(model, predicted), workspace=workspace))
     except Exception as error:  # the champion has changed, and that is to be said

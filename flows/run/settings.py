@@ -3,6 +3,8 @@
 So the same folder has the same settings by a command, a deployment, Prefect's form and `retrain`.
 """
 
+from typing import Any
+
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.context import FlowRunContext
@@ -24,6 +26,16 @@ def whole_settings(config: PipelineConfig) -> PipelineConfig:
         with get_client(sync_client=True) as client:
             client.update_flow_run(context.flow_run.id, parameters=shown)
     return whole
+
+
+def prediction_settings(config: PipelineConfig) -> dict[str, Any]:
+    """What the stage `predict` takes of the settings."""
+    return {
+        "config": config.predict,
+        "columns": config.data.layout.click_columns,
+        "row_id": config.data.row_id,
+        "submission": config.data.submission,
+    }
 
 
 def settings_of(flow_run: FlowRun) -> PipelineConfig:
