@@ -42,4 +42,6 @@ def check_fit(architecture: Architecture, weights: dict[str, Tensor]) -> None:
         shape, found = (tuple(each[name].shape) if name in each else None for each in (own, weights))
         if shape != found:
             has = "none" if found is None else f"{found}"
-            raise ValueError(f"{shown_value(name)} must be {shape or 'absent'}, the weights have {has}")
+            raise ValueError(
+                f"the weights do not fit the architecture: {shown_value(name)} must be {shape or 'absent'}, the weights have {has}"
+            )
