@@ -15,7 +15,8 @@ from mmctr.compute.numerics import autocast
 from mmctr.inputs.features import Feature
 from mmctr.models.architecture import Architecture
 from mmctr.models.feature_embedding import FeatureEmbedding
-from mmctr.models.sequence.target_attention import TargetAttention, mlp
+from mmctr.models.layers import mlp
+from mmctr.models.sequence.target_attention import TargetAttention
 
 
 class DIN(nn.Module):

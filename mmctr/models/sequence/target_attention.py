@@ -4,7 +4,6 @@ Legend: B rows, N history items of all rows together, D embedding width, H width
 """
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any
 
 import torch
@@ -13,18 +12,9 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from mmctr.models.dice import Dice
+from mmctr.models.layers import mlp
 
 CHUNK = 2048  # history items that are computed together on the CPU: 2 MB of `[k, q * k]` at D = 128
-
-
-def mlp(widths: Sequence[int], *, dropout: float) -> nn.Sequential:
-    """Linear -> Dice -> dropout for each pair of neighbouring `widths`."""
-    layers: list[nn.Module] = []
-    for fan_in, fan_out in pairwise(widths):
-        layers += [nn.Linear(fan_in, fan_out), Dice(fan_out)]
-        if dropout > 0:
-            layers.append(nn.Dropout(dropout))
-    return nn.Sequential(*layers)
 
 
 class TargetAttention(nn.Module):
