@@ -106,6 +106,12 @@ def test_what_drops_nothing_draws_nothing():
     assert torch.equal(torch.get_rng_state(), before)
 
 
+def test_nothing_at_all_can_be_dropped():
+    x = torch.zeros(0, 3, requires_grad=True)
+    ReLUDropout(0.3)(x).sum().backward()
+    assert x.grad.shape == (0, 3)
+
+
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 def test_another_precision_is_computed_by_pytorch_itself(dtype):
     layer, x = ReLUDropout(0.4), torch.randn(300, 40).to(dtype).requires_grad_()
