@@ -168,7 +168,7 @@ def delete_run(world, champion):
 def other_architecture(world, champion):
     path = world.artifact(champion, CHECKPOINT)
     content = torch.load(path, weights_only=True)
-    needed = ("items.weight", "row_features.tables.0.weight", "row_features.tables.1.weight")
+    needed = ("items.content.weight", "row_features.tables.0.weight", "row_features.tables.1.weight")
     content["weights"] = {
         name if name in needed else f"of.another.{name}": weight for name, weight in content["weights"].items()
     }

@@ -27,9 +27,18 @@ def test_defaults_are_those_of_the_challenges_baseline():
     config = PipelineConfig(base_path="/data")
     train = config.train
     assert (train.epochs, train.batch_size, train.learning_rate, train.max_len) == (20, 4096, 1e-3, 64)
-    assert (train.attention_hidden, train.tower_hidden, train.dropout) == ((80, 40), (256, 128), 0.0)
+    (attention,), tower = config.model.sequence, config.model.head
+    assert (attention.kind, attention.hidden, tower.kind, tower.hidden) == (
+        "target_attention",
+        (80, 40),
+        "mlp",
+        (256, 128),
+    )
+    assert (attention.activation, tower.activation, tower.batch_norm) == ("dice", "dice", False)
+    assert (attention.dropout, tower.dropout) == (0.0, 0.0)
+    assert (config.model.item.content, config.model.item.content_width, config.model.item.id_width) == ("trained", 0, 0)
     assert (train.weight_decay, train.label_smoothing, train.clip_norm, train.patience) == (1e-4, 0.01, 5.0, 3)
-    assert (train.plateau_factor, train.plateau_patience, train.seed, train.freeze) == (0.5, 1, 0, False)
+    assert (train.plateau_factor, train.plateau_patience, train.seed) == (0.5, 1, 0)
     assert (config.embed.model, config.reduce.n_components) == ("ViT-B/32", 128)
     assert (config.embed.image_batch, config.embed.token_batch, config.embed.shard_size) == (256, 4096, 1024)
     assert (config.embed.max_pixels, config.embed.max_failure_share, config.embed.workers) == (10**8, 0.2, None)
@@ -38,8 +47,8 @@ def test_defaults_are_those_of_the_challenges_baseline():
 
 def test_file_then_overrides_then_device(tmp_path):
     (tmp_path / "mmctr.toml").write_text("device = 'cuda'\n[train]\nepochs = 7\nbatch_size = 64\n")
-    config = load_config(tmp_path, overrides=["train.epochs=3", "train.tower_hidden=[8, 4]"], device="cpu")
-    assert (config.train.epochs, config.train.batch_size, config.train.tower_hidden) == (3, 64, (8, 4))
+    config = load_config(tmp_path, overrides=["train.epochs=3", "train.patience=8"], device="cpu")
+    assert (config.train.epochs, config.train.batch_size, config.train.patience) == (3, 64, 8)
     assert config.device == "cpu"
     assert config.base_path == tmp_path
 
@@ -84,7 +93,7 @@ def test_a_checkpoint_in_a_file_is_meant_from_that_files_folder(tmp_path, monkey
         ("train.epochs=" + "[" * 5000, "train.epochs = '[[["),
         ("experiment='" + "x" * 9000 + "'", "experiment = 'xxx"),
         ("experiment=\ud800", "must be valid UTF-8"),
-        ("train.tower_hidden=[" + "0, " * 500 + "]", "and 481 more"),
+        ("embed.columns=[" + "0, " * 500 + "]", "and 481 more"),
         ("train.warm_start=true", '\n  train.warm_start needs reduce.pca = "reuse"'),
         ("run.timeout={trian = 3}", "run.timeout.trian"),
         ("run.timeout={train = 0}", "Input should be greater than 0"),
