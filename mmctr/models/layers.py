@@ -7,6 +7,7 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmctr.compute.numerics import autocast
 from mmctr.models.dice import Dice
 from mmctr.models.relu_dropout import ReLUDropout
 
@@ -44,3 +45,9 @@ class BatchNorm(nn.BatchNorm1d):
                 input, self.running_mean, self.running_var, self.weight, self.bias, training=False, eps=self.eps
             )
         return super().forward(input)
+
+
+def logits(layer: nn.Linear, hidden: Tensor) -> Tensor:
+    """(B,) float32 numbers that a last `layer` to one makes of (B, features): the sigmoid of one is a probability."""
+    with autocast(hidden.device, enabled=False):  # rounded to bfloat16, most logits of a split would be ties
+        return layer(hidden.float()).squeeze(1)
