@@ -113,7 +113,7 @@ def test_weights_of_another_architecture_are_refused(trained):
     wider = Checkpoint(
         **{**vars(checkpoint), "architecture": architecture(item_table(np.random.default_rng(0), dim=4))}
     )
-    with pytest.raises(InputError, match="do not fit its architecture"):
+    with pytest.raises(InputError, match="do not fit the architecture"):
         restore_model(wider)
 
 
