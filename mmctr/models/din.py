@@ -83,6 +83,22 @@ class DIN(nn.Module):
         """Where the model is."""
         return self.items.weight.device
 
+    def embedding_weights(self) -> list[nn.Parameter]:
+        """All embedding tables."""
+        return [self.items.weight, *self.row_features.parameters(), *self.item_features.parameters()]
+
+    def id_tables(self) -> list[nn.Embedding]:
+        """Trained tables that begin random."""
+        tables = [*self.row_features.tables, *self.item_features.tables]
+        return [table for table in tables if isinstance(table, nn.Embedding)]
+
+    @torch.no_grad()
+    def reset_embeddings(self, seed: int) -> None:
+        """Draw `id_tables` anew."""
+        generator = torch.Generator().manual_seed(seed)
+        for table in self.id_tables():
+            table.weight[1:] = torch.randn(table.weight[1:].shape, generator=generator) * 0.05
+
     @torch.no_grad()
     def set_item_table(self, table: ItemTable) -> None:
         """Start the item embeddings from those of `table`, and take the features of its items."""
