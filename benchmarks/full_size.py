@@ -14,10 +14,12 @@ from side_by_side import seconds
 
 from mmctr.clicks.split import load_split
 from mmctr.evaluation.prediction import predict_logits
-from mmctr.models.din import DIN
+from mmctr.models.architecture import Architecture, ItemOptions
+from mmctr.models.base import ClickModel
 from mmctr.training.epoch import train_epoch
 from mmctr.training.recipe import Recipe
-from mmctr.training.step import optimizer_and_schedule
+from mmctr.training.state import PartialEpoch
+from mmctr.training.step import Learner
 
 TRAIN_ROWS, TEST_ROWS = 3_600_000, 379_142
 
@@ -30,11 +32,12 @@ def main() -> None:
     told("load 3.6 M rows", seconds(lambda: load_split(train, table=table, with_label=True)))
     split, held_out = load_split(train, table=table, with_label=True), load_split(test, table=table, with_label=False)
     for freeze in (False, True):
-        model = DIN(len(table.ids), 128, freeze=freeze)
-        model.set_item_table(table)
-        optimizer, _ = optimizer_and_schedule(model, recipe=Recipe())
+        item = ItemOptions(content="frozen" if freeze else "trained")
+        model = ClickModel(Architecture(len(table.ids), 128, item=item))
+        model.set_items(table)
+        learner = Learner(model, recipe=Recipe())
         name = f"epoch, {'frozen' if freeze else 'trained'} item embeddings"
-        took = seconds(lambda m=model, o=optimizer: train_epoch(m, split, o, recipe=Recipe(), number=1))
+        took = seconds(lambda m=model, o=learner: train_epoch(m, split, o, recipe=Recipe(), partial=PartialEpoch(1)))
         told(name, took, rows=TRAIN_ROWS)
     told("predict", seconds(lambda: predict_logits(model, held_out, batch_size=8192)), rows=TEST_ROWS)
 

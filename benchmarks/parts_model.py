@@ -21,10 +21,12 @@ from mmctr.compute.memory import kept_memory
 from mmctr.compute.numerics import deterministic
 from mmctr.evaluation.metrics import auc
 from mmctr.evaluation.prediction import predict_logits
-from mmctr.models.din import DIN
+from mmctr.models.architecture import Architecture, ItemOptions
+from mmctr.models.base import ClickModel
 from mmctr.training.epoch import train_epoch
 from mmctr.training.recipe import Recipe
-from mmctr.training.step import optimizer_and_schedule, smoothed_loss, train_step, trained
+from mmctr.training.state import PartialEpoch
+from mmctr.training.step import Learner, smoothed_loss, train_step
 
 TRAIN_ROWS, TEST_ROWS, BATCH, PADDED_SHARE = 200_000, 379_142, 4096, 8
 ORGANISERS_BATCH, OUR_STEPS = 8192, 8
@@ -40,10 +42,10 @@ def train(folder: Path) -> list[Row]:
     for freeze in (False, True):
         model = started(table, freeze=freeze)
         reference = PaddedDIN(copy.deepcopy(model))
-        ours, _ = optimizer_and_schedule(model, recipe=recipe)
+        ours = Learner(model, recipe=recipe)
         peers = torch.optim.AdamW([w for w in reference.parameters() if w.requires_grad], weight_decay=1e-4)
         seconds, peer_seconds = in_turn(
-            lambda m=model, o=ours: train_epoch(m, split, o, recipe=recipe, number=1),
+            lambda m=model, o=ours: train_epoch(m, split, o, recipe=recipe, partial=PartialEpoch(1)),
             lambda m=reference, o=peers: padded_epoch(m, padded, o),
         )
         name = "frozen item embeddings" if freeze else "trained item embeddings"
@@ -52,21 +54,21 @@ def train(folder: Path) -> list[Row]:
     return rows
 
 
-def started(table: ItemTable, *, freeze: bool) -> DIN:
+def started(table: ItemTable, *, freeze: bool) -> ClickModel:
     """The challenge's baseline before its first step."""
     torch.manual_seed(0)
-    model = DIN(len(table.ids), 128, freeze=freeze)
-    model.set_item_table(table)
+    item = ItemOptions(content="frozen" if freeze else "trained")
+    model = ClickModel(Architecture(len(table.ids), 128, item=item))
+    model.set_items(table)
     return model
 
 
-def stepping(table: ItemTable, *, recipe: Recipe, freeze: bool) -> tuple[DIN, torch.optim.Optimizer]:
-    """The same with its optimizer, ready for `train_step`."""
+def stepping(table: ItemTable, *, recipe: Recipe, freeze: bool) -> tuple[ClickModel, Learner]:
+    """The same with what changes its weights, ready for `train_step`."""
     model = started(table, freeze=freeze).train()
-    optimizer, _ = optimizer_and_schedule(model, recipe=recipe)
-    for weight in trained(model):
-        weight.grad = torch.zeros_like(weight)
-    return model, optimizer
+    learner = Learner(model, recipe=recipe)
+    learner.begin()
+    return model, learner
 
 
 def padded_epoch(model: PaddedDIN, clicks: PaddedClicks, optimizer: torch.optim.Optimizer) -> None:
@@ -111,11 +113,11 @@ def share(folder: Path) -> list[Row]:
     order = torch.randperm(TRAIN_ROWS, generator=torch.Generator().manual_seed(0))
     rows, recipe = [], Recipe(batch_size=BATCH)
     for freeze in (False, True):
-        model, optimizer = stepping(table, recipe=recipe, freeze=freeze)
+        model, learner = stepping(table, recipe=recipe, freeze=freeze)
         layers = din_layers(model, rows=BATCH, items=len(split.take(order[:BATCH]).history))
         name = f"challenge's baseline, {'frozen' if freeze else 'trained'} items"
         rows += shares(
-            name, lambda m=model, o=optimizer: train_step(m, split.take(order[:BATCH]), o, recipe=recipe), layers
+            name, lambda m=model, o=learner: train_step(m, split.take(order[:BATCH]), o, recipe=recipe), layers
         )
     info = item_info(table.weights)
     trainer = Trainer(OrganisersDIN(info).train())
@@ -146,7 +148,7 @@ def predict(folder: Path) -> list[Row]:
     table = item_table()
     split = load_split(write_clicks(folder / "test379k.parquet", TEST_ROWS, seed=2), table=table, with_label=False)
     few = PaddedClicks(write_clicks(folder / "test47k.parquet", TEST_ROWS // PADDED_SHARE, seed=3), table=table)
-    model = DIN(len(table.ids), 128).eval()
+    model = ClickModel(Architecture(len(table.ids), 128)).eval()
     reference = PaddedDIN(copy.deepcopy(model)).eval()
 
     @torch.inference_mode()

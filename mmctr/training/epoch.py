@@ -18,7 +18,7 @@ from mmctr.compute.memory import kept_memory
 from mmctr.compute.numerics import deterministic
 from mmctr.evaluation.metrics import Figures, figures_of
 from mmctr.evaluation.prediction import predict_logits
-from mmctr.models.din import DIN
+from mmctr.models.base import ClickModel
 from mmctr.training.divergence import Losses, check_finite
 from mmctr.training.pairwise import ends_of_batches, users_in_turn
 from mmctr.training.recipe import Recipe
@@ -30,7 +30,7 @@ SAVE_SECONDS = 60.0  # the most work that a killed training loses
 
 
 def train_epoch(
-    model: DIN,
+    model: ClickModel,
     train: ClickSplit | StreamedSplit,
     learner: Learner,
     *,
@@ -107,7 +107,7 @@ def _dropout_of(seed: int, device: torch.device, partial: PartialEpoch) -> Itera
         yield
 
 
-def evaluate(model: DIN, valid: ClickSplit | StreamedSplit, *, recipe: Recipe) -> Figures:
+def evaluate(model: ClickModel, valid: ClickSplit | StreamedSplit, *, recipe: Recipe) -> Figures:
     """The figures of `valid`.
 
     Raises:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from mmctr.models.din import DIN
+from mmctr.models.base import ClickModel
 from mmctr.training.recipe import Recipe
 
 
@@ -20,7 +20,7 @@ class L2:
         recipe: with the two factors.
     """
 
-    def __init__(self, model: DIN, *, recipe: Recipe) -> None:
+    def __init__(self, model: ClickModel, *, recipe: Recipe) -> None:
         tables = {id(weight) for weight in model.embedding_weights()}
         weights = [weight for weight in model.parameters() if weight.requires_grad]
         parts: list[tuple[float, list[Tensor]]] = [

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mmctr.common.text import first_line
-from mmctr.models.din import DIN
+from mmctr.models.base import ClickModel
 from mmctr.models.tensor_files import load_tensors, save_tensors
 from mmctr.training.state_form import check_form
 from mmctr.training.step import Learner
@@ -108,7 +108,7 @@ class TrainingState:
             return self.partial.epoch - 1
         return self.history[-1].epoch if self.history else 0
 
-    def add(self, epoch: Epoch, model: DIN) -> None:
+    def add(self, epoch: Epoch, model: ClickModel) -> None:
         """Note a validation of `model`, and its weights if it is the best so far."""
         self.history.append(epoch)
         if self.best_number == 0 or epoch.valid_auc > self.best.valid_auc:
@@ -120,7 +120,7 @@ class TrainingState:
                     self.best_weights[name] = value.to("cpu", copy=True)
 
 
-def save_state(path: Path, model: DIN, learner: Learner, state: TrainingState) -> None:
+def save_state(path: Path, model: ClickModel, learner: Learner, state: TrainingState) -> None:
     """Write everything that `restore_state` needs, whole or not at all."""
     save_tensors(
         {
@@ -135,7 +135,7 @@ def save_state(path: Path, model: DIN, learner: Learner, state: TrainingState) -
     )
 
 
-def restore_state(path: Path, model: DIN, learner: Learner, *, rows: int) -> TrainingState:
+def restore_state(path: Path, model: ClickModel, learner: Learner, *, rows: int) -> TrainingState:
     """Put the training on `rows` rows back to where `save_state` left it.
 
     A file that is damaged, of another model or not finite is reported and changes nothing: the training begins anew. An

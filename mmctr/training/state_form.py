@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mmctr.common.text import shown_value
 from mmctr.compute.numerics import is_finite
-from mmctr.models.din import DIN
+from mmctr.models.base import ClickModel
 from mmctr.training.step import Learner
 
 FIGURES = {
@@ -27,7 +27,7 @@ FIGURES = {
 OPTIONAL = ("valid_normalised_entropy", "valid_gauc", "l2_loss", "step")  # those that may be missing: None
 
 
-def check_form(saved: dict[str, Any], model: DIN, learner: Learner, *, rows: int) -> None:
+def check_form(saved: dict[str, Any], model: ClickModel, learner: Learner, *, rows: int) -> None:
     """Refuse what `save_state` does not write for these two.
 
     Raises:

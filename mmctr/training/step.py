@@ -11,7 +11,7 @@ from torch.optim import AdamW
 
 from mmctr.clicks.batch import Batch
 from mmctr.compute.numerics import autocast
-from mmctr.models.din import DIN
+from mmctr.models.base import ClickModel
 from mmctr.training.average import WeightAverage
 from mmctr.training.l2 import L2
 from mmctr.training.pairwise import pairwise_loss
@@ -27,7 +27,7 @@ class Learner:
         recipe: how to train.
     """
 
-    def __init__(self, model: DIN, *, recipe: Recipe) -> None:
+    def __init__(self, model: ClickModel, *, recipe: Recipe) -> None:
         self.model = model
         self.optimizer = AdamW(trained(model), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True)
         self.rate, self.l2 = Rate(recipe), L2(model, recipe=recipe)
@@ -109,7 +109,7 @@ def trained(model: nn.Module) -> list[nn.Parameter]:
     return [weight for weight in model.parameters() if weight.requires_grad]
 
 
-def train_step(model: DIN, batch: Batch, learner: Learner, *, recipe: Recipe, share: float = 0.0) -> Tensor:
+def train_step(model: ClickModel, batch: Batch, learner: Learner, *, recipe: Recipe, share: float = 0.0) -> Tensor:
     """One step on weights that have dense gradients already; returns the batch's mean cross-entropy alone.
 
     Of the terms that join it, the returned loss has none: it is to be compared with other recipes and with validation.

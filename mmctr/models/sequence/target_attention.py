@@ -4,7 +4,6 @@ Legend: B rows, N history items of all rows together, D embedding width, H width
 """
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any
 
 import torch
@@ -13,18 +12,9 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from mmctr.models.dice import Dice
+from mmctr.models.layers import Activation, mlp
 
 CHUNK = 2048  # history items that are computed together on the CPU: 2 MB of `[k, q * k]` at D = 128
-
-
-def mlp(widths: Sequence[int], *, dropout: float) -> nn.Sequential:
-    """Linear -> Dice -> dropout for each pair of neighbouring `widths`."""
-    layers: list[nn.Module] = []
-    for fan_in, fan_out in pairwise(widths):
-        layers += [nn.Linear(fan_in, fan_out), Dice(fan_out)]
-        if dropout > 0:
-            layers.append(nn.Dropout(dropout))
-    return nn.Sequential(*layers)
 
 
 class TargetAttention(nn.Module):
@@ -36,15 +26,19 @@ class TargetAttention(nn.Module):
     Args:
         dim: D.
         hidden: widths of the attention MLP, at least one.
+        activation: after each hidden layer.
         dropout: probability within the MLP.
     """
 
-    def __init__(self, dim: int, *, hidden: Sequence[int], dropout: float = 0.0) -> None:
+    of_content = False
+
+    def __init__(self, dim: int, *, hidden: Sequence[int], activation: Activation, dropout: float) -> None:
         super().__init__()
+        self.width = dim
         self.first = nn.Linear(4 * dim, hidden[0])
         self.first_dice = Dice(hidden[0])
         self.first_dropout = nn.Dropout(dropout)
-        self.rest = mlp(hidden, dropout=dropout)
+        self.rest = mlp(hidden, dropout=dropout, activation=activation)
         self.last = nn.Linear(hidden[-1], 1)
 
     def forward(self, query: Tensor, keys: Tensor, row: Tensor) -> Tensor:
@@ -67,6 +61,9 @@ class TargetAttention(nn.Module):
 
     def _weights(self, hidden: Tensor) -> Tensor:
         return self.last(self.rest(self.first_dropout(self.first_dice(hidden))))
+
+
+COMPONENT = TargetAttention
 
 
 def first_layer(layer: nn.Linear, query: Tensor, keys: Tensor, row: Tensor) -> tuple[Tensor, Tensor]:

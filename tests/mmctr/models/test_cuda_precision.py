@@ -1,6 +1,7 @@
 """The model's forward pass on CUDA tensors without memory: which numbers its products would get on a GPU."""
 
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,9 +9,15 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from mmctr.clicks.batch import Batch
-from mmctr.models.din import DIN
+from mmctr.models.architecture import MLP, TARGET_ATTENTION, Architecture
+from mmctr.models.base import ClickModel
 
 ROWS, ITEMS = 64, 300
+DROPOUT = {"dropout": 0.1}
+PARTS = {
+    "sequence": [replace(TARGET_ATTENTION, options={**TARGET_ATTENTION.options, **DROPOUT})],
+    "head": replace(MLP, options={**MLP.options, **DROPOUT}),
+}
 
 
 @contextmanager
@@ -43,9 +50,9 @@ class Products(TorchDispatchMode):
 
 @pytest.mark.parametrize("training", [True, False])
 def test_products_are_in_bfloat16_and_the_logit_in_float32(monkeypatch, training):
-    monkeypatch.setattr("mmctr.models.din.autocast", autocast_without_a_gpu)
+    monkeypatch.setattr("mmctr.models.heads.mlp.autocast", autocast_without_a_gpu)
     with FakeTensorMode(), torch.device("cuda"):
-        model = DIN(1000, 128, dropout=0.1).train(training)
+        model = ClickModel(Architecture(1000, 128, **PARTS)).train(training)
         batch = Batch(
             history=torch.ones(ITEMS, dtype=torch.int32),
             row=torch.zeros(ITEMS, dtype=torch.int64),
