@@ -28,6 +28,19 @@ def has_column(files: Files, name: str) -> bool:
     return bool(name) and name in column_names(files)
 
 
+def check_users_known(known: bool, *, pairwise_weight: float) -> None:
+    """Refuse to compare rows of a user where it is not `known` whose a row is.
+
+    Raises:
+        InputError: a pairwise loss would compare them.
+    """
+    if pairwise_weight and not known:
+        raise InputError(
+            f"a pairwise loss (`pairwise_weight = {pairwise_weight:g}`) compares rows of one user, and the training "
+            "clicks do not say whose a row is; name their column of users (`user`), or set `pairwise_weight = 0`"
+        )
+
+
 def user_keys(column: pa.Array, *, name: str, first_row: int) -> Keys:
     """(R,) int64, equal for rows of one user: an integer id itself, the 64-bit hash of a text.
 

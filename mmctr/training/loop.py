@@ -13,7 +13,7 @@ from mmctr.clicks.batch import ClickSplit
 from mmctr.clicks.feature_encoding import FeatureEncoding, fixed_encoding
 from mmctr.clicks.item_table import ItemTable
 from mmctr.clicks.placement import placed_together
-from mmctr.common.errors import InputError
+from mmctr.clicks.users import check_users_known
 from mmctr.inputs.features import MAX_LEN
 from mmctr.inputs.layout import ClickColumns
 from mmctr.models.architecture import Architecture
@@ -110,12 +110,7 @@ def fit(
         InputError: the weights that it starts from are not finite, or a pairwise loss lacks users.
         DivergenceError: a loss, a logit or a weight is not finite any more; `state` stays the last good one.
     """
-    if recipe.pairwise_weight and train.user is None:
-        raise InputError(
-            f"a pairwise loss (`pairwise_weight = {recipe.pairwise_weight:g}`) compares rows of one user, and the "
-            "training clicks say of no row whose it is; name their column of users as `user`, or set "
-            "`pairwise_weight = 0`"
-        )
+    check_users_known(train.user is not None, pairwise_weight=recipe.pairwise_weight)
     train_rows, valid_rows = placed_together([train, valid], model.device)
     trainer = Trainer(model, recipe=recipe, path=state, rows=len(train))
     for epoch in trainer.state.history:

@@ -48,10 +48,20 @@ class Epoch:
     step: int | None = None
 
     @property
+    def figures(self) -> dict[str, float]:
+        """Those that there are and that are the same each time that it is trained; its speed is not."""
+        return {name: value for name, value in asdict(self).items() if value is not None and name != "rows_per_second"}
+
+    @property
     def metrics(self) -> dict[str, float]:
         """What a checkpoint says of itself."""
-        figures = {name: value for name, value in asdict(self).items() if value is not None}
-        return {name: value for name, value in figures.items() if name in ("epoch", "step") or name[:6] == "valid_"}
+        own = ("epoch", "step", "valid_auc", "valid_gauc", "valid_logloss", "valid_normalised_entropy")
+        return {name: value for name, value in self.figures.items() if name in own}
+
+    @property
+    def number(self) -> int:
+        """Its place on a curve: the step where validations are within epochs, and the epoch's number elsewhere."""
+        return self.epoch if self.step is None else self.step
 
     @property
     def name(self) -> str:
