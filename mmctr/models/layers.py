@@ -23,13 +23,15 @@ def mlp(
         layers.append(nn.Linear(fan_in, fan_out))
         if batch_norm:
             layers.append(BatchNorm(fan_out))
-        if activation == "relu":
-            layers.append(ReLUDropout(dropout))
-            continue
-        layers.append(Dice(fan_out))
-        if dropout > 0:
-            layers.append(nn.Dropout(dropout))
+        layers += activated(fan_out, activation=activation, dropout=dropout)
     return nn.Sequential(*layers)
+
+
+def activated(features: int, *, activation: Activation, dropout: float) -> list[nn.Module]:
+    """The activation of (B, features), and dropout."""
+    if activation == "relu":
+        return [ReLUDropout(dropout)]
+    return [Dice(features), nn.Dropout(dropout)] if dropout > 0 else [Dice(features)]
 
 
 class BatchNorm(nn.BatchNorm1d):

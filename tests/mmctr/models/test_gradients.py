@@ -5,6 +5,7 @@ from itertools import product
 import pytest
 import torch
 
+import mmctr.models.packed
 import mmctr.models.sequence.target_attention
 from mmctr.models.dice import Dice
 from mmctr.models.sequence.target_attention import TargetAttention, first_layer, pool
@@ -16,7 +17,7 @@ BOTH = (False, True)
 @pytest.fixture(autouse=True)
 def several_chunks(monkeypatch):
     """The history in chunks of four items, the last one not whole."""
-    monkeypatch.setattr(mmctr.models.sequence.target_attention, "CHUNK", 4)
+    monkeypatch.setattr(mmctr.models.packed, "CHUNK", 4)
 
 
 def inputs(*, query=True, keys=True, weight=True, bias=True):
