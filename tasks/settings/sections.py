@@ -239,7 +239,6 @@ class PipelineConfig(Section):
     )
     preset: Annotated[str, RunsOnly()] = Field(
         "mission",
-        min_length=1,
         max_length=4096,
         description="settings beneath these, by a name of `mmctr presets`, or a TOML file such as ./mine.toml; what is "
         "set here goes over them",
