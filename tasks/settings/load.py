@@ -113,8 +113,9 @@ def _ruled(config: PipelineConfig) -> PipelineConfig:
     )
     if broken:
         lines = "".join(f"\n  {line}" for line in broken)
+        remedy = f"the preset {ORGANISERS} has the organisers' settings (mmctr presets {ORGANISERS}); set these"
         raise InputError(
-            f'rules = "{config.rules}" lets nothing run that the challenge forbids; what is set breaks:{lines}\n'
-            f'set these as the preset {ORGANISERS} has them, which is the organisers\' own, or set rules = "{FREE}"'
+            f'rules = "{config.rules}" refuses what this task of the challenge forbids:{lines}\n{remedy}, or '
+            f'rules = "{FREE}"'
         )
     return config

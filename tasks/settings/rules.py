@@ -1,7 +1,7 @@
 """The rules of the challenge MicroLens_1M_MMCTR, as far as settings can break them.
 
-Task 1 is about the item embedding, task 2 about the model, tasks 1 & 2 about both in cascade. What is fixed is what the
-organisers have, so settings are compared with theirs. docs/model.md says what no tool can check.
+Task 1 is about the item embedding, task 2 about the model, tasks 1 & 2 about both in cascade. What a task fixes is what
+the organisers have, so settings are compared with theirs. docs/model.md says what no tool can check.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,9 +11,14 @@ from mmctr.common.text import shown, shown_value
 from tasks.settings.sections import Rules
 
 Settings = Mapping[str, Any]
+Broken = Iterator[tuple[str, list[str]]]
 FREE = "free"
-EMBEDDING_WIDTH = 128
-SHOWN = 6  # settings of one rule
+WIDTH = 128  # of the item embedding that the challenge asks for
+GIVEN = ["item_emb_d128"]  # column of the organisers' item embedding
+FEATURES = {  # of the organisers, with their kinds
+    "row_features": {"likes_level": "category", "views_level": "category"},
+    "item_features": {"item_tags": "tags"},
+}
 MAY_CHANGE = {  # of the organisers' DIN in task 1, and how they call it
     "train.embedding_l2": "embedding_regularizer",
     "train.net_l2": "net_regularizer",
@@ -21,111 +26,114 @@ MAY_CHANGE = {  # of the organisers' DIN in task 1, and how they call it
     "train.learning_rate": "learning_rate",
     "train.batch_size": "batch_size",
 }
-FEATURES = ("row_features", "item_features")
+SHOWN = 5  # settings of one rule
 
 
 def broken_rules(rules: Rules, *, settings: Settings, organisers: Settings) -> list[str]:
-    """A sentence for each rule that settings break: the rule, and what breaks it; none where all is allowed.
+    """A sentence for each rule that settings break, with what breaks it; none where all is allowed.
 
     Args:
-        rules: whose.
+        rules: of which task.
         settings: all settings by section, as JSON values.
-        organisers: the same, as the organisers of the challenge have them.
+        organisers: the same, as the organisers' model has them.
     """
-    if rules == FREE:
-        return []
-    found = {"task1": _task1, "task2": _task2, "task12": _task12}[rules](settings, organisers)
-    return [f"{rule}: {_some(broken)}" for rule, broken in found if broken]
+    checks = {FREE: _free, "task1": _task1, "task2": _task2, "task12": _task12}
+    return [f"{rule}: {_some(broken)}" for rule, broken in checks[rules](settings, organisers) if broken]
 
 
-Broken = Iterator[tuple[str, list[str]]]
+def _free(_: Settings, __: Settings) -> Broken:
+    yield from ()
 
 
 def _task1(settings: Settings, organisers: Settings) -> Broken:
     own = [*_differing("model", settings, organisers), *_differing("train", settings, organisers)]
     names = ", ".join(MAY_CHANGE.values())
     yield (
-        f"task 1, the model is the organisers' DIN, and of it only {names} may change",
+        f"the model is the organisers' DIN, of which only {names} may change",
         [text for name, text in own if name not in MAY_CHANGE],
     )
-    yield "task 1, the inputs of that DIN are the organisers'", _other_features(settings, organisers, fewer=False)
-    yield from _embedding("task 1", settings)
+    yield "that DIN has the organisers' inputs", [*_more_features(settings), *_missing_features(settings)]
+    yield from _embedding(settings)
 
 
 def _task2(settings: Settings, organisers: Settings) -> Broken:
-    given = [*_differing("embed", settings, organisers), *_differing("reduce", settings, organisers)]
-    fixed = {f"embed.{name}" for name in ("source", "columns", "fuse")} | {"reduce.n_components", "reduce.fit"}
-    content = settings["model"]["item"]["content"]
-    trained = ['model.item.content = "trained" (frozen keeps it as it is)'] if content == "trained" else []
+    embed, content = settings["embed"], settings["model"]["item"]["content"]
+    is_given = embed["source"] == "columns" and embed["columns"] == GIVEN
+    found = [] if is_given else [f"embed.source = {shown_value(embed['source'])}, embed.columns = {_list(embed)}"]
+    trained = ['model.item.content = "trained", which changes it'] if content == "trained" else []
     yield (
-        "task 2, the item embedding is the organisers' and stays as it is",
-        [*(text for name, text in given if name in fixed), *trained],
+        f'the item embedding is the organisers\' as it is (embed.source = "columns", embed.columns = {GIVEN})',
+        [*found, *_width(settings), *trained],
     )
-    yield "task 2, the inputs are the organisers', no additional features", _more_inputs(settings, organisers)
-    yield from _one_model("task 2", settings)
+    yield "the inputs are the organisers'", _more_inputs(settings, organisers)
+    yield from _one_model(settings)
 
 
 def _task12(settings: Settings, organisers: Settings) -> Broken:
     yield (
-        "task 1&2, no additional features (joining likes and views of the history's items may be outside the rules)",
+        "no additional features (what every entry above 0.984 joins to the history's items may be outside the rules)",
         _more_inputs(settings, organisers),
     )
-    none = [
-        f'{name} = "none"'
-        for name, value in {
-            "embed.source": settings["embed"]["source"],
-            "model.item.content": settings["model"]["item"]["content"],
-        }.items()
-        if value == "none"
-    ]
-    yield "task 1&2, both in cascade: an item embedding is made, and the model reads it", none
-    yield from _embedding("task 1&2", settings)
-    yield from _one_model("task 1&2", settings)
+    content = settings["model"]["item"]["content"]
+    yield "both in cascade, so the model reads the item embedding", _none("model.item.content", content)
+    yield from _embedding(settings)
+    yield from _one_model(settings)
 
 
-def _embedding(task: str, settings: Settings) -> Broken:
-    width, source = settings["reduce"]["n_components"], settings["embed"]["source"]
-    wrong = [f"reduce.n_components = {width}"] if width != EMBEDDING_WIDTH else []
-    if task == "task 1" and source == "none":
-        wrong.append('embed.source = "none"')
-    yield f"{task}, there is an item embedding, and it has {EMBEDDING_WIDTH} dimensions", wrong
+def _embedding(settings: Settings) -> Broken:
+    source = _none("embed.source", settings["embed"]["source"])
+    yield f"there is an item embedding of {WIDTH} numbers", [*source, *_width(settings)]
 
 
-def _one_model(task: str, settings: Settings) -> Broken:
-    earlier = ["train.warm_start = true"] if settings["train"]["warm_start"] else []
-    yield f"{task}, one neural model, of this data alone", earlier
+def _width(settings: Settings) -> list[str]:
+    width = settings["reduce"]["n_components"]
+    return [] if width == WIDTH else [f"reduce.n_components = {width}, not {WIDTH}"]
+
+
+def _none(name: str, value: str) -> list[str]:
+    return [f'{name} = "none"'] if value == "none" else []
+
+
+def _one_model(settings: Settings) -> Broken:
+    earlier = ["train.warm_start = true starts from an earlier one"] if settings["train"]["warm_start"] else []
+    yield "one neural model, of this data", earlier
 
 
 def _more_inputs(settings: Settings, organisers: Settings) -> list[str]:
     item, theirs = settings["model"]["item"], organisers["model"]["item"]
-    counted = item["history_count"] and not theirs["history_count"]
+    is_more = item["history_count"] and not theirs["history_count"]
+    return [*_more_features(settings), *(["model.item.history_count = true"] if is_more else [])]
+
+
+def _more_features(settings: Settings) -> list[str]:
+    """Declared features that are none of the organisers'."""
     return [
-        *_other_features(settings, organisers, fewer=True),
-        *(["model.item.history_count = true"] if counted else []),
+        f"data.{role} has {shown(name, limit=40)} ({feature['kind']})"
+        for role, theirs in FEATURES.items()
+        for name, feature in settings["data"][role].items()
+        if feature["kind"] != theirs.get(name)
     ]
 
 
-def _other_features(settings: Settings, organisers: Settings, *, fewer: bool) -> list[str]:
-    """Declared features that are none of the organisers'; unless `fewer` may be, also those of theirs that lack."""
-    found = []
-    for role in FEATURES:
-        own, theirs = settings["data"][role], organisers["data"][role]
-        other = [name for name, feature in own.items() if feature["kind"] != theirs.get(name, {}).get("kind")]
-        found += [f"data.{role}.{shown(name, limit=40)} (theirs: {', '.join(theirs) or 'none'})" for name in other]
-        if not fewer:
-            found += [f"data.{role} lacks {shown(name, limit=40)}" for name in theirs if name not in own]
-    return found
+def _missing_features(settings: Settings) -> list[str]:
+    """The organisers' features that are not declared."""
+    return [
+        f"data.{role} lacks {name} ({kind})"
+        for role, theirs in FEATURES.items()
+        for name, kind in theirs.items()
+        if name not in settings["data"][role]
+    ]
 
 
 def _differing(section: str, settings: Settings, organisers: Settings) -> list[tuple[str, str]]:
     """Settings of a section that are not the organisers': the name, and both values in words."""
     own, theirs = dict(_flat(section, settings[section])), dict(_flat(section, organisers[section]))
-    other_kinds = [name for name in own if name.endswith(".kind") and own[name] != theirs.get(name)]
-    within = tuple(name.removesuffix("kind") for name in other_kinds)  # a part of another kind has other settings
+    kinds = [name for name in own if name.endswith(".kind") and own[name] != theirs.get(name)]
+    within = tuple(name.removesuffix("kind") for name in kinds)  # a part of another kind has other settings
     return [
-        (name, f"{name} = {shown_value(value, limit=60)} (theirs: {shown_value(theirs.get(name), limit=60)})")
+        (name, f"{name} = {shown_value(value, limit=60)}, not {shown_value(theirs.get(name), limit=60)}")
         for name, value in own.items()
-        if value != theirs.get(name) and (name in other_kinds or not name.startswith(within))
+        if value != theirs.get(name) and (name in kinds or not name.startswith(within))
     ]
 
 
@@ -135,6 +143,10 @@ def _flat(name: str, value: Any) -> Iterator[tuple[str, Any]]:
         return
     for inner, one in value.items():
         yield from _flat(f"{name}.{inner}", one)
+
+
+def _list(embed: Settings) -> str:
+    return shown_value(list(embed["columns"]), limit=60)
 
 
 def _some(broken: list[str]) -> str:
