@@ -31,8 +31,8 @@ def described(error: ValidationError, *, root: type[Section] = PipelineConfig) -
 
 def _problem(problem: Any, root: type[Section]) -> str:
     location = problem["loc"]
-    if not location:  # a rule about several settings
-        return str(problem["msg"]).removeprefix("Value error, ")
+    if not location or (problem["type"] == "value_error" and isinstance(problem["input"], dict)):
+        return str(problem["msg"]).removeprefix("Value error, ")  # a rule about several settings, which it names
     place = located(location, root=root)
     name = shown(".".join(place.names), limit=SHOWN_NAME)
     return f"{name} = {shown_value(problem['input'])}: {_rule(problem, place)}"

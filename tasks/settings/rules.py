@@ -46,7 +46,7 @@ def _free(_: Settings, __: Settings) -> Broken:
 
 
 def _task1(settings: Settings, organisers: Settings) -> Broken:
-    own = [*_differing("model", settings, organisers), *_differing("train", settings, organisers)]
+    own = [pair for name in ("model", "train") for pair in _differing(name, settings[name], organisers[name])]
     names = ", ".join(MAY_CHANGE.values())
     yield (
         f"the model is the organisers' DIN, of which only {names} may change",
@@ -125,24 +125,22 @@ def _missing_features(settings: Settings) -> list[str]:
     ]
 
 
-def _differing(section: str, settings: Settings, organisers: Settings) -> list[tuple[str, str]]:
-    """Settings of a section that are not the organisers': the name, and both values in words."""
-    own, theirs = dict(_flat(section, settings[section])), dict(_flat(section, organisers[section]))
-    kinds = [name for name in own if name.endswith(".kind") and own[name] != theirs.get(name)]
-    within = tuple(name.removesuffix("kind") for name in kinds)  # a part of another kind has other settings
-    return [
-        (name, f"{name} = {shown_value(value, limit=60)}, not {shown_value(theirs.get(name), limit=60)}")
-        for name, value in own.items()
-        if value != theirs.get(name) and (name in kinds or not name.startswith(within))
-    ]
+def _differing(name: str, own: Any, theirs: Any) -> Iterator[tuple[str, str]]:
+    """Settings that are not the organisers': the name, and both values in words."""
+    if isinstance(own, Mapping) and isinstance(theirs, Mapping) and own.get("kind") != theirs.get("kind"):
+        yield from _differing(f"{name}.kind", own.get("kind"), theirs.get("kind"))
+    elif isinstance(own, Mapping) and isinstance(theirs, Mapping):
+        for field, value in own.items():
+            yield from _differing(f"{name}.{field}", value, theirs.get(field))
+    elif _are_parts(own) and _are_parts(theirs) and len(own) == len(theirs):
+        for number, (one, other) in enumerate(zip(own, theirs, strict=True)):
+            yield from _differing(f"{name}.{number}", one, other)
+    elif own != theirs:
+        yield name, f"{name} = {shown_value(own, limit=60)}, not {shown_value(theirs, limit=60)}"
 
 
-def _flat(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    if not isinstance(value, Mapping):
-        yield name, value
-        return
-    for inner, one in value.items():
-        yield from _flat(f"{name}.{inner}", one)
+def _are_parts(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(one, Mapping) for one in value)
 
 
 def _list(embed: Settings) -> str:

@@ -198,7 +198,7 @@ def test_a_wrong_setting_of_a_part(values, words):
         ("model.head.hidden.x=1", "hidden.x=1"),
         ("model.sequence.3.x=1", "model.sequence is a list"),
         ("model.head=3", "model.head = 3: Input should be"),
-        ("model.head.kind=nothing", "Input should be 'mlp'"),
+        ("model.head.kind=nothing", "its kind must be one of mlp, cross, quadratic"),
         ("preset=3", "preset = 3: Input should be a valid string"),
     ],
 )
