@@ -17,7 +17,8 @@ from mmctr.clicks.item_table import ItemTable, build_item_table
 from mmctr.clicks.split import load_split
 from mmctr.evaluation.metrics import auc
 from mmctr.evaluation.prediction import predict_logits
-from mmctr.models.din import DIN
+from mmctr.models.architecture import Architecture
+from mmctr.models.base import ClickModel
 from mmctr.training.loop import fit
 from mmctr.training.recipe import Recipe
 
@@ -27,8 +28,8 @@ def cold_and_all_aucs(base_path: Path, table: ItemTable, *, recipe: Recipe) -> d
     clicks = base_path / "MicroLens_1M_x1"
     train, valid = (load_split(clicks / f"{name}.parquet", table=table, with_label=True) for name in ("train", "valid"))
     torch.manual_seed(recipe.seed)
-    model = DIN(len(table.ids), table.weights.shape[1])
-    model.set_item_table(table)
+    model = ClickModel(Architecture(len(table.ids), table.weights.shape[1]))
+    model.set_items(table)
     done = fit(model, train, valid, recipe=recipe)
     model.load_state_dict(done.best_weights)
     test = load_split(clicks / "test.parquet", table=table, with_label=False)

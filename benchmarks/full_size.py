@@ -14,7 +14,8 @@ from side_by_side import seconds
 
 from mmctr.clicks.split import load_split
 from mmctr.evaluation.prediction import predict_logits
-from mmctr.models.din import DIN
+from mmctr.models.architecture import Architecture, ItemOptions
+from mmctr.models.base import ClickModel
 from mmctr.training.epoch import train_epoch
 from mmctr.training.recipe import Recipe
 from mmctr.training.step import optimizer_and_schedule
@@ -30,8 +31,9 @@ def main() -> None:
     told("load 3.6 M rows", seconds(lambda: load_split(train, table=table, with_label=True)))
     split, held_out = load_split(train, table=table, with_label=True), load_split(test, table=table, with_label=False)
     for freeze in (False, True):
-        model = DIN(len(table.ids), 128, freeze=freeze)
-        model.set_item_table(table)
+        item = ItemOptions(content="frozen" if freeze else "trained")
+        model = ClickModel(Architecture(len(table.ids), 128, item=item))
+        model.set_items(table)
         optimizer, _ = optimizer_and_schedule(model, recipe=Recipe())
         name = f"epoch, {'frozen' if freeze else 'trained'} item embeddings"
         took = seconds(lambda m=model, o=optimizer: train_epoch(m, split, o, recipe=Recipe(), number=1))

@@ -31,8 +31,9 @@ workers = 2
 [train]
 epochs = 3
 learning_rate = 1e-3
-tower_hidden = [256, 128]
-freeze = true
+[model]
+item = {content = "frozen"}
+head = {kind = "mlp", hidden = [256, 128]}
 [predict]
 batch_size = 8192
 """
@@ -40,7 +41,7 @@ VALUES = (
     "0", "0x" + "f" * 6000, "-1", "1e400", "nan", "inf", "true", "'x'", "[]", "{}", "[1, 2]", "[[" * 5000, "9" * 5000,
     "1979-05-27T07:32:00Z", '"\\u0000"', '"' + "x" * 5000 + '"', "'''\n'''", "{a.b = 1}", "", "\ud800", "\x00", "../x",
 )  # fmt: skip
-NAMES = ("device", "base_path", "train", "train.epochs", "train.tower_hidden", "embed.model", "experiment", "a.b.c",
+NAMES = ("device", "base_path", "train", "train.epochs", "model.head", "embed.model", "experiment", "a.b.c",
          "extract.password_env", "", ".", "train.", '"quoted"', "build_weights", "reduce.n_components")  # fmt: skip
 
 
@@ -119,12 +120,13 @@ def prepare_checkpoint(folder: Path) -> dict[str, Any]:
     import torch
 
     from mmctr.inputs.vocabulary import Vocabulary
-    from mmctr.models.architecture import Architecture
+    from mmctr.models.architecture import Architecture, Part
+    from mmctr.models.base import ClickModel
     from mmctr.models.checkpoint import Checkpoint, save_checkpoint
-    from mmctr.models.din import DIN
 
-    sizes = Architecture(num_items=5, dim=4, attention_hidden=[3], tower_hidden=[3], dropout=0.0, freeze=False)
-    checkpoint = Checkpoint(sizes, DIN.of(sizes).state_dict(), 64, Vocabulary(np.arange(1, 6)), {"valid_auc": 0.5})
+    options = {"hidden": (3,), "activation": "dice", "batch_norm": False, "dropout": 0.0}
+    sizes = Architecture(num_items=5, dim=4, head=Part("mlp", options))
+    checkpoint = Checkpoint(sizes, ClickModel(sizes).state_dict(), 64, Vocabulary(np.arange(1, 6)), {"valid_auc": 0.5})
     save_checkpoint(checkpoint, folder / "good.pt")
     content = (folder / "good.pt").read_bytes()
     return {"content": content, "parts": torch.load(folder / "good.pt", weights_only=True)}

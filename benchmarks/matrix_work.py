@@ -14,7 +14,7 @@ from itertools import pairwise
 import torch
 from organisers_din import ATTENTION, CHUNK_ROWS, CONTENT_DIM, ID_DIM, ITEM_DIM, TOWER
 
-from mmctr.models.din import DIN
+from mmctr.models.base import ClickModel
 
 SQUARE = 2048
 
@@ -49,12 +49,13 @@ class Linear:
         return run
 
 
-def din_layers(model: DIN, *, rows: int, items: int) -> list[Linear]:
+def din_layers(model: ClickModel, *, rows: int, items: int) -> list[Linear]:
     """Of a step of the challenge's baseline on B = `rows` and N = `items`; items that are frozen need no gradient."""
-    dim, trained = model.items.embedding_dim, model.items.weight.requires_grad
-    hidden = [model.attention.first.out_features]
-    hidden += [layer.out_features for layer in model.attention.rest if isinstance(layer, torch.nn.Linear)]
-    tower = [layer for layer in model.tower if isinstance(layer, torch.nn.Linear)]
+    dim, trained = model.items.content.embedding_dim, model.items.content.weight.requires_grad
+    (attention,) = model.sequence
+    hidden = [attention.first.out_features]
+    hidden += [layer.out_features for layer in attention.rest if isinstance(layer, torch.nn.Linear)]
+    tower = [layer for layer in model.head.tower if isinstance(layer, torch.nn.Linear)]
     widths = [tower[0].in_features, *(layer.out_features for layer in tower), 1]
     return [
         Linear(rows, dim, hidden[0], input_gradient=trained),

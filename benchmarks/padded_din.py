@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from mmctr.clicks.item_table import ItemTable
-from mmctr.models.din import DIN
+from mmctr.models.base import ClickModel
 from mmctr.models.sequence.target_attention import TargetAttention
 
 
@@ -68,15 +68,14 @@ class PaddedAttention(nn.Module):
     def __init__(self, dim: int, *, hidden: Sequence[int]) -> None:
         super().__init__()
         self.first = nn.Linear(4 * dim, hidden[0])
-        self.first_dice = PaddedDice(hidden[0])
+        self.first_activation = nn.ModuleList([PaddedDice(hidden[0])])
         self.rest = padded_mlp(hidden)
         self.last = nn.Linear(hidden[-1], 1)
 
     def forward(self, query: Tensor, keys: Tensor, mask: Tensor) -> Tensor:
         q = query.unsqueeze(1).expand_as(keys)  # (B, L, D)
         hidden = self.first(torch.cat([q, keys, q - keys, q * keys], dim=-1))  # (B, L, H)
-        hidden = self.first_dice(hidden, mask)
-        for layer in self.rest:
+        for layer in (*self.first_activation, *self.rest):
             hidden = layer(hidden, mask) if isinstance(layer, PaddedDice) else layer(hidden)
         weights = self.last(hidden).squeeze(-1) * mask  # (B, L)
         return (weights.unsqueeze(-1) * keys).sum(dim=1)  # (B, D)
@@ -93,27 +92,29 @@ def padded_mlp(widths: Sequence[int]) -> nn.Sequential:
 class PaddedDIN(nn.Module):
     """The library's DIN on padded tensors."""
 
-    def __init__(self, packed: DIN) -> None:
+    def __init__(self, packed: ClickModel) -> None:
         super().__init__()
-        attention: TargetAttention = packed.attention
-        dim = packed.items.embedding_dim
+        attention: TargetAttention = packed.sequence[0]
+        dim = packed.items.content.embedding_dim
         hidden = [attention.first.out_features, *(m.out_features for m in attention.rest if isinstance(m, nn.Linear))]
-        tower = [m for m in packed.tower if isinstance(m, nn.Linear)]
-        self.items = nn.Embedding(*packed.items.weight.shape, padding_idx=0)
+        tower = [m for m in packed.head.tower if isinstance(m, nn.Linear)]
+        items = nn.Embedding(*packed.items.content.weight.shape, padding_idx=0)
+        self.items = nn.ModuleDict({"content": items})  # names are those of the library's weights
         levels = [nn.Embedding(*table.weight.shape, padding_idx=0) for table in packed.row_features.tables]
         self.row_features = nn.ModuleDict({"tables": nn.ModuleList(levels)})
-        self.attention = PaddedAttention(dim, hidden=hidden)
-        self.tower = padded_mlp([tower[0].in_features, *(m.out_features for m in tower)])
-        self.logit = nn.Linear(tower[-1].out_features, 1)
-        self.items.weight.requires_grad_(packed.items.weight.requires_grad)
+        self.sequence = nn.ModuleList([PaddedAttention(dim, hidden=hidden)])
+        layers = padded_mlp([tower[0].in_features, *(m.out_features for m in tower)])
+        self.head = nn.ModuleDict({"tower": layers, "logit": nn.Linear(tower[-1].out_features, 1)})
+        items.weight.requires_grad_(packed.items.content.weight.requires_grad)
         self.load_state_dict(packed.state_dict())
 
     def forward(self, history: Tensor, target: Tensor, likes: Tensor, views: Tensor) -> Tensor:
-        query = self.items(target)  # (B, D)
-        interest = self.attention(query, self.items(history), history != 0)  # (B, D)
+        items, (attention,) = self.items["content"], self.sequence
+        query = items(target)  # (B, D)
+        interest = attention(query, items(history), history != 0)  # (B, D)
         likes_emb, views_emb = self.row_features["tables"]
         features = torch.cat([query, interest, likes_emb(likes), views_emb(views)], dim=-1)
-        return self.logit(self.tower(features)).squeeze(-1)
+        return self.head["logit"](self.head["tower"](features)).squeeze(-1)
 
 
 def padded_loader(clicks: PaddedClicks, *, batch_size: int, seed: int = 0, shuffle: bool = True) -> DataLoader:

@@ -21,7 +21,8 @@ from mmctr.compute.memory import kept_memory
 from mmctr.compute.numerics import deterministic
 from mmctr.evaluation.metrics import auc
 from mmctr.evaluation.prediction import predict_logits
-from mmctr.models.din import DIN
+from mmctr.models.architecture import Architecture, ItemOptions
+from mmctr.models.base import ClickModel
 from mmctr.training.epoch import train_epoch
 from mmctr.training.recipe import Recipe
 from mmctr.training.step import optimizer_and_schedule, smoothed_loss, train_step, trained
@@ -52,15 +53,16 @@ def train(folder: Path) -> list[Row]:
     return rows
 
 
-def started(table: ItemTable, *, freeze: bool) -> DIN:
+def started(table: ItemTable, *, freeze: bool) -> ClickModel:
     """The challenge's baseline before its first step."""
     torch.manual_seed(0)
-    model = DIN(len(table.ids), 128, freeze=freeze)
-    model.set_item_table(table)
+    item = ItemOptions(content="frozen" if freeze else "trained")
+    model = ClickModel(Architecture(len(table.ids), 128, item=item))
+    model.set_items(table)
     return model
 
 
-def stepping(table: ItemTable, *, recipe: Recipe, freeze: bool) -> tuple[DIN, torch.optim.Optimizer]:
+def stepping(table: ItemTable, *, recipe: Recipe, freeze: bool) -> tuple[ClickModel, torch.optim.Optimizer]:
     """The same with its optimizer, ready for `train_step`."""
     model = started(table, freeze=freeze).train()
     optimizer, _ = optimizer_and_schedule(model, recipe=recipe)
@@ -146,7 +148,7 @@ def predict(folder: Path) -> list[Row]:
     table = item_table()
     split = load_split(write_clicks(folder / "test379k.parquet", TEST_ROWS, seed=2), table=table, with_label=False)
     few = PaddedClicks(write_clicks(folder / "test47k.parquet", TEST_ROWS // PADDED_SHARE, seed=3), table=table)
-    model = DIN(len(table.ids), 128).eval()
+    model = ClickModel(Architecture(len(table.ids), 128)).eval()
     reference = PaddedDIN(copy.deepcopy(model)).eval()
 
     @torch.inference_mode()

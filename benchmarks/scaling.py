@@ -37,7 +37,8 @@ import torch
 from pathlib import Path
 from real_shape import item_table
 from mmctr.clicks.split import load_split
-from mmctr.models.din import DIN
+from mmctr.models.architecture import Architecture
+from mmctr.models.base import ClickModel
 from mmctr.evaluation.prediction import predict_logits
 from mmctr.training.recipe import Recipe
 from mmctr.training.epoch import train_epoch
@@ -47,8 +48,8 @@ path, items, dim, steps = Path(sys.argv[3]), *map(int, sys.argv[4:])
 table = item_table(items=items, dim=dim)
 split = load_split(path, table=table, max_len=64, with_label=True)
 torch.manual_seed(0)
-model = DIN(items, dim)
-model.set_item_table(table)
+model = ClickModel(Architecture(items, dim))
+model.set_items(table)
 recipe = Recipe()
 optimizer, _ = optimizer_and_schedule(model, recipe=recipe)
 few = split if len(split) <= steps * recipe.batch_size else first(split, steps * recipe.batch_size)

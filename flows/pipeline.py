@@ -24,6 +24,7 @@ from flows.run.hooks import end_mlflow_runs
 from flows.run.inputs import Inputs, open_inputs
 from flows.run.items import ItemStages, make_items
 from flows.run.lineage import lineage_of
+from flows.run.parts import parts_in, parts_of
 from flows.run.publish import Model, Outputs, publish_run
 from flows.run.settings import prediction_settings, whole_settings
 from flows.run.summary import Summary
@@ -36,6 +37,7 @@ from tasks.cache.workspace import FileRef, Workspace
 from tasks.predict import predict
 from tasks.promote import Decision, promote
 from tasks.running.refusal import refusing
+from tasks.settings.model import ModelParts
 from tasks.settings.sections import PipelineConfig
 from tasks.tracking.ancestor import Ancestor, find_ancestor, space_of_run
 from tasks.tracking.lost_artifacts import log_lost_artifacts
@@ -81,6 +83,7 @@ def run_stages(config: PipelineConfig, context: RunContext, *, reason: str = "by
         trained = run(
             train,
             config=config.train,
+            model=config.model,
             **clicks_of(config, inputs),
             train=inputs.train,
             table=items.weights.table,
@@ -93,7 +96,7 @@ def run_stages(config: PipelineConfig, context: RunContext, *, reason: str = "by
         log_lost_artifacts(tracker, trained, lineage=lineage, workspace=workspace)
         if run.is_cached(train):
             show_training(trained.run_id, epochs=workspace.path(trained.history), tracker=tracker)
-        made = Made(items, trained, predicted_by(run, config, inputs, trained.checkpoint))
+        made = Made(items, trained, predicted_by(run, config, inputs, trained.checkpoint, parts=parts_of(config)))
         decision, outputs = promote_and_publish(config, context, start, made)
         start.manifest.finish(mlflow_run=trained.run_id)
 
@@ -142,11 +145,15 @@ def clicks_of(config: PipelineConfig, inputs: Inputs) -> dict[str, Any]:
     }
 
 
-def predicted_by(run: StageRunner, config: PipelineConfig, inputs: Inputs, checkpoint: FileRef) -> Predicted | None:
+def predicted_by(
+    run: StageRunner, config: PipelineConfig, inputs: Inputs, checkpoint: FileRef, *, parts: ModelParts | None = None
+) -> Predicted | None:
     """The predictions of the model in a checkpoint; None where there is no test split."""
     if inputs.test is None:
         return None
-    return run(predict, test=inputs.test, checkpoint=checkpoint, **prediction_settings(config))
+    if parts is None:
+        parts = parts_in(run.context.workspace, checkpoint)
+    return run(predict, test=inputs.test, checkpoint=checkpoint, parts=parts, **prediction_settings(config))
 
 
 def begin(config: PipelineConfig, workspace: Workspace) -> Start:

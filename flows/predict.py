@@ -11,6 +11,7 @@ from prefect import flow
 
 from flows.run.context import registry_of, run_context
 from flows.run.outputs import check_places
+from flows.run.parts import parts_in
 from flows.run.publish import Choice, Model, model_of_run, publish_model
 from flows.run.settings import prediction_settings, whole_settings
 from mmctr.common.errors import InputError
@@ -64,7 +65,13 @@ def predict_with(config: PipelineConfig, model: str = "champion") -> Any:
         test = workspace.parts_ref(check_split(config.base_path, config.data.layout, "test"))
         found = find_model(model, registry_of(config), workspace)
         run = StageRunner(context)
-        predicted = run(predict, test=test, checkpoint=found.checkpoint, **prediction_settings(config))
+        predicted = run(
+            predict,
+            test=test,
+            checkpoint=found.checkpoint,
+            parts=parts_in(workspace, found.checkpoint),
+            **prediction_settings(config),
+        )
         outputs = publish_model(Choice(found, predicted), workspace=workspace)
         return Submission(outputs.owner, predicted.rows, cached=run.reports[0].cached, outputs=outputs.places)
 

@@ -10,6 +10,7 @@ from mmctr.inputs.layout import ClickColumns, Submission
 from tasks.cache.results import Predicted
 from tasks.cache.stage import RunContext, logger, own_folder, stage
 from tasks.cache.workspace import STORED, FileRef, PartsRef
+from tasks.settings.model import ModelParts
 from tasks.settings.sections import PredictConfig
 
 if TYPE_CHECKING:  # they are loaded when there is something to predict
@@ -25,6 +26,7 @@ def predict(
     columns: ClickColumns,
     test: PartsRef,
     checkpoint: FileRef,
+    parts: ModelParts,  # noqa: ARG001 the code of the model's parts counts in the key
     row_id: str,
     submission: Submission,
 ) -> Predicted:

@@ -1,4 +1,4 @@
-"""Stage 5: the deep interest network."""
+"""Stage 5: the click model."""
 
 import json
 from dataclasses import asdict, dataclass, replace
@@ -10,6 +10,7 @@ from tasks.cache.results import Trained
 from tasks.cache.stage import RunContext, logger, own_folder, own_work, stage
 from tasks.cache.workspace import STORED, FileRef, PartsRef, Workspace
 from tasks.running.progress import ProgressArtifact
+from tasks.settings.model import ModelConfig
 from tasks.settings.named import settings_named
 from tasks.settings.sections import TrainConfig
 from tasks.tracking.lineage import Lineage
@@ -34,6 +35,7 @@ def train(
     context: RunContext,
     *,
     config: TrainConfig,
+    model: ModelConfig,
     columns: ClickColumns,
     train: PartsRef,
     valid: PartsRef,
@@ -52,7 +54,7 @@ def train(
     `earlier` model, training starts from its weights.
     """
     from mmctr.compute.device import resolve_device
-    from mmctr.training.loop import train_din
+    from mmctr.training.loop import train_model
     from mmctr.training.recipe import Recipe
 
     workspace, work, device = context.workspace, own_work(context.workspace), resolve_device(context.device)
@@ -61,16 +63,18 @@ def train(
         clicks = _with_item_features(workspace, clicks, items=items, columns=item_columns)
     recipe = Recipe(**{name: getattr(config, name) for name in Recipe.__dataclass_fields__})
     start = _load(workspace, earlier)
-    recorded = training_run(tracker, work / MEMORY, config=config, lineage=lineage, rows=len(clicks.train))
+    recorded = training_run(
+        tracker, work / MEMORY, settings={"train": config, "model": model}, lineage=lineage, rows=len(clicks.train)
+    )
     with recorded as run, settings_named("train"):  # within: what MLflow keeps of a failure names settings too
         run.log_device(device)
         logger().info("training on %s, %d rows, MLflow run %s", device, len(clicks.train), run.run_id)
         shown = ShownTraining(run)
-        checkpoint, history = train_din(
+        checkpoint, history = train_model(
             clicks.items,
             clicks.train,
             clicks.valid,
-            architecture=_architecture(config, clicks),
+            architecture=_architecture(model, clicks),
             recipe=recipe,
             max_len=config.max_len,
             columns=columns,
@@ -153,18 +157,15 @@ def _load(workspace: Workspace, checkpoint: FileRef | None) -> "Checkpoint | Non
         return load_checkpoint(file)
 
 
-def _architecture(config: TrainConfig, clicks: Clicks) -> "Architecture":
+def _architecture(model: ModelConfig, clicks: Clicks) -> "Architecture":
     from mmctr.models.architecture import Architecture
 
     return Architecture(
         num_items=len(clicks.items.ids),
         dim=clicks.items.weights.shape[1],
-        attention_hidden=list(config.attention_hidden),
-        tower_hidden=list(config.tower_hidden),
-        dropout=config.dropout,
-        freeze=config.freeze,
         row_features=clicks.row_encoding.sized,
         item_features=clicks.item_encoding.sized,
+        **model.parts,
     )
 
 

@@ -29,8 +29,8 @@ SMALL = [  # what has nothing to do with the kind of data
         "train.epochs=1",
         "train.batch_size=64",
         "train.max_len=8",
-        "train.attention_hidden=[4]",
-        "train.tower_hidden=[4]",
+        'model.sequence=[{kind="target_attention", hidden=[4]}]',
+        'model.head={kind="mlp", hidden=[4]}',
     ),
     *("reduce.n_components=16", "embed.workers=0"),
 ]

@@ -33,9 +33,9 @@ PREPARE = (
 )
 # 43,000 rows of 1,682 films: a small model that is held back, with each film's id, year and genres.
 TRAIN = (
-    "--set reduce.n_components=32 --set train.tower_hidden=[64,32] --set train.attention_hidden=[32,16] "
-    "--set train.dropout=0.3 --set train.weight_decay=0.01 --set train.batch_size=256 --set train.patience=2 "
-    "--set promote.publish=latest"
+    "--set reduce.n_components=32 --set model.head={kind='mlp',hidden=[64,32],dropout=0.3} "
+    "--set model.sequence=[{kind='target_attention',hidden=[32,16],dropout=0.3}] "
+    "--set train.weight_decay=0.01 --set train.batch_size=256 --set train.patience=2 --set promote.publish=latest"
 )
 
 

@@ -7,7 +7,7 @@ knows; ids and values that are new to it are unknown ones, as they are in traini
     columns                                              names of the click log's columns that it was trained with
     item_ids                                             int64, or bytes and offsets of texts
     row_encoding, item_encoding                          each feature as declared, its values or its mean and std
-    item_feature_ids, item_feature_numbers               what is known of each item, beside its row of `items.weight`
+    item_feature_ids, item_feature_numbers               what is known of each item, beside its row of `TABLE`
 """
 
 from dataclasses import asdict, dataclass, field, replace
@@ -25,12 +25,21 @@ from mmctr.common.text import shown_value
 from mmctr.inputs.layout import ClickColumns
 from mmctr.inputs.vocabulary import Vocabulary
 from mmctr.models.architecture import Architecture
-from mmctr.models.checkpoint_parts import columns_in, encoding_in, encoding_parts, sizes_in, value_parts, values_in
-from mmctr.models.checkpoint_values import check_features, check_item_features, check_sizes, check_weights
-from mmctr.models.din import DIN
+from mmctr.models.base import ClickModel
+from mmctr.models.checkpoint_parts import (
+    architecture_in,
+    columns_in,
+    encoding_in,
+    encoding_parts,
+    value_parts,
+    values_in,
+)
+from mmctr.models.checkpoint_values import check_features, check_item_features, check_weights
+from mmctr.models.meta import check_fit
 from mmctr.models.tensor_files import load_tensors, save_tensors
 
-FORMAT = 3
+FORMAT = 4
+TABLE = "items.content.weight"
 MESSAGE = 400  # characters that are shown of what is wrong with a file, which may name what is in it
 
 
@@ -42,7 +51,7 @@ class Checkpoint:
         architecture: what to build.
         weights: its state dict, on the CPU.
         max_len: history items that it was trained with.
-        ids: V item ids; the item at position p owns row p + 1 of `items.weight`.
+        ids: V item ids; the item at position p owns row p + 1 of the tables of items.
         metrics: validation figures of its epoch.
         columns: names of the columns of the click log that it was trained on, and its row features as declared.
         row_encoding, item_encoding: of the features.
@@ -62,7 +71,7 @@ class Checkpoint:
     @property
     def table(self) -> ItemTable:
         """The items with their features, and their embeddings as they were trained."""
-        return ItemTable(self.ids, self.weights["items.weight"].numpy(), self.item_features)
+        return ItemTable(self.ids, self.weights[TABLE].numpy(), self.item_features)
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
@@ -106,11 +115,20 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise InputError(f"cannot load the checkpoint: {str(error)[:MESSAGE]}; {remedy}") from error
 
 
+def modules_of(path: Path) -> tuple[str, ...]:
+    """The modules of the parts that the model in a checkpoint has.
+
+    Raises:
+        InputError: as `load_checkpoint` has it.
+    """
+    return tuple(load_checkpoint(path).architecture.modules)
+
+
 def _checkpoint_in(content: dict[str, Any]) -> Checkpoint:
     """What a file of this format says, its values checked before anything is built from them."""
     row_encoding = encoding_in(content["row_encoding"], "row_encoding")
     checkpoint = Checkpoint(
-        architecture=sizes_in(content["architecture"]),
+        architecture=architecture_in(content["architecture"]),
         weights=content["weights"],
         max_len=content["max_len"],
         metrics=content["metrics"],
@@ -121,9 +139,12 @@ def _checkpoint_in(content: dict[str, Any]) -> Checkpoint:
         item_features=Encoded(*(_array(content[name], name) for name in ("item_feature_ids", "item_feature_numbers"))),
     )
     check_weights(checkpoint.weights)
-    check_sizes(checkpoint.architecture, checkpoint.weights, num_items=len(checkpoint.ids))
+    if len(checkpoint.ids) != checkpoint.architecture.num_items:
+        found = shown_value(checkpoint.architecture.num_items)
+        raise ValueError(f"num_items must be the number of item_ids, {len(checkpoint.ids)}; found {found}")
     for name, encoding in (("row_features", row_encoding), ("item_features", checkpoint.item_encoding)):
-        check_features(getattr(checkpoint.architecture, name), checkpoint.weights, encoding=encoding, name=name)
+        check_features(getattr(checkpoint.architecture, name), encoding, name=name)
+    check_fit(checkpoint.architecture, checkpoint.weights)
     check_item_features(checkpoint.item_features, checkpoint.item_encoding, rows=len(checkpoint.ids) + 1)
     if type(checkpoint.max_len) is not int or not 1 <= checkpoint.max_len < 2**31:
         raise ValueError(f"max_len must be 1 or more, found {shown_value(checkpoint.max_len)}")
@@ -138,18 +159,17 @@ def _array(value: object, name: str) -> npt.NDArray[Any]:
     return value.numpy()
 
 
-def restore_model(checkpoint: Checkpoint) -> DIN:
+def restore_model(checkpoint: Checkpoint) -> ClickModel:
     """The trained model of `checkpoint`, in evaluation mode on the CPU; rows of items are those of `checkpoint.table`.
 
     Raises:
         InputError: the weights are those of another architecture.
     """
-    model = DIN.of(checkpoint.architecture)
     try:
+        check_fit(checkpoint.architecture, checkpoint.weights)
+        model = ClickModel(checkpoint.architecture)
         model.load_state_dict(checkpoint.weights)
-        model.set_item_features(checkpoint.table)
-    except (RuntimeError, ValueError) as error:
-        raise InputError(
-            f"the checkpoint's weights do not fit its architecture: {str(error).splitlines()[-1][:MESSAGE]}"
-        ) from error
+        model.items.set_features(checkpoint.table)
+    except ValueError as error:
+        raise InputError(f"the checkpoint cannot be used: {str(error)[:MESSAGE]}") from error
     return model.eval()

@@ -12,10 +12,11 @@ from mmctr.common.text import shown_value
 from mmctr.inputs.features import Feature, Kind
 from mmctr.inputs.layout import ClickColumns, Padding
 from mmctr.inputs.vocabulary import Vocabulary, from_bytes, to_bytes
-from mmctr.models.architecture import Architecture
+from mmctr.models.architecture import Architecture, Content, ItemOptions, Part
 
 BYTES, OFFSETS = "bytes", "offsets"
 LONGEST_TAGS = 1024  # as the settings bound them
+MOST_LAYERS, LARGEST_OPTION = 1000, 1_000_000
 
 
 def value_parts(vocabulary: Vocabulary) -> Tensor | dict[str, Tensor]:
@@ -97,21 +98,71 @@ def _feature(part: object, name: str) -> Feature:
     return feature
 
 
-def sizes_in(part: object) -> Architecture:
-    """The architecture of a dictionary.
+def architecture_in(part: object) -> Architecture:
+    """The architecture of a dictionary, its values of the kinds that settings have.
 
     Raises:
-        ValueError, TypeError: it is another one.
+        ValueError: it is another one.
     """
-    if not isinstance(part, dict):
-        raise ValueError(f"architecture must be named sizes, found {_short(part)}")
-    features = {}
+    values = _named(part, Architecture, "architecture")
+    for name in ("num_items", "dim"):
+        if not _is_size(values[name]):
+            raise ValueError(f"{name} must be a whole number from 1, found {_short(values[name])}")
+    if values["feature_width"] != 0 and not _is_size(values["feature_width"]):
+        raise ValueError(f"feature_width must be a whole number, found {_short(values['feature_width'])}")
     for name in ("row_features", "item_features"):
-        found = part.get(name)
-        if not isinstance(found, list | tuple):
-            raise ValueError(f"architecture must have a list of {name}, found {_short(found)}")
-        features[name] = tuple(_feature(one, name) for one in found)
-    return Architecture(**(part | features))
+        values[name] = tuple(_feature(one, name) for one in _listed(values[name], name))
+    values["item"] = _item_in(values["item"])
+    values["sequence"] = tuple(_part_in(one, "sequence") for one in _listed(values["sequence"], "sequence"))
+    values["head"] = _part_in(values["head"], "head")
+    return Architecture(**values)
+
+
+def _item_in(part: object) -> ItemOptions:
+    """What a model sees of an item."""
+    values = _named(part, ItemOptions, "item")
+    for name, default in asdict(ItemOptions()).items():
+        value = values[name]
+        low, high = 0, (1 if name.endswith("dropout") else LARGEST_OPTION)
+        if type(value) is not type(default) or (not isinstance(value, str) and not low <= value <= high):
+            raise ValueError(f"item must be as it is set, its {name} is {_short(value)}")
+    if values["content"] not in get_args(Content):
+        raise ValueError(f"content of item must be one of {', '.join(get_args(Content))}; found {_short(values)}")
+    return ItemOptions(**values)
+
+
+def _part_in(part: object, name: str) -> Part:
+    """A part with its options: numbers within the bounds of settings, texts, and lists of widths."""
+    values = _named(part, Part, name)
+    options = values["options"]
+    plain = isinstance(values["kind"], str) and isinstance(options, dict) and all(map(_is_option, options.values()))
+    if not plain or options.get("layers", 0) > MOST_LAYERS:
+        raise ValueError(f"{name} must be a kind with plain options, found {_short(part)}")
+    lists = {option: tuple(value) for option, value in options.items() if isinstance(value, list)}
+    return Part(values["kind"], {str(option): value for option, value in options.items()} | lists)
+
+
+def _is_option(value: object) -> bool:
+    if isinstance(value, list | tuple):
+        return 0 < len(value) <= MOST_LAYERS and all(type(width) is int and _is_option(width) for width in value)
+    if type(value) in (bool, str):
+        return True
+    return type(value) in (int, float) and 0 <= value <= LARGEST_OPTION  # type: ignore[operator]
+
+
+def _named(part: object, kind: type, name: str) -> dict[str, Any]:
+    """The values of a dictionary that has the fields of `kind` and no others."""
+    names = {field.name for field in fields(kind)}
+    if not isinstance(part, dict) or part.keys() != names:
+        raise ValueError(f"{name} must have {', '.join(sorted(names))}; found {_short(part)}")
+    return dict(part)
+
+
+def _listed(part: object, name: str) -> list[Any]:
+    """The parts of a list that is no longer than any that is in use."""
+    if not isinstance(part, list | tuple) or len(part) > MOST_LAYERS:
+        raise ValueError(f"architecture must have a list of {name}, found {_short(part)}")
+    return list(part)
 
 
 def columns_in(part: object) -> ClickColumns:

@@ -6,14 +6,12 @@ Each function raises ValueError, in words for a user, where a value is of anothe
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from mmctr.clicks.feature_encoding import Encoded, FeatureEncoding
 from mmctr.common.text import shown_value
 from mmctr.compute.numerics import is_finite
 from mmctr.inputs.features import Feature
-from mmctr.models.architecture import Architecture
 
 
 def check_weights(weights: object) -> None:
@@ -25,35 +23,10 @@ def check_weights(weights: object) -> None:
             raise ValueError(f"weights must be finite floating point tensors, {shown_value(name)} is not")
 
 
-def check_sizes(sizes: Architecture, weights: dict[str, Tensor], *, num_items: int) -> None:
-    """Sizes are those of the weights, so that no giant is built, and there are as many ids as items."""
-    rows = {len(tensor) for tensor in weights.values() if tensor.ndim}
-    for name in ("attention_hidden", "tower_hidden"):
-        widths = getattr(sizes, name)
-        if not isinstance(widths, list | tuple) or not widths or not all(_is_size(w) and w in rows for w in widths):
-            raise ValueError(f"{name} must be widths of layers in the weights, found {shown_value(widths)}")
-    table = weights.get("items.weight", torch.empty(0))
-    if not _is_size(sizes.num_items) or not _is_size(sizes.dim) or table.shape != (sizes.num_items + 1, sizes.dim):
-        found = shown_value((sizes.num_items, sizes.dim))
-        raise ValueError(f"num_items and dim must be those of the item table {tuple(table.shape)}, found {found}")
-    if type(sizes.dropout) not in (int, float) or not 0 <= sizes.dropout < 1 or type(sizes.freeze) is not bool:
-        found = shown_value((sizes.dropout, sizes.freeze))
-        raise ValueError(f"dropout must be in [0, 1) and freeze true or false, found {found}")
-    if num_items != sizes.num_items:
-        raise ValueError(f"item_ids must be {sizes.num_items} different ones, found {num_items}")
-
-
-def check_features(
-    features: Sequence[Feature], weights: dict[str, Tensor], *, encoding: FeatureEncoding, name: str
-) -> None:
-    """Features of the architecture are those of their encoding, and have their embedding tables among the weights."""
+def check_features(features: Sequence[Feature], encoding: FeatureEncoding, *, name: str) -> None:
+    """Features of the architecture are those of their encoding."""
     if tuple(features) != encoding.sized:
         raise ValueError(f"{name} must be those of their encoding, found {shown_value(features)}")
-    for number, feature in enumerate(feature for feature in features if feature.kind != "number"):
-        shape = tuple(weights.get(f"{name}.tables.{number}.weight", torch.empty(0)).shape)
-        if shape != (feature.size, feature.width):
-            found = shown_value((feature.size, feature.width))
-            raise ValueError(f"size and width of {name} must be those of their tables {shape}, found {found}")
 
 
 def check_item_features(features: Encoded | None, encoding: FeatureEncoding, *, rows: int) -> None:

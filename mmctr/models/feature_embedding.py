@@ -32,6 +32,18 @@ class FeatureEmbedding(nn.Module):
         self.width = sum(feature.output_width for feature in features)
         self.tables = nn.ModuleList(feature_table(feature) for feature in features if feature.kind != "number")
 
+    def embeddings(self) -> list[nn.Embedding]:
+        """The tables, in the order of the features that have one."""
+        return [table for table in self.tables if isinstance(table, nn.Embedding)]
+
+    @torch.no_grad()
+    def reset(self, generator: torch.Generator) -> None:
+        """Draw the tables anew, as they began."""
+        for table in self.embeddings():
+            drawn = torch.randn(table.weight.shape, generator=generator) * FEATURE_STD
+            drawn[UNKNOWN] = 0
+            table.weight.copy_(drawn)
+
     def forward(self, ids: Tensor, numbers: Tensor) -> Tensor:
         """(n, W) features in their order, of (n, F) int32 `ids` and (n, G) float32 `numbers`.
 

@@ -18,7 +18,7 @@ from mmctr.compute.memory import kept_memory
 from mmctr.compute.numerics import deterministic
 from mmctr.evaluation.metrics import auc, logloss
 from mmctr.evaluation.prediction import predict_logits
-from mmctr.models.din import DIN
+from mmctr.models.base import ClickModel
 from mmctr.training.divergence import Losses, check_finite
 from mmctr.training.recipe import Recipe
 from mmctr.training.state import PartialEpoch, generators, set_generators
@@ -30,7 +30,7 @@ BEGINNING = PartialEpoch(rows=0, loss_sum=0.0, generators={})
 
 
 def train_epoch(
-    model: DIN,
+    model: ClickModel,
     train: ClickSplit | StreamedSplit,
     optimizer: Optimizer,
     *,
@@ -82,7 +82,7 @@ def _dropout_of(seed: int, device: torch.device, partial: PartialEpoch) -> Itera
         yield
 
 
-def evaluate(model: DIN, valid: ClickSplit | StreamedSplit, *, recipe: Recipe) -> tuple[float, float]:
+def evaluate(model: ClickModel, valid: ClickSplit | StreamedSplit, *, recipe: Recipe) -> tuple[float, float]:
     """AUC and logloss of `valid`.
 
     Raises:

@@ -16,8 +16,8 @@ from mmctr.clicks.placement import placed_together
 from mmctr.inputs.features import MAX_LEN
 from mmctr.inputs.layout import ClickColumns
 from mmctr.models.architecture import Architecture
+from mmctr.models.base import ClickModel
 from mmctr.models.checkpoint import Checkpoint
-from mmctr.models.din import DIN
 from mmctr.training.epoch import SAVE_SECONDS
 from mmctr.training.progress import TrainingProgress
 from mmctr.training.recipe import Recipe
@@ -26,7 +26,7 @@ from mmctr.training.trainer import Trainer
 from mmctr.training.warm_start import start_from
 
 
-def train_din(
+def train_model(
     table: ItemTable,
     train: ClickSplit,
     valid: ClickSplit,
@@ -44,7 +44,7 @@ def train_din(
     on_rows: Callable[[int, int], None] = lambda *_: None,
     progress: bool | None = None,
 ) -> tuple[Checkpoint, list[Epoch]]:
-    """Train a DIN that starts from `table` and return its best epoch as a checkpoint, with the figures of all.
+    """Train a model that starts from `table` and return its best epoch as a checkpoint, with the figures of all.
 
     Initial weights are drawn from the recipe's seed, or are those of an `earlier` model (`warm_start`). `max_len`,
     `columns` and `row_encoding` are what the splits were loaded with, and `item_encoding` is that of the features in
@@ -53,8 +53,8 @@ def train_din(
     row_encoding = fixed_encoding(columns.features) if row_encoding is None else row_encoding
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        model = DIN.of(architecture)
-    model.set_item_table(table)
+        model = ClickModel(architecture)
+        model.set_items(table, train)
     if earlier is not None:
         start_from(model, table, earlier, row_encoding=row_encoding, item_encoding=item_encoding)
     model.to(device)
@@ -77,7 +77,7 @@ def train_din(
 
 
 def fit(
-    model: DIN,
+    model: ClickModel,
     train: ClickSplit,
     valid: ClickSplit,
     *,

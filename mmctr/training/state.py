@@ -17,7 +17,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from mmctr.common.text import first_line, shown_value
 from mmctr.compute.numerics import is_finite
-from mmctr.models.din import DIN
+from mmctr.models.base import ClickModel
 from mmctr.models.tensor_files import load_tensors, save_tensors
 
 logger = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ class TrainingState:
         """The epoch with the highest validation AUC, the first of equals."""
         return self.history[self.best_epoch - 1]
 
-    def add(self, epoch: Epoch, model: DIN) -> None:
+    def add(self, epoch: Epoch, model: ClickModel) -> None:
         """Note an epoch that `model` has just finished, and its weights if it is the best so far."""
         self.history.append(epoch)
         if self.best_epoch == 0 or epoch.valid_auc > self.best.valid_auc:
@@ -70,7 +70,9 @@ class TrainingState:
                     self.best_weights[name] = value.to("cpu", copy=True)
 
 
-def save_state(path: Path, model: DIN, optimizer: Optimizer, schedule: ReduceLROnPlateau, state: TrainingState) -> None:
+def save_state(
+    path: Path, model: ClickModel, optimizer: Optimizer, schedule: ReduceLROnPlateau, state: TrainingState
+) -> None:
     """Write everything that `restore_state` needs, whole or not at all."""
     save_tensors(
         {
@@ -87,7 +89,7 @@ def save_state(path: Path, model: DIN, optimizer: Optimizer, schedule: ReduceLRO
 
 
 def restore_state(
-    path: Path, model: DIN, optimizer: Optimizer, schedule: ReduceLROnPlateau, *, rows: int
+    path: Path, model: ClickModel, optimizer: Optimizer, schedule: ReduceLROnPlateau, *, rows: int
 ) -> TrainingState:
     """Put the training on `rows` rows back to where `save_state` left it.
 
@@ -111,7 +113,7 @@ def restore_state(
 
 
 def _check_form(
-    saved: dict[str, Any], model: DIN, optimizer: Optimizer, schedule: ReduceLROnPlateau, *, rows: int
+    saved: dict[str, Any], model: ClickModel, optimizer: Optimizer, schedule: ReduceLROnPlateau, *, rows: int
 ) -> None:
     """Refuse what `save_state` does not write for these three, before any of it is put into them.
 

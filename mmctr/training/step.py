@@ -7,11 +7,11 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from mmctr.clicks.batch import Batch
 from mmctr.compute.numerics import autocast
-from mmctr.models.din import DIN
+from mmctr.models.base import ClickModel
 from mmctr.training.recipe import Recipe
 
 
-def optimizer_and_schedule(model: DIN, *, recipe: Recipe) -> tuple[AdamW, ReduceLROnPlateau]:
+def optimizer_and_schedule(model: ClickModel, *, recipe: Recipe) -> tuple[AdamW, ReduceLROnPlateau]:
     """AdamW on the weights that are trained, and the schedule that lowers its rate."""
     optimizer = AdamW(trained(model), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True)
     schedule = ReduceLROnPlateau(
@@ -25,7 +25,7 @@ def trained(model: nn.Module) -> list[nn.Parameter]:
     return [weight for weight in model.parameters() if weight.requires_grad]
 
 
-def train_step(model: DIN, batch: Batch, optimizer: Optimizer, *, recipe: Recipe) -> Tensor:
+def train_step(model: ClickModel, batch: Batch, optimizer: Optimizer, *, recipe: Recipe) -> Tensor:
     """One step of the optimizer on weights that have dense gradients already; returns the batch's mean loss."""
     with autocast(model.device):
         loss = smoothed_loss(model(batch), batch.label, smoothing=recipe.label_smoothing)

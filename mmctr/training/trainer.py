@@ -8,7 +8,7 @@ from pathlib import Path
 from mmctr.clicks.batch import ClickSplit
 from mmctr.clicks.placement import StreamedSplit
 from mmctr.common.errors import InputError
-from mmctr.models.din import DIN
+from mmctr.models.base import ClickModel
 from mmctr.training.divergence import check_finite, diverged
 from mmctr.training.epoch import BEGINNING, evaluate, train_epoch
 from mmctr.training.recipe import Recipe
@@ -31,7 +31,7 @@ class Trainer:
         InputError: the weights that it starts from are not finite.
     """
 
-    def __init__(self, model: DIN, *, recipe: Recipe, path: Path | None, rows: int) -> None:
+    def __init__(self, model: ClickModel, *, recipe: Recipe, path: Path | None, rows: int) -> None:
         self.model, self.recipe, self.path, self.rows = model, recipe, path, rows
         self.optimizer, self.schedule = optimizer_and_schedule(model, recipe=recipe)
         try:

@@ -11,15 +11,17 @@ from mmctr.clicks.item_table import PADDING_IDX, ItemTable
 from mmctr.common.errors import InputError
 from mmctr.common.text import shown_names
 from mmctr.inputs.vocabulary import Vocabulary
-from mmctr.models.checkpoint import Checkpoint
-from mmctr.models.din import DIN
+from mmctr.models.base import ClickModel
+from mmctr.models.checkpoint import TABLE, Checkpoint
 
-TABLE = "items.weight"
+IDS = "items.ids.weight"
+OF_TRAIN = ("items.counts", "items.history_count")  # what the training rows say of items: those of the new ones
+FEATURES = {"row_features": "row_features", "item_features": "items.features"}  # where a model has their tables
 
 
 @torch.no_grad()
 def start_from(
-    model: DIN,
+    model: ClickModel,
     table: ItemTable,
     earlier: Checkpoint,
     *,
@@ -30,12 +32,12 @@ def start_from(
 
     Rows of items and of values that the earlier model knew are copied by id and by value, whatever their rows; new ones
     keep the rows that they have. Those of items must be in the same space: reduce with the PCA of the earlier model. A
-    frozen item table is left as it is, and every other weight is copied.
+    frozen item table is left as it is, as is what the model has of its own training rows; every other weight is copied.
 
     Raises:
         InputError: the two models differ in a width, or in their features as declared.
     """
-    maps = {TABLE: _rows(earlier.ids, table.ids)}
+    maps = {name: _rows(earlier.ids, table.ids) for name in (TABLE, IDS)}
     for name, ours, theirs in (
         ("row_features", row_encoding, earlier.row_encoding),
         ("item_features", item_encoding, earlier.item_encoding),
@@ -44,18 +46,21 @@ def start_from(
         embedded = [pair for pair in zip(ours.features, theirs.features, strict=True) if _has_table(pair[0])]
         for number, (later, former) in enumerate(embedded):
             if later.vocabulary is not None and former.vocabulary is not None:
-                maps[f"{name}.tables.{number}.weight"] = _rows(former.vocabulary, later.vocabulary)
+                maps[f"{FEATURES[name]}.tables.{number}.weight"] = _rows(former.vocabulary, later.vocabulary)
     own = model.state_dict()
     for name, weight in earlier.weights.items():
+        by_row = name in maps or name in OF_TRAIN
         fits = name in own and own[name].ndim == weight.ndim
-        if not fits or own[name].shape[name in maps :] != weight.shape[name in maps :]:
+        if not fits or own[name].shape[by_row:] != weight.shape[by_row:]:
             raise InputError(_differs(name))
     if own.keys() != earlier.weights.keys():
         raise InputError(_differs(min(own.keys() - earlier.weights.keys())))
     for name, weight in earlier.weights.items():
+        if name in OF_TRAIN:
+            continue
         if name not in maps:
             own[name].copy_(weight)
-        elif name != TABLE or model.items.weight.requires_grad:
+        elif name != TABLE or model.items.content.weight.requires_grad:
             known = maps[name] != PADDING_IDX
             own[name][known] = weight[maps[name][known]].to(own[name].device)
     return int((maps[TABLE] != PADDING_IDX).sum())
@@ -84,5 +89,5 @@ def _check_same(name: str, ours: FeatureEncoding, theirs: FeatureEncoding) -> No
 def _differs(name: str) -> str:
     return (
         f"a warm start needs a model of the earlier one's widths, {name} has others; use the earlier model's "
-        "`attention_hidden`, `tower_hidden` and `dim`, or start from fresh weights with `earlier=None`"
+        "`architecture` and `dim`, or start from fresh weights with `earlier=None`"
     )

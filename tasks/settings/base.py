@@ -1,6 +1,6 @@
 """What every section of the configuration is, and the marks of its fields."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -53,20 +53,52 @@ class Section(BaseModel):
 
     @classmethod
     def defaults(cls) -> dict[str, Any]:
-        """The defaults of the fields that a stage's result depends on, as JSON values."""
-        return cls().model_dump(mode="json", exclude=set(cls.marked(RunsOnly)))
+        """The defaults of the fields that a stage's result depends on, as JSON values; of a section within, its key."""
+        return _keyed_fields(cls(), cls.model_fields.keys() - cls.marked(RunsOnly).keys())
 
     def keyed(self) -> dict[str, Any]:
-        """What a stage's result depends on: the revision, and the fields that differ from their defaults."""
-        defaults, values = self.defaults(), self.model_dump(mode="json", exclude=set(self.marked(RunsOnly)))
+        """What a stage's result depends on: the revision, and the fields that differ from their defaults.
+
+        Of a section within this one that is the same, so that a field that is new there counts for nothing either.
+        """
+        defaults = self.defaults()
+        values = _keyed_fields(self, defaults)
         changed = {name: value for name, value in values.items() if value != defaults[name]}
         return {"revision": self.revision, **changed}
 
     def components(self) -> list[str]:
-        """Modules that a stage loads by the names in this section."""
-        return list(self.chosen().values())
+        """Modules that a stage loads by the names in this section and in those within it."""
+        within = [section for name in type(self).model_fields for section in _sections(getattr(self, name))]
+        return [*self.chosen().values(), *(module for section in within for module in section.components())]
 
     def chosen(self) -> dict[str, str]:
         """The module that each field marked as a component names, by the field."""
         marks = self.marked(Component).items()
         return {name: f"{mark.package}.{mark.module(getattr(self, name))}" for name, mark in marks}
+
+
+def _keyed_fields(section: Section, names: Iterable[str]) -> dict[str, Any]:
+    """Values of fields as JSON values, of sections among them what a result depends on."""
+    plain = section.model_dump(mode="json")
+    found: dict[str, Any] = {}
+    for name in sorted(names):
+        value = getattr(section, name)
+        if isinstance(value, Section):
+            found[name] = _keyed_part(value)
+        elif _sections(value):
+            found[name] = [_keyed_part(one) for one in value]
+        else:
+            found[name] = plain[name]
+    return found
+
+
+def _keyed_part(section: Section) -> dict[str, Any]:
+    """What a result depends on of a section within another, with its kind, which its default may not say."""
+    kinds = {name: getattr(section, name) for name in type(section).marked(Component)}
+    return {**section.keyed(), **kinds}
+
+
+def _sections(value: object) -> list[Section]:
+    """The sections in the value of a field."""
+    values = value if isinstance(value, tuple) else (value,)
+    return [one for one in values if isinstance(one, Section)]

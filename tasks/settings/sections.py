@@ -14,13 +14,10 @@ from mmctr.embedding.options import EmbedOptions, Fit, Fuse
 from mmctr.encoders.names import CLIP, parse_model
 from mmctr.images.sizes import MAX_MEMBER_BYTES, MAX_TOTAL_BYTES
 from mmctr.inputs.features import MAX_LEN
-from mmctr.models.architecture import Architecture
 from mmctr.training.recipe import Recipe
 from tasks.settings.base import Component, RunsOnly, Section
 from tasks.settings.data import DataConfig
-
-Width = Annotated[int, Field(ge=1, le=8192)]
-Probability = Annotated[float, Field(ge=0, lt=1)]
+from tasks.settings.model import ModelConfig
 
 
 class ExtractConfig(Section):
@@ -155,17 +152,11 @@ class ReduceConfig(Section):
 
 
 class TrainConfig(Section):
-    """Stage 5: the deep interest network."""
+    """Stage 5: how the click model is trained."""
+
+    revision = 2  # what the model is built of went to the section `model`
 
     max_len: int = Field(MAX_LEN, ge=1, le=100_000, description="most recent history items that are kept")
-    attention_hidden: tuple[Width, ...] = Field(
-        tuple(Architecture.attention_hidden), min_length=1, description="widths of the attention MLP"
-    )
-    tower_hidden: tuple[Width, ...] = Field(
-        tuple(Architecture.tower_hidden), min_length=1, description="widths of the tower"
-    )
-    dropout: Probability = Field(Architecture.dropout, description="probability after each hidden layer")
-    freeze: bool = Field(Architecture.freeze, description="keep the item embeddings as CLIP and PCA make them")
     epochs: int = Field(Recipe.epochs, ge=1, le=10_000, description="most epochs")
     batch_size: int = Field(Recipe.batch_size, ge=2, le=1_000_000, description="rows a step")
     learning_rate: float = Field(Recipe.learning_rate, gt=0, le=1, description="AdamW's learning rate at the start")
@@ -249,6 +240,7 @@ class PipelineConfig(Section):
     extract: ExtractConfig = Field(default_factory=ExtractConfig)
     embed: EmbedConfig = Field(default_factory=EmbedConfig)
     reduce: ReduceConfig = Field(default_factory=ReduceConfig)
+    model: ModelConfig = Field(default_factory=ModelConfig)
     train: TrainConfig = Field(default_factory=TrainConfig)
     predict: PredictConfig = Field(default_factory=PredictConfig)
     promote: PromoteConfig = Field(default_factory=PromoteConfig)

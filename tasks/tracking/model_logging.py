@@ -31,12 +31,13 @@ SCORER_PACKAGES = ("numpy", "pandas", "polars", "pyarrow", "torch")
 
 def log_din_model(uri: str, run_id: str, *, checkpoint: Path, model_id: str | None = None) -> None:
     """Log the click model as `din`, or anew under the id it has: rows of the click log in, probabilities out."""
-    inputs = _scored_columns(load_checkpoint(checkpoint))
+    trained = load_checkpoint(checkpoint)
+    inputs = _scored_columns(trained)
     outputs = Schema([TensorSpec(np.dtype(np.float32), (-1,))])
     with (
         _logged_model(uri, run_id, "din", model_id) as model_id,
         TemporaryDirectory() as folder,
-        _importable(_copy_modules(SCORER_MODULE, Path(folder))) as carried,
+        _importable(_copy_modules([SCORER_MODULE, *trained.architecture.modules], Path(folder))) as carried,
         warnings.catch_warnings(),
     ):
         warnings.filterwarnings("ignore", message=".*input example", category=UserWarning)  # the signature says it all
@@ -82,10 +83,10 @@ def log_pca_model(uri: str, run_id: str, *, pca: Path, model_id: str | None = No
         )
 
 
-def _copy_modules(module: str, folder: Path) -> Path:
-    """A package below `folder` of the library's modules that `module` needs, and no others; returns its path."""
+def _copy_modules(modules: list[str], folder: Path) -> Path:
+    """A package below `folder` of the library's modules that `modules` need, and no others; returns its path."""
     package = Path(library).parent
-    for name in reached_modules(module):
+    for name in frozenset().union(*map(reached_modules, modules)):
         source = package.joinpath(*name.split(".")[1:])
         source = source / "__init__.py" if source.is_dir() else source.with_suffix(".py")
         _copy(source, folder / CARRIED / source.relative_to(package))

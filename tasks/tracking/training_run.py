@@ -4,11 +4,11 @@ import logging
 import time
 import uuid
 from asyncio import CancelledError
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlflow.entities import Dataset, DatasetInput, Metric, Param, RunTag
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
@@ -42,13 +42,13 @@ class TrainingRun:
         self.tracker, self.client, self.run_id = tracker, tracker.client, run_id
         self.logged = {metric.step for metric in self.client.get_metric_history(run_id, "valid_auc")}
 
-    def log_start(self, *, config: Section, lineage: Lineage, rows: int) -> None:
+    def log_start(self, *, settings: Mapping[str, Section], lineage: Lineage, rows: int) -> None:
         """Parameters, digests, data sets, counts and the flow run.
 
         A run that is resumed keeps its parameters, as MLflow lets none change: stages before training may have run with
         other settings since, to the same result.
         """
-        training = {f"train.{name}": value for name, value in config.model_dump(mode="json").items()}
+        training = {name: value for path, section in settings.items() for name, value in _params(path, section)}
         known = self.client.get_run(self.run_id).data.params
         new = {name: value for name, value in {**lineage.params, **training}.items() if name not in known}
         params = [Param(name, str(value)[:6000]) for name, value in new.items()]
@@ -161,25 +161,36 @@ class TrainingRun:
 
 @contextmanager
 def training_run(
-    tracker: Tracker, memory: Path, *, config: Section, lineage: Lineage, rows: int
+    tracker: Tracker, memory: Path, *, settings: Mapping[str, Section], lineage: Lineage, rows: int
 ) -> Iterator[TrainingRun]:
     """The run of a training; FINISHED at the end, KILLED or FAILED with the message as a tag otherwise.
 
     Args:
         tracker: the store, and the experiment in it.
         memory: file that names the training while it is unfinished, so that a later process resumes its run.
-        config: settings of the training.
+        settings: of the training, by the name of their section.
         lineage: settings, digests and counts of what came before.
         rows: train rows.
     """
     run = TrainingRun(tracker, open_run(tracker, _training_name(memory)))
     try:
-        run.log_start(config=config, lineage=lineage, rows=rows)
+        run.log_start(settings=settings, lineage=lineage, rows=rows)
         yield run
     except BaseException as error:
         run.end_badly(error)
         raise
     run.end("FINISHED")
+
+
+def _params(path: str, section: Section) -> Iterator[tuple[str, Any]]:
+    """Settings by their whole names, those of sections within too."""
+    values = section.model_dump(mode="json")
+    for name in type(section).model_fields:
+        value = getattr(section, name)
+        if isinstance(value, Section):
+            yield from _params(f"{path}.{name}", value)
+        else:
+            yield f"{path}.{name}", values[name]
 
 
 def open_run(tracker: Tracker, training: str) -> str:

@@ -24,15 +24,15 @@ class HeldTraining:
 
     def __init__(self, monkeypatch):
         self.begun, self.over, self.rates = threading.Event(), threading.Event(), []
-        self.train_din = mmctr.training.loop.train_din
-        monkeypatch.setattr(mmctr.training.loop, "train_din", self)
+        self.train_model = mmctr.training.loop.train_model
+        monkeypatch.setattr(mmctr.training.loop, "train_model", self)
 
     def __call__(self, *splits, recipe, **options):
         self.rates.append(recipe.learning_rate)
         if recipe.learning_rate == 0.01:
             self.begun.set()
             assert self.over.wait(300)
-        return self.train_din(*splits, recipe=recipe, **options)
+        return self.train_model(*splits, recipe=recipe, **options)
 
 
 @pytest.fixture

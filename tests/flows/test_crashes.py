@@ -25,7 +25,7 @@ from tasks.tracking.store import Tracker
 from tasks.tracking.training_run import MEMORY, TrainingRun, _training_name, end_left_runs, open_run, training_run
 
 SETTINGS = ["embed.shard_size=32", "embed.image_batch=32", "embed.workers=1", "train.batch_size=256"]
-SETTINGS += ["train.epochs=6", "train.patience=10", "train.tower_hidden=[512,256]"]
+SETTINGS += ["train.epochs=6", "train.patience=10", 'model.head={kind="mlp", hidden=[512,256]}']
 LARGEST_FILE = 2_000_000  # bytes: more than the database has, less than the training's state
 OUTPUTS = ["predictions_task1and2/prediction.csv", "predictions_task1and2/prediction.zip"]
 OUTPUTS += ["models_task1and2/task1and2_best.pt", "item_emb_task1_clip.parquet"]

@@ -203,16 +203,16 @@ def test_data_that_arrives_while_a_training_goes_on_costs_nothing(demo, tracking
 
     config = load_config(demo, overrides=["train.epochs=1", "train.batch_size=128"])
     reading, read = Workspace.reading_table, set()
-    path, train_din, sync_file = (
+    path, train_model, sync_file = (
         demo / "MicroLens_1M_x1/train.parquet",
-        mmctr.training.loop.train_din,
+        mmctr.training.loop.train_model,
         tasks.cache.stage.sync_file,
     )
     flushed = {}
 
     def arriving(*splits, **options):
         pl.read_parquet(path).head(400).write_parquet(path)
-        return train_din(*splits, **options)
+        return train_model(*splits, **options)
 
     def noted(record):
         sync_file(record)
@@ -224,7 +224,7 @@ def test_data_that_arrives_while_a_training_goes_on_costs_nothing(demo, tracking
         return reading(self, ref)
 
     monkeypatch.setattr(Workspace, "reading_table", read_through)
-    monkeypatch.setattr(mmctr.training.loop, "train_din", arriving)
+    monkeypatch.setattr(mmctr.training.loop, "train_model", arriving)
     monkeypatch.setattr(tasks.cache.stage, "sync_file", noted)
     assert ran(pipeline(config)) == STAGES
     assert flushed == {stage: int(stage == "train") for stage in STAGES}, "work is removed after the record is safe"

@@ -11,10 +11,16 @@ from project import PROJECT
 from tasks.cache.code_digest import counted_modules
 from tasks.settings.archive import ImageSource
 from tasks.settings.base import Section
+from tasks.settings.model import ModelConfig
 from tasks.settings.sections import EmbedConfig
 
-# Sections whose components count in the challenge's runs: one that a run makes itself, and one that a user may set.
-FOUND_OUT: dict[str, Section] = {"extract": ImageSource(), "embed": EmbedConfig()}
+# Sections whose components count in the challenge's runs: one that a run makes itself, and those that a user may set.
+FOUND_OUT: dict[str, Section] = {
+    "extract": ImageSource(),
+    "embed": EmbedConfig(),
+    "train": ModelConfig(),
+    "predict": ModelConfig(),
+}
 GROUPS = {"mmctr.demo": "mmctr.demo.*", "tasks": "tasks.*", "flows": "flows.*"}  # whose modules have a row together
 
 

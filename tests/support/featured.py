@@ -14,9 +14,9 @@ from mmctr.clicks.split import load_split
 from mmctr.inputs.features import Feature
 from mmctr.inputs.layout import ClickColumns, ItemColumns
 from mmctr.inputs.vocabulary import Vocabulary, texts
-from mmctr.models.architecture import Architecture
+from mmctr.models.architecture import Architecture, ItemOptions, Part
 from mmctr.models.checkpoint import Checkpoint
-from mmctr.training.loop import train_din
+from mmctr.training.loop import train_model
 from mmctr.training.recipe import Recipe
 
 ITEMS, DIM = 160, 4
@@ -103,16 +103,16 @@ class Shop:
         return Architecture(
             num_items=len(self.table.ids),
             dim=DIM,
-            attention_hidden=[6],
-            tower_hidden=[16],
+            item=ItemOptions(content="frozen"),
+            sequence=(Part("target_attention", {"hidden": (6,), "activation": "dice", "dropout": 0.0}),),
+            head=Part("mlp", {"hidden": (16,), "activation": "dice", "batch_norm": False, "dropout": 0.0}),
             row_features=self.rows.sized,
             item_features=self.items.sized,
-            freeze=True,
         )
 
     def trained(self, recipe: Recipe, *, earlier: Checkpoint | None = None) -> Checkpoint:
         """The best epoch of a training on this shop's clicks."""
-        checkpoint, _ = train_din(
+        checkpoint, _ = train_model(
             self.table,
             self.train,
             self.valid,

@@ -23,7 +23,7 @@ from tasks.settings.sections import PipelineConfig
 
 TINY = [
     *("train.epochs=1", "train.batch_size=512", "train.max_len=8", "embed.workers=0"),
-    *("train.attention_hidden=[4]", "train.tower_hidden=[4]"),
+    *('model.sequence=[{kind="target_attention", hidden=[4]}]', 'model.head={kind="mlp", hidden=[4]}'),
     "promote.publish=latest",  # what a run makes is looked at, whichever model is the champion
 ]
 INPUTS = ("items", "images", "train", "valid", "test", "clip_model")

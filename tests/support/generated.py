@@ -8,9 +8,9 @@ from mmctr.clicks.batch import ClickSplit
 from mmctr.clicks.item_table import ItemTable
 from mmctr.clicks.split import split_from_lists
 from mmctr.inputs.vocabulary import Vocabulary
-from mmctr.models.architecture import Architecture
+from mmctr.models.architecture import Architecture, ItemOptions, Part
+from mmctr.models.base import ClickModel
 from mmctr.models.checkpoint import Checkpoint
-from mmctr.models.din import DIN
 
 DIM = 8
 
@@ -44,19 +44,18 @@ def architecture(table: ItemTable, *, dropout: float = 0.0, freeze: bool = False
     return Architecture(
         num_items=len(table.ids),
         dim=table.weights.shape[1],
-        attention_hidden=[6, 5],
-        tower_hidden=[7, 4],
-        dropout=dropout,
-        freeze=freeze,
+        item=ItemOptions(content="frozen" if freeze else "trained"),
+        sequence=(Part("target_attention", {"hidden": (6, 5), "activation": "dice", "dropout": dropout}),),
+        head=Part("mlp", {"hidden": (7, 4), "activation": "dice", "batch_norm": False, "dropout": dropout}),
     )
 
 
-def din(table: ItemTable, *, seed: int = 0, dropout: float = 0.0, freeze: bool = False) -> DIN:
+def din(table: ItemTable, *, seed: int = 0, dropout: float = 0.0, freeze: bool = False) -> ClickModel:
     """A small DIN on `table` with seeded weights."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = DIN.of(architecture(table, dropout=dropout, freeze=freeze))
-    model.set_item_table(table)
+        model = ClickModel(architecture(table, dropout=dropout, freeze=freeze))
+    model.set_items(table)
     return model
 
 

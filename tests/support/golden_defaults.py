@@ -6,7 +6,8 @@ the old one as those of the new; the section's `revision` must then be raised.
 
 import json
 import sys
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, get_args, get_origin
 
 from project import GOLDEN
 
@@ -18,17 +19,34 @@ Described = dict[str, dict[str, Any]]
 
 
 def described() -> Described:
-    """Revision, keyed defaults and the names that take no part, of each section as it is now."""
-    kinds = {name: field.annotation for name, field in PipelineConfig.model_fields.items()}
-    sections = {name: kind for name, kind in kinds.items() if isinstance(kind, type) and issubclass(kind, Section)}
+    """Revision, keyed defaults and the names that take no part, of each section as it is now and of those within."""
     return {
         name: {
             "revision": section.revision,
             "defaults": section.defaults(),
             "not keyed": sorted(section.marked(RunsOnly)),
         }
-        for name, section in sections.items()
+        for name, section in _within(PipelineConfig, "")
     }
+
+
+def _within(section: type[Section], path: str) -> Iterator[tuple[str, type[Section]]]:
+    """The sections that the fields of one have, with their names; a part of the model by its kind."""
+    for field, info in section.model_fields.items():
+        for kind in _sections(info.annotation):
+            part = kind.model_fields.get("kind")
+            name = f"{path}{field}" + (f".{part.default}" if part else "")
+            if part is None or not part.is_required():
+                yield name, kind
+                yield from _within(kind, f"{name}.")
+
+
+def _sections(annotation: Any) -> list[type[Section]]:
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return [annotation]
+    if get_origin(annotation) is dict:
+        return []  # features, whose defaults are those of a layout
+    return [kind for one in get_args(annotation) for kind in _sections(one)]
 
 
 def served_stale(known: Described, now: Described) -> list[str]:

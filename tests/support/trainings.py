@@ -13,7 +13,7 @@ from mmctr.embedding.pca import save_pca, write_item_embeddings
 from mmctr.embedding.reduction import reduce_embeddings
 from mmctr.inputs.layout import MICROLENS_1M, ClickColumns
 from mmctr.models.checkpoint import save_checkpoint
-from mmctr.training.loop import train_din
+from mmctr.training.loop import train_model
 from mmctr.training.recipe import Recipe
 from tasks.cache.results import Trained
 from tasks.cache.stage import RunContext
@@ -72,7 +72,7 @@ class World:
             if good not in LEARNED:
                 split = load_split(self.workspace.path(self.valid(9)), table=self.table, with_label=True)
                 settings = {"architecture": model, "recipe": Recipe(epochs=good, batch_size=30, learning_rate=0.01)}
-                found, _ = train_din(self.table, split, split, **settings, max_len=64, device="cpu", progress=False)
+                found, _ = train_model(self.table, split, split, **settings, max_len=64, device="cpu", progress=False)
                 LEARNED[good] = found.weights
             weights = LEARNED[good]
         checkpoint = small_checkpoint(self.table, weights=weights, valid_auc=0.5)

@@ -168,7 +168,7 @@ def delete_run(world, champion):
 def other_architecture(world, champion):
     path = world.artifact(champion, CHECKPOINT)
     content = torch.load(path, weights_only=True)
-    needed = ("items.weight", "row_features.tables.0.weight", "row_features.tables.1.weight")
+    needed = ("items.content.weight", "row_features.tables.0.weight", "row_features.tables.1.weight")
     content["weights"] = {
         name if name in needed else f"of.another.{name}": weight for name, weight in content["weights"].items()
     }
@@ -201,7 +201,7 @@ LOSSES = [
     (spoil_artifact, "its checkpoint/task1and2_best.pt is damaged"),
     (remove_artifact, "it has no checkpoint/task1and2_best.pt"),
     (delete_run, "the run was deleted"),
-    (other_architecture, "the checkpoint's weights do not fit its architecture"),
+    (other_architecture, "the weights do not fit the architecture"),
 ]
 
 

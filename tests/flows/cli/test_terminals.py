@@ -105,10 +105,9 @@ def test_settings_lists_every_setting_with_default_range_and_sentence() -> None:
     by_name = {setting.name: setting for setting in known}
     assert (by_name["train.epochs"].default, by_name["train.epochs"].range) == ("20", "whole number, 1 to 10,000")
     assert by_name["train.learning_rate"].range == "number, more than 0, at most 1"
-    assert by_name["train.dropout"].range == "number, 0 or more, less than 1"
+    assert by_name["train.label_smoothing"].range == "number, 0 or more, less than 0.5"
     assert by_name["reduce.pca"].range == "refit or reuse"
     assert by_name["embed.workers"].range == "whole number, 0 to 256, or none"
-    assert by_name["train.tower_hidden"].range == "list, each a whole number, 1 to 8,192"
     assert (by_name["train.seed"].changes_results, by_name["embed.workers"].changes_results) == (True, False)
     for name in by_name:
         assert f"  {name} " in as_text()

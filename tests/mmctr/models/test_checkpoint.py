@@ -68,7 +68,7 @@ def write_pickle(path, _):
 
 
 def write_evil_tensors(path, _):
-    torch.save({"format": 3, "weights": Evil()}, path)
+    torch.save({"format": 4, "weights": Evil()}, path)
 
 
 def truncate(path, checkpoint):
@@ -86,7 +86,7 @@ def truncate(path, checkpoint):
         lambda path, _: path.write_bytes(b"not a checkpoint"),
         lambda path, _: torch.save([1, 2], path),
         lambda path, _: torch.save({"format": 99}, path),
-        lambda path, _: torch.save({"format": 3}, path),
+        lambda path, _: torch.save({"format": 4}, path),
         lambda *_: None,
     ],
     ids=["pickle", "code", "truncated", "empty", "text", "list", "format", "keys", "missing"],
@@ -105,7 +105,7 @@ def test_a_checkpoint_brings_its_own_id_map(trained, tmp_path):
     save_checkpoint(checkpoint, tmp_path / "a.pt")
     own = load_checkpoint(tmp_path / "a.pt").table
     assert own.digest == table.digest
-    assert np.array_equal(own.weights, din(table).items.weight.numpy(force=True))
+    assert np.array_equal(own.weights, din(table).items.content.weight.numpy(force=True))
 
 
 def test_weights_of_another_architecture_are_refused(trained):
@@ -113,8 +113,15 @@ def test_weights_of_another_architecture_are_refused(trained):
     wider = Checkpoint(
         **{**vars(checkpoint), "architecture": architecture(item_table(np.random.default_rng(0), dim=4))}
     )
-    with pytest.raises(InputError, match="do not fit its architecture"):
+    with pytest.raises(InputError, match="do not fit the architecture"):
         restore_model(wider)
+
+
+TOWER = {"activation": "dice", "batch_norm": False, "dropout": 0.0}
+
+
+def part(kind, **options):
+    return {"kind": kind, "options": options}
 
 
 def changed(parts, path, value):
@@ -141,35 +148,60 @@ def levels(**changes):
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        (["format"], torch.zeros(2), "this program reads 3"),
+        (["format"], torch.zeros(2), "this program reads 4"),
         (["weights"], torch.zeros(3), "weights must be named tensors"),
         (["weights"], {3: torch.zeros(3)}, "weights must be named tensors"),
-        (["weights", "logit.bias"], "x", "finite floating point tensors, 'logit.bias' is not"),
-        (["weights", "logit.bias"], torch.tensor([float("nan")]), "finite floating point tensors, 'logit.bias' is not"),
-        (["weights", "logit.bias"], torch.zeros(1, dtype=torch.int64), "finite floating point tensors"),
-        (["architecture"], None, "architecture must be named sizes"),
-        (["architecture", "another"], 1, "unexpected keyword argument 'another'"),
-        (["architecture", "num_items"], 10**12, "num_items and dim must be those of the item table (51, 8)"),
-        (["architecture", "num_items"], 51, "num_items and dim must be those of the item table (51, 8)"),
-        (["architecture", "dim"], -8, "num_items and dim must be those of the item table (51, 8)"),
-        (["architecture", "num_items"], 50.0, "num_items and dim must be those of the item table (51, 8)"),
-        (["architecture", "attention_hidden"], [10**9], "attention_hidden must be widths of layers"),
-        (["architecture", "tower_hidden"], [], "tower_hidden must be widths of layers"),
-        (["architecture", "tower_hidden"], {7: 4}, "tower_hidden must be widths of layers"),
-        (["architecture", "dropout"], 1.0, "dropout must be in [0, 1)"),
-        (["architecture", "freeze"], "no", "freeze true or false"),
+        (["weights", "head.logit.bias"], "x", "finite floating point tensors, 'head.logit.bias' is not"),
+        (
+            ["weights", "head.logit.bias"],
+            torch.tensor([float("nan")]),
+            "finite floating point tensors, 'head.logit.bias' is not",
+        ),
+        (["weights", "head.logit.bias"], torch.zeros(1, dtype=torch.int64), "finite floating point tensors"),
+        (["architecture"], None, "architecture must have dim, feature_width, head"),
+        (["architecture", "another"], 1, "architecture must have dim, feature_width, head"),
+        (["architecture", "num_items"], 10**12, "num_items must be a whole number from 1, found 1000000000000"),
+        (["architecture", "num_items"], 51, "num_items must be the number of item_ids, 50; found 51"),
+        (["architecture", "dim"], -8, "dim must be a whole number from 1, found -8"),
+        (["architecture", "dim"], 9, "'items.content.weight' must be (51, 9), the weights have (51, 8)"),
+        (["architecture", "num_items"], 50.0, "num_items must be a whole number from 1, found 50.0"),
+        (["architecture", "feature_width"], "x", "feature_width must be a whole number, found 'x'"),
+        (
+            ["architecture", "feature_width"],
+            8,
+            "'row_features.tables.0.weight' must be (20, 8), the weights have (20, 16)",
+        ),
+        (["architecture", "item"], {}, "item must have content, content_width"),
+        (["architecture", "item", "content"], "whole", "content of item must be one of trained, frozen, none"),
+        (["architecture", "item", "id_width"], 10**9, "its id_width is 1000000000"),
+        (["architecture", "item", "id_width"], 2, "'items.counts' must be (51,), the weights have none"),
+        (["architecture", "item", "dropout"], 1.5, "its dropout is 1.5"),
+        (["architecture", "item", "features"], 1, "its features is 1"),
+        (["architecture", "sequence"], None, "architecture must have a list of sequence"),
+        (["architecture", "sequence"], [], "must be (7, 40), the weights have (7, 48)"),
+        (["architecture", "sequence"], [{}], "sequence must have kind, options"),
+        (["architecture", "sequence"], [part("os")], "must be one of target_attention; found 'os'"),
+        (["architecture", "sequence"], [part("target_attention")], "missing 3 required keyword-only arguments"),
+        (["architecture", "sequence"], [part("target_attention", layers=10**6)], "must be a kind with plain options"),
+        (["architecture", "head"], part("mlp", hidden=[]), "head must be a kind with plain options"),
+        (["architecture", "head"], part("mlp", hidden=[10**9]), "head must be a kind with plain options"),
+        (["architecture", "head"], part("mlp", hidden=[[4]]), "head must be a kind with plain options"),
+        (["architecture", "head"], part("mlp", dropout=float("nan")), "head must be a kind with plain options"),
+        (["architecture", "head"], part("mlp", **TOWER, hidden=[8, 4]), "must be (8, 48), the weights have (7, 48)"),
+        (["architecture", "head"], part("mlp", **TOWER, hidden=[7, 4], more=1), "unexpected keyword argument 'more'"),
+        (["architecture", "head"], part("../mlp", **TOWER), "must be one of cross, mlp, quadratic; found '../mlp'"),
         (["max_len"], 0, "max_len must be 1 or more"),
         (["max_len"], True, "max_len must be 1 or more"),
         (["item_ids"], None, "item_ids must be different int64 numbers"),
         (["item_ids"], torch.zeros(50, dtype=torch.int64), "item_ids must be different int64 numbers"),
-        (["item_ids"], torch.arange(49), "item_ids must be 50 different ones, found 49"),
+        (["item_ids"], torch.arange(49), "num_items must be the number of item_ids, 49; found 50"),
         (["item_ids"], torch.arange(50).double(), "item_ids must be different int64 numbers"),
         (["item_ids"], {"bytes": None, "offsets": None}, "item_ids must be different int64 numbers"),
         (["item_ids"], text_parts(b"aa", [0, 1, 2]), "or the bytes of different texts"),
         (["item_ids"], text_parts(b"ab", [0, 2, 1]), "texts must be bytes, and the offsets"),
         (["item_ids"], text_parts(b"ab", [0, 1, 10**9]), "texts must be bytes, and the offsets"),
         (["item_ids"], text_parts(b"a\xff", [0, 1, 2]), "texts must be UTF-8"),
-        (["item_ids"], text_parts(b"ab", [0, 1, 2]), "item_ids must be 50 different ones, found 2"),
+        (["item_ids"], text_parts(b"ab", [0, 1, 2]), "num_items must be the number of item_ids, 2; found 50"),
         (["columns"], None, "columns must be the names"),
         (["columns", "history"], 3, "columns must be the names"),
         (["columns", "padding"], "?", "columns must have a padding and a separator"),
@@ -186,7 +218,7 @@ def levels(**changes):
         (["row_encoding"], [levels(size=None)], "row_encoding must have the values of each feature without a size"),
         (["row_encoding"], [{**levels(), "std": 0.0}], "a finite mean and a positive std"),
         (["row_encoding"], [{**levels(), "mean": float("nan")}], "a finite mean and a positive std"),
-        (["weights", "row_features.tables.0.weight"], torch.zeros(3, 16), "must be those of their tables (3, 16)"),
+        (["weights", "row_features.tables.0.weight"], torch.zeros(3, 16), "must be (20, 16), the weights have (3, 16)"),
         (["item_encoding"], [levels()], "item_features must be those of their encoding"),
         (["item_feature_ids"], [], "item_feature_ids must be a tensor"),
         (["item_feature_ids"], torch.zeros(51, 1, dtype=torch.int32), "item_feature_ids must be (51, 0) of int32"),
@@ -248,7 +280,7 @@ def test_text_ids_and_features_of_every_kind_come_back_and_need_no_file_of_the_t
         (["item_feature_numbers"], torch.full((161, 2), float("nan")), "item_feature_numbers must be finite"),
         (["item_encoding"], [], "item_features must be those of their encoding"),
         (["item_ids", "offsets"], torch.zeros(161, dtype=torch.int64), "texts must be bytes, and the offsets"),
-        (["weights", "item_features.tables.1.weight"], torch.zeros(2, 5), "those of their tables (2, 5)"),
+        (["weights", "items.features.tables.1.weight"], torch.zeros(2, 5), "must be (9, 5), the weights have (2, 5)"),
     ],
 )
 def test_values_of_features_of_a_wrong_kind_or_size_are_refused(featured, tmp_path, path, value, message):
@@ -263,5 +295,5 @@ def test_values_of_features_of_a_wrong_kind_or_size_are_refused(featured, tmp_pa
 
 def test_an_older_format_is_refused_with_the_remedy(tmp_path):
     torch.save({"format": 2}, tmp_path / "c.pt")
-    with pytest.raises(InputError, match=r"has checkpoint format 2, this program reads 3; use .*, or train again"):
+    with pytest.raises(InputError, match=r"has checkpoint format 2, this program reads 4; use .*, or train again"):
         load_checkpoint(tmp_path / "c.pt")

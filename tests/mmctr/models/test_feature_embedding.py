@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from mmctr.clicks.batch import Batch
 from mmctr.clicks.split import split_from_lists
 from mmctr.inputs.features import Feature
-from mmctr.models.din import DIN
+from mmctr.models.base import ClickModel
 from mmctr.models.feature_embedding import FeatureEmbedding
 
 FEATURES = (
@@ -71,18 +71,18 @@ def model(shop):
     """A DIN of the shop whose item vectors are not zero."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = DIN.of(shop.architecture)
-    model.set_item_features(shop.table)
+        model = ClickModel(shop.architecture)
+    model.items.set_features(shop.table)
     return model.eval()
 
 
 def test_an_item_is_its_vector_beside_its_features_as_a_target_and_in_a_history(shop, model):
     items = torch.tensor([0, 5, 9])
     ids, numbers = (torch.from_numpy(array[items]) for array in (shop.table.feature_ids, shop.table.feature_numbers))
-    expected = torch.cat([model.items.weight[items], model.item_features(ids, numbers)], dim=1)
-    assert torch.equal(model.represented(items), expected)
-    assert model.attention.first.in_features == 4 * expected.shape[1]
-    assert model.tower[0].in_features == 2 * expected.shape[1] + model.row_features.width
+    expected = torch.cat([model.items.content.weight[items], model.items.features(ids, numbers)], dim=1)
+    assert torch.equal(model.items(items), expected)
+    assert model.sequence[0].first.in_features == 4 * expected.shape[1]
+    assert model.head.tower[0].in_features == 2 * expected.shape[1] + model.row_features.width
 
 
 @pytest.mark.parametrize("place", ["history", "target"])
@@ -92,8 +92,8 @@ def test_a_feature_of_an_item_changes_the_logits_of_the_rows_that_have_it_and_no
     in_history = torch.zeros(100, dtype=torch.bool).index_fill_(0, batch.row[batch.history == item], True)
     touched = in_history | (batch.target == item)
     before = model(batch)
-    for name in ("item_feature_ids", "item_feature_numbers"):
-        table = getattr(model, name)
+    for name in ("feature_ids", "feature_numbers"):
+        table = getattr(model.items, name)
         kept = table[item].clone()
         table[item] = table[item] + 1 if name.endswith("numbers") else torch.where(table[item] == 1, 2, 1)
         changed = (model(batch) - before).abs() > 1e-7
@@ -104,8 +104,8 @@ def test_a_feature_of_an_item_changes_the_logits_of_the_rows_that_have_it_and_no
 @given(seed=st.integers(0, 2**31 - 1))
 def test_other_rows_and_the_order_of_rows_and_histories_do_not_matter(shop, seed):
     torch.manual_seed(seed)
-    model = DIN.of(shop.architecture)
-    model.set_item_features(shop.table)
+    model = ClickModel(shop.architecture)
+    model.items.set_features(shop.table)
     model.eval()
     rows = torch.from_numpy(np.random.default_rng(seed).permutation(len(shop.valid))[:20])
     together = model(shop.valid.take(rows))

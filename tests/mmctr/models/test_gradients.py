@@ -151,7 +151,7 @@ def test_dice_computes_no_gradient_that_is_not_needed(monkeypatch):
 
 
 def test_a_second_derivative_is_refused_and_never_wrong():
-    attend = TargetAttention(DIM, hidden=(5, 4)).double()
+    attend = TargetAttention(DIM, hidden=(5, 4), activation="dice", dropout=0.0).double()
     q, k, row, _ = inputs()
     (gradient,) = torch.autograd.grad(attend(q, k, row).sum(), [q], create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):

@@ -17,7 +17,7 @@ from mmctr.common.errors import InputError
 from mmctr.models.checkpoint import load_checkpoint, save_checkpoint
 from mmctr.training.recipe import Recipe
 
-NAME = "logit.weight"
+NAME = "head.logit.weight"
 
 
 @pytest.fixture
@@ -199,9 +199,9 @@ STATES = {
     "a moment of another shape": lambda content: first_moment(content, torch.zeros(3)),
     "a moment that is text": lambda content: first_moment(content, "x"),
     "a moment that is not finite": lambda content: first_moment(content, torch.full((51, 8), float("inf"))),
-    "a weight that is not finite": lambda content: content["model"]["logit.bias"].fill_(float("nan")),
-    "a best weight that is not finite": lambda content: content["best_weights"]["logit.bias"].fill_(float("nan")),
-    "a best weight less": lambda content: content["best_weights"].pop("logit.bias"),
+    "a weight that is not finite": lambda content: content["model"]["head.logit.bias"].fill_(float("nan")),
+    "a best weight that is not finite": lambda content: content["best_weights"]["head.logit.bias"].fill_(float("nan")),
+    "a best weight less": lambda content: content["best_weights"].pop("head.logit.bias"),
     "a best epoch that was not": lambda content: content.update(best_epoch=7),
     "an epoch's figure that is text": lambda content: content["history"][0].update(valid_auc="x"),
     "an epoch's figure that is not finite": lambda content: content["history"][1].update(train_loss=float("nan")),

@@ -2,6 +2,7 @@ import errno
 import io
 import json
 from dataclasses import asdict
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -84,8 +85,14 @@ def test_a_training_that_was_stopped_within_an_epoch_goes_on_to_the_same_bits(tm
 
 
 def flip(content, where):
-    """One bit of a tensor's bytes, near the share `where` of the file."""
-    at = int(len(content) * where)
+    """One bit of a tensor's bytes, in the record at the share `where` of all of them; between records is padding."""
+    with ZipFile(io.BytesIO(content)) as archive:
+        records = [member for member in archive.infolist() if "/data/" in member.filename]
+    record = records[int(len(records) * where)]
+    name_and_extra = record.header_offset + 26
+    lengths = int.from_bytes(content[name_and_extra : name_and_extra + 2], "little")
+    lengths += int.from_bytes(content[name_and_extra + 2 : name_and_extra + 4], "little")
+    at = record.header_offset + 30 + lengths + record.file_size // 2
     return content[:at] + bytes([content[at] ^ 4]) + content[at + 1 :]
 
 
@@ -100,7 +107,7 @@ def without(name):
 
 def of_another_model(content):
     saved = torch.load(io.BytesIO(content), weights_only=True)
-    del saved["model"]["logit.bias"]
+    del saved["model"]["head.logit.bias"]
     return dumped(saved)
 
 
@@ -193,7 +200,7 @@ def bfloat16_products(monkeypatch):
     def autocast(device, *, enabled=True):
         return torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled)
 
-    for module in ("models.din", "training.step", "evaluation.prediction"):
+    for module in ("models.heads.mlp", "training.step", "evaluation.prediction"):
         monkeypatch.setattr(f"mmctr.{module}.autocast", autocast)
 
 
@@ -211,7 +218,7 @@ def test_a_training_with_products_in_bfloat16_stays_near_that_in_float32(bfloat1
 @pytest.mark.parametrize("freeze", [False, True])
 def test_gradients_of_products_in_bfloat16_point_the_same_way(bfloat16_products, monkeypatch, freeze):
     model, train, _ = setting(dropout=0.0)
-    model.items.weight.requires_grad_(not freeze)
+    model.items.content.weight.requires_grad_(not freeze)
     found = {}
     for kind in ("rounded", "exact"):
         model.zero_grad()
@@ -228,7 +235,7 @@ def test_gradients_of_products_in_bfloat16_point_the_same_way(bfloat16_products,
 DIVERGING = Recipe(epochs=4, batch_size=32, learning_rate=1e30, clip_norm=1e30)
 
 
-def spoiled_after(monkeypatch, steps, *, what=lambda model: model.logit.bias):
+def spoiled_after(monkeypatch, steps, *, what=lambda model: model.head.logit.bias):
     """Make a weight NaN after so many steps of the process, as a step that is too large would."""
     taken, step = [], mmctr.training.epoch.train_step
 
@@ -271,12 +278,12 @@ def test_no_state_within_an_epoch_holds_what_is_not_finite(tmp_path, monkeypatch
     state = tmp_path / "state.pt"
     taken = spoiled_after(monkeypatch, 3)
     model, train, valid = setting()
-    with pytest.raises(InputError, match=r"epoch 1: logit\.bias is not finite"):
+    with pytest.raises(InputError, match=r"epoch 1: head\.logit\.bias is not finite"):
         fit(model, train, valid, recipe=SHORT, state=state, save_seconds=0, progress=False)
     assert len(taken) == 3
     saved = torch.load(state, weights_only=True)
     assert saved["partial"]["rows"] == 64
-    assert saved["model"]["logit.bias"].isfinite().all()
+    assert saved["model"]["head.logit.bias"].isfinite().all()
 
 
 def test_a_weight_that_no_click_looks_at_is_noticed(tmp_path, monkeypatch):
@@ -284,8 +291,8 @@ def test_a_weight_that_no_click_looks_at_is_noticed(tmp_path, monkeypatch):
     train, valid = (ClickSplit(**{**vars(split), "target": split.target.clamp(max=9)}) for split in (train, valid))
     empty = {"history": train.history[:0], "offsets": torch.zeros(257, dtype=torch.int64)}
     train, valid = (ClickSplit(**{**vars(split), **empty}) for split in (train, valid))
-    spoiled_after(monkeypatch, 8, what=lambda model: model.items.weight[50])
-    with pytest.raises(InputError, match=r"diverged in epoch 1: items\.weight is not finite"):
+    spoiled_after(monkeypatch, 8, what=lambda model: model.items.content.weight[50])
+    with pytest.raises(InputError, match=r"diverged in epoch 1: items\.content\.weight is not finite"):
         fit(model, train, valid, recipe=SHORT, state=tmp_path / "state.pt", progress=False)
     assert not (tmp_path / "state.pt").exists()
 
@@ -293,8 +300,8 @@ def test_a_weight_that_no_click_looks_at_is_noticed(tmp_path, monkeypatch):
 def test_a_training_must_start_from_finite_weights(tmp_path):
     model, train, valid = setting()
     with torch.no_grad():
-        model.items.weight[3, 2] = float("inf")
-    with pytest.raises(InputError, match=r"must start from finite weights: items\.weight is not finite"):
+        model.items.content.weight[3, 2] = float("inf")
+    with pytest.raises(InputError, match=r"must start from finite weights: items\.content\.weight is not finite"):
         fit(model, train, valid, recipe=SHORT, state=tmp_path / "state.pt", progress=False)
 
 

@@ -13,11 +13,11 @@ from mmctr.clicks.item_table import ItemTable
 from mmctr.common.errors import InputError
 from mmctr.evaluation.prediction import predict_logits
 from mmctr.inputs.vocabulary import Vocabulary
+from mmctr.models.base import ClickModel
 from mmctr.models.checkpoint import Checkpoint
-from mmctr.models.din import DIN
-from mmctr.training.loop import train_din
+from mmctr.training.loop import train_model
 from mmctr.training.recipe import Recipe
-from mmctr.training.warm_start import start_from
+from mmctr.training.warm_start import FEATURES, start_from
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def earlier():
     with torch.no_grad():
         for weight in model.parameters():
             weight.add_(0.25)
-        model.items.weight[0].zero_()
+        model.items.content.weight[0].zero_()
     return table, small_checkpoint(table, weights=model.state_dict())
 
 
@@ -51,7 +51,7 @@ def test_items_keep_what_was_learned_of_them_by_id_and_new_ones_keep_their_vecto
     later = grown(table)
     model = din(later)
     assert started_from(model, later, checkpoint) == 49
-    rows = model.items.weight.detach().numpy()
+    rows = model.items.content.weight.detach().numpy()
     for position, item_id in enumerate(later.ids.values):
         if item_id in table.id_to_idx:
             assert np.array_equal(rows[position + 1], checkpoint.table.weights[table.id_to_idx[item_id]])
@@ -59,13 +59,13 @@ def test_items_keep_what_was_learned_of_them_by_id_and_new_ones_keep_their_vecto
             assert np.array_equal(rows[position + 1], later.weights[position + 1])
     assert not rows[0].any()
     for name, weight in model.state_dict().items():
-        if name != "items.weight":
+        if name != "items.content.weight":
             assert torch.equal(weight, checkpoint.weights[name]), name
 
 
 def test_on_the_same_items_the_first_logits_are_the_earlier_models(earlier):
     table, checkpoint = earlier
-    model, known = din(table), DIN.of(checkpoint.architecture)
+    model, known = din(table), ClickModel(checkpoint.architecture)
     known.load_state_dict(checkpoint.weights)
     started_from(model, table, checkpoint)
     split = click_split(np.random.default_rng(2), table)
@@ -79,7 +79,7 @@ def test_a_frozen_table_stays_as_it_is(earlier):
     later = grown(table)
     model = din(later, freeze=True)
     started_from(model, later, checkpoint)
-    assert np.array_equal(model.items.weight.numpy(force=True), later.weights)
+    assert np.array_equal(model.items.content.weight.numpy(force=True), later.weights)
 
 
 def test_a_model_of_other_widths_is_refused(earlier):
@@ -87,7 +87,7 @@ def test_a_model_of_other_widths_is_refused(earlier):
     narrow = item_table(np.random.default_rng(0), dim=4)
     with pytest.raises(InputError, match=r"needs a model of the earlier one's widths.*`dim`.*`earlier=None`"):
         started_from(din(narrow), narrow, checkpoint)
-    other = {name: weight for name, weight in checkpoint.weights.items() if not name.startswith("tower")}
+    other = {name: weight for name, weight in checkpoint.weights.items() if not name.startswith("head")}
     with pytest.raises(InputError, match="has others"):
         started_from(din(table), table, Checkpoint(**{**vars(checkpoint), "weights": other}))
 
@@ -96,7 +96,7 @@ def test_training_starts_where_the_earlier_model_ended(earlier):
     table, checkpoint = earlier
     rng = np.random.default_rng(3)
     split, recipe = click_split(rng, table, rows=200), Recipe(epochs=1, batch_size=100, learning_rate=1e-9)
-    trained, _ = train_din(
+    trained, _ = train_model(
         table,
         split,
         split,
@@ -134,7 +134,7 @@ def test_values_keep_what_was_learned_of_them_wherever_their_rows_are(tmp_path):
             pair for pair in zip(ours.features, theirs.features, strict=True) if pair[0].feature.kind != "number"
         ]
         for number, (own, other) in enumerate(embedded):
-            table = f"{name}.tables.{number}.weight"
+            table = f"{FEATURES[name]}.tables.{number}.weight"
             values = range(24) if own.vocabulary is None else own.vocabulary.values.to_pylist()
             known = list(values) if other.vocabulary is None else other.vocabulary.values.to_pylist()
             first_row = 0 if own.vocabulary is None else 1
@@ -147,7 +147,7 @@ def test_values_keep_what_was_learned_of_them_wherever_their_rows_are(tmp_path):
                     assert value == "0"
                     assert found.any()
     assert moved > 4
-    assert torch.allclose(later.weights["tower.0.weight"], earlier.weights["tower.0.weight"], atol=1e-6)
+    assert torch.allclose(later.weights["head.tower.0.weight"], earlier.weights["head.tower.0.weight"], atol=1e-6)
 
 
 @pytest.mark.parametrize("change", [{"width": 9}, {"kind": "tags"}, {"column": "gadget"}])

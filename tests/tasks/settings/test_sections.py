@@ -12,6 +12,7 @@ from project import PROJECT
 
 from mmctr.common.errors import InputError
 from tasks.settings.load import load_config
+from tasks.settings.model import ModelConfig
 from tasks.settings.sections import (
     EmbedConfig,
     PipelineConfig,
@@ -27,9 +28,18 @@ def test_defaults_are_those_of_the_challenges_baseline():
     config = PipelineConfig(base_path="/data")
     train = config.train
     assert (train.epochs, train.batch_size, train.learning_rate, train.max_len) == (20, 4096, 1e-3, 64)
-    assert (train.attention_hidden, train.tower_hidden, train.dropout) == ((80, 40), (256, 128), 0.0)
+    (attention,), tower = config.model.sequence, config.model.head
+    assert (attention.kind, attention.hidden, tower.kind, tower.hidden) == (
+        "target_attention",
+        (80, 40),
+        "mlp",
+        (256, 128),
+    )
+    assert (attention.activation, tower.activation, tower.batch_norm) == ("dice", "dice", False)
+    assert (attention.dropout, tower.dropout) == (0.0, 0.0)
+    assert (config.model.item.content, config.model.item.content_width, config.model.item.id_width) == ("trained", 0, 0)
     assert (train.weight_decay, train.label_smoothing, train.clip_norm, train.patience) == (1e-4, 0.01, 5.0, 3)
-    assert (train.plateau_factor, train.plateau_patience, train.seed, train.freeze) == (0.5, 1, 0, False)
+    assert (train.plateau_factor, train.plateau_patience, train.seed) == (0.5, 1, 0)
     assert (config.embed.model, config.reduce.n_components) == ("ViT-B/32", 128)
     assert (config.embed.image_batch, config.embed.token_batch, config.embed.shard_size) == (256, 4096, 1024)
     assert (config.embed.max_pixels, config.embed.max_failure_share, config.embed.workers) == (10**8, 0.2, None)
@@ -38,8 +48,8 @@ def test_defaults_are_those_of_the_challenges_baseline():
 
 def test_file_then_overrides_then_device(tmp_path):
     (tmp_path / "mmctr.toml").write_text("device = 'cuda'\n[train]\nepochs = 7\nbatch_size = 64\n")
-    config = load_config(tmp_path, overrides=["train.epochs=3", "train.tower_hidden=[8, 4]"], device="cpu")
-    assert (config.train.epochs, config.train.batch_size, config.train.tower_hidden) == (3, 64, (8, 4))
+    config = load_config(tmp_path, overrides=["train.epochs=3", "train.patience=8"], device="cpu")
+    assert (config.train.epochs, config.train.batch_size, config.train.patience) == (3, 64, 8)
     assert config.device == "cpu"
     assert config.base_path == tmp_path
 
@@ -84,7 +94,7 @@ def test_a_checkpoint_in_a_file_is_meant_from_that_files_folder(tmp_path, monkey
         ("train.epochs=" + "[" * 5000, "train.epochs = '[[["),
         ("experiment='" + "x" * 9000 + "'", "experiment = 'xxx"),
         ("experiment=\ud800", "must be valid UTF-8"),
-        ("train.tower_hidden=[" + "0, " * 500 + "]", "and 481 more"),
+        ("embed.columns=[" + "0, " * 500 + "]", "and 480 more"),
         ("train.warm_start=true", '\n  train.warm_start needs reduce.pca = "reuse"'),
         ("run.timeout={trian = 3}", "run.timeout.trian"),
         ("run.timeout={train = 0}", "Input should be greater than 0"),
@@ -259,3 +269,41 @@ def test_defaults_come_from_modules_that_load_nothing_heavy():
         "sys.exit(repr(heavy) if heavy else 0)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False, cwd=PROJECT).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["model.item={id_width=4}"],
+        ["model.sequence=[]"],
+        ['model.sequence=[{kind="target_attention", dropout=0.1}]'],
+        ['model.sequence=[{kind="target_attention"}, {kind="target_attention"}]'],
+        ['model.head={kind="mlp", batch_norm=true}'],
+        ["model.feature_width=8"],
+    ],
+)
+def test_each_option_of_a_part_changes_the_key_of_the_model(tmp_path, overrides):
+    assert load_config(tmp_path, overrides=overrides).model.keyed() != ModelConfig().keyed()
+
+
+def test_what_is_written_as_the_default_is_the_default(tmp_path):
+    same = ['model.sequence=[{kind="target_attention", hidden=[80, 40]}]', 'model.head={kind="mlp"}', "model.item={}"]
+    assert load_config(tmp_path, overrides=same).model.keyed() == ModelConfig().keyed() == {"revision": 1}
+    assert ModelConfig().components() == ["mmctr.models.sequence.target_attention", "mmctr.models.heads.mlp"]
+
+
+def test_a_field_that_a_part_gains_later_changes_no_key():
+    class Older(Section):
+        depth: int = 3
+
+    class Newer(Older):
+        width: int = 8
+
+    def holding(kind):
+        class Holder(Section):
+            part: kind = kind()
+            parts: tuple[kind, ...] = (kind(),)
+
+        return Holder(part=kind(depth=5), parts=(kind(), kind(depth=4)))
+
+    assert holding(Older).keyed() == holding(Newer).keyed()

@@ -84,7 +84,7 @@ def test_a_training_shows_itself_from_its_start_cached_or_not_and_a_diverged_one
     demo, tracking_uri, made, monkeypatch
 ):
     config = load_config(demo, overrides=["train.epochs=2", "train.batch_size=128", "train.patience=1"], device="cpu")
-    train, step, taken = mmctr.training.loop.train_din, mmctr.training.epoch.train_step, []
+    train, step, taken = mmctr.training.loop.train_model, mmctr.training.epoch.train_step, []
 
     def spoiled(model, *rest, **settings):
         loss = step(model, *rest, **settings)
@@ -107,7 +107,7 @@ def test_a_training_shows_itself_from_its_start_cached_or_not_and_a_diverged_one
         return train(*splits, **settings)
 
     monkeypatch.setattr(mmctr.training.epoch, "train_step", step)
-    monkeypatch.setattr(mmctr.training.loop, "train_din", noted)
+    monkeypatch.setattr(mmctr.training.loop, "train_model", noted)
     for expected in (["link", "training begins", "table", "image"], ["link", "table", "image"]):
         made.clear()
         pipeline(config)

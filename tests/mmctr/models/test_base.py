@@ -44,18 +44,18 @@ def mlp_by_hand(layers, x):
 
 
 def logit_by_hand(model, history, target, likes, views):
-    table = model.items.weight.detach().numpy().astype(np.float64)
+    table = model.items.content.weight.detach().numpy().astype(np.float64)
     query, interest = table[target], np.zeros(DIM)
-    attention = model.attention
+    attention = model.sequence[0]
     for item in history:
         key = table[item]
         hidden = linear_by_hand(attention.first, np.concatenate([query, key, query - key, query * key]))
-        hidden = mlp_by_hand(attention.rest, dice_by_hand(attention.first_dice, hidden))
+        hidden = mlp_by_hand(attention.rest, dice_by_hand(attention.first_activation[0], hidden))
         interest += linear_by_hand(attention.last, hidden) * key
     likes_emb, views_emb = (table.weight.detach().numpy() for table in model.row_features.tables)
     levels = [likes_emb[likes], views_emb[views]]
-    hidden = mlp_by_hand(model.tower, np.concatenate([query, interest, *levels]))
-    return linear_by_hand(model.logit, hidden)[0]
+    hidden = mlp_by_hand(model.head.tower, np.concatenate([query, interest, *levels]))
+    return linear_by_hand(model.head.logit, hidden)[0]
 
 
 @given(SEEDS)
@@ -76,13 +76,13 @@ def test_logits_equal_those_of_a_plain_loop(seed):
 def test_gradients_equal_those_of_the_plain_first_layer():
     model, _, batch = a_batch(0)
     query, keys = model.items(batch.target), model.items(batch.history)
-    attention = model.attention
+    attention = model.sequence[0]
     q = query[batch.row]
     plain_hidden = attention.first(torch.cat([q, keys, q - keys, q * keys], dim=1))
-    plain = attention.last(attention.rest(attention.first_dice(plain_hidden)))
+    plain = attention.last(attention.rest(attention.first_activation(plain_hidden)))
     split = attention.weights(query, keys, batch.row)
     assert torch.allclose(plain, split, atol=1e-5)
-    parameters = [attention.first.weight, attention.first.bias, model.items.weight]
+    parameters = [attention.first.weight, attention.first.bias, model.items.content.weight]
     expected = torch.autograd.grad(plain.square().sum(), parameters, retain_graph=True)
     found = torch.autograd.grad(split.square().sum(), parameters)
     for a, b in zip(expected, found, strict=True):
@@ -110,7 +110,7 @@ def test_an_empty_history_gives_no_interest():
     model, _, batch = a_batch(0)
     query = model.items(batch.target)
     row = torch.arange(12).repeat_interleave(torch.tensor([0, 3] * 6))
-    interest = model.attention(query, torch.randn(len(row), DIM), row)
+    interest = model.sequence[0](query, torch.randn(len(row), DIM), row)
     assert not interest[::2].any()
     assert interest[1::2].abs().sum(dim=1).min() > 0
 
@@ -118,13 +118,13 @@ def test_an_empty_history_gives_no_interest():
 def test_a_batch_without_any_history_trains():
     model, _, batch = a_batch(0)
     empty = Batch(**{**vars(batch), "history": batch.history[:0], "row": batch.row[:0]})
-    before = model.attention.first_dice.running_mean.clone()
+    before = model.sequence[0].first_activation[0].running_mean.clone()
     model.train()(empty).sum().backward()
-    assert torch.equal(model.attention.first_dice.running_mean, before)
+    assert torch.equal(model.sequence[0].first_activation[0].running_mean, before)
     assert all(weight.grad is None or torch.isfinite(weight.grad.to_dense()).all() for weight in model.parameters())
 
 
-TABLES = ("items.weight", "row_features.tables.0.weight", "row_features.tables.1.weight")
+TABLES = ("items.content.weight", "row_features.tables.0.weight", "row_features.tables.1.weight")
 
 
 def trained(*, freeze):
@@ -150,8 +150,8 @@ def test_padding_rows_are_still_zero_after_training_on_unknown_items():
 
 def test_frozen_items_are_still_those_given_after_training():
     before, after = trained(freeze=True)
-    assert torch.equal(after["items.weight"], before["items.weight"])
-    assert not torch.equal(after["logit.weight"], before["logit.weight"]), "the rest learns"
+    assert torch.equal(after["items.content.weight"], before["items.content.weight"])
+    assert not torch.equal(after["head.logit.weight"], before["head.logit.weight"]), "the rest learns"
 
 
 def test_a_history_seen_twice_doubles_the_interest():
@@ -159,8 +159,8 @@ def test_a_history_seen_twice_doubles_the_interest():
     model, _, batch = a_batch(0)
     model.eval()
     query, keys = model.items(batch.target), model.items(batch.history)
-    once = model.attention(query, keys, batch.row)
-    twice = model.attention(query, keys.repeat_interleave(2, dim=0), batch.row.repeat_interleave(2))
+    once = model.sequence[0](query, keys, batch.row)
+    twice = model.sequence[0](query, keys.repeat_interleave(2, dim=0), batch.row.repeat_interleave(2))
     assert once.abs().max() > 1e-3
     assert torch.allclose(twice, 2 * once, atol=1e-5)
 
@@ -187,33 +187,33 @@ def test_dice_keeps_its_averages_when_a_batch_has_no_variance(rows):
 def test_the_checkpoints_keys_are_stable():
     model, _, _ = a_batch(0)
     assert sorted(model.state_dict()) == [
-        "attention.first.bias",
-        "attention.first.weight",
-        "attention.first_dice.alpha",
-        "attention.first_dice.running_mean",
-        "attention.first_dice.running_var",
-        "attention.last.bias",
-        "attention.last.weight",
-        "attention.rest.0.bias",
-        "attention.rest.0.weight",
-        "attention.rest.1.alpha",
-        "attention.rest.1.running_mean",
-        "attention.rest.1.running_var",
-        "items.weight",
-        "logit.bias",
-        "logit.weight",
+        "head.logit.bias",
+        "head.logit.weight",
+        "head.tower.0.bias",
+        "head.tower.0.weight",
+        "head.tower.1.alpha",
+        "head.tower.1.running_mean",
+        "head.tower.1.running_var",
+        "head.tower.2.bias",
+        "head.tower.2.weight",
+        "head.tower.3.alpha",
+        "head.tower.3.running_mean",
+        "head.tower.3.running_var",
+        "items.content.weight",
         "row_features.tables.0.weight",
         "row_features.tables.1.weight",
-        "tower.0.bias",
-        "tower.0.weight",
-        "tower.1.alpha",
-        "tower.1.running_mean",
-        "tower.1.running_var",
-        "tower.2.bias",
-        "tower.2.weight",
-        "tower.3.alpha",
-        "tower.3.running_mean",
-        "tower.3.running_var",
+        "sequence.0.first.bias",
+        "sequence.0.first.weight",
+        "sequence.0.first_activation.0.alpha",
+        "sequence.0.first_activation.0.running_mean",
+        "sequence.0.first_activation.0.running_var",
+        "sequence.0.last.bias",
+        "sequence.0.last.weight",
+        "sequence.0.rest.0.bias",
+        "sequence.0.rest.0.weight",
+        "sequence.0.rest.1.alpha",
+        "sequence.0.rest.1.running_mean",
+        "sequence.0.rest.1.running_var",
     ]
     assert [table.weight.shape for table in model.row_features.tables] == [(20, 16), (20, 16)]
 

@@ -1,0 +1,22 @@
+"""Which parts a model has: their code counts in the key of what it predicts."""
+
+from tasks.cache.workspace import FileRef, Workspace
+from tasks.settings.model import ModelParts
+from tasks.settings.sections import PipelineConfig
+
+
+def parts_of(config: PipelineConfig) -> ModelParts:
+    """Those of the model that a run of these settings trains."""
+    return ModelParts(modules=tuple(config.model.components()))
+
+
+def parts_in(workspace: Workspace, checkpoint: FileRef) -> ModelParts:
+    """Those of the model in a checkpoint.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    from mmctr.models.checkpoint import modules_of
+
+    with workspace.reading(checkpoint) as file:
+        return ModelParts(modules=modules_of(file))
