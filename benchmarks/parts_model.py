@@ -25,7 +25,8 @@ from mmctr.models.architecture import Architecture, ItemOptions
 from mmctr.models.base import ClickModel
 from mmctr.training.epoch import train_epoch
 from mmctr.training.recipe import Recipe
-from mmctr.training.step import optimizer_and_schedule, smoothed_loss, train_step, trained
+from mmctr.training.state import PartialEpoch
+from mmctr.training.step import Learner, smoothed_loss, train_step
 
 TRAIN_ROWS, TEST_ROWS, BATCH, PADDED_SHARE = 200_000, 379_142, 4096, 8
 ORGANISERS_BATCH, OUR_STEPS = 8192, 8
@@ -41,10 +42,10 @@ def train(folder: Path) -> list[Row]:
     for freeze in (False, True):
         model = started(table, freeze=freeze)
         reference = PaddedDIN(copy.deepcopy(model))
-        ours, _ = optimizer_and_schedule(model, recipe=recipe)
+        ours = Learner(model, recipe=recipe)
         peers = torch.optim.AdamW([w for w in reference.parameters() if w.requires_grad], weight_decay=1e-4)
         seconds, peer_seconds = in_turn(
-            lambda m=model, o=ours: train_epoch(m, split, o, recipe=recipe, number=1),
+            lambda m=model, o=ours: train_epoch(m, split, o, recipe=recipe, partial=PartialEpoch(1)),
             lambda m=reference, o=peers: padded_epoch(m, padded, o),
         )
         name = "frozen item embeddings" if freeze else "trained item embeddings"
@@ -62,13 +63,12 @@ def started(table: ItemTable, *, freeze: bool) -> ClickModel:
     return model
 
 
-def stepping(table: ItemTable, *, recipe: Recipe, freeze: bool) -> tuple[ClickModel, torch.optim.Optimizer]:
-    """The same with its optimizer, ready for `train_step`."""
+def stepping(table: ItemTable, *, recipe: Recipe, freeze: bool) -> tuple[ClickModel, Learner]:
+    """The same with what changes its weights, ready for `train_step`."""
     model = started(table, freeze=freeze).train()
-    optimizer, _ = optimizer_and_schedule(model, recipe=recipe)
-    for weight in trained(model):
-        weight.grad = torch.zeros_like(weight)
-    return model, optimizer
+    learner = Learner(model, recipe=recipe)
+    learner.begin()
+    return model, learner
 
 
 def padded_epoch(model: PaddedDIN, clicks: PaddedClicks, optimizer: torch.optim.Optimizer) -> None:
@@ -113,11 +113,11 @@ def share(folder: Path) -> list[Row]:
     order = torch.randperm(TRAIN_ROWS, generator=torch.Generator().manual_seed(0))
     rows, recipe = [], Recipe(batch_size=BATCH)
     for freeze in (False, True):
-        model, optimizer = stepping(table, recipe=recipe, freeze=freeze)
+        model, learner = stepping(table, recipe=recipe, freeze=freeze)
         layers = din_layers(model, rows=BATCH, items=len(split.take(order[:BATCH]).history))
         name = f"challenge's baseline, {'frozen' if freeze else 'trained'} items"
         rows += shares(
-            name, lambda m=model, o=optimizer: train_step(m, split.take(order[:BATCH]), o, recipe=recipe), layers
+            name, lambda m=model, o=learner: train_step(m, split.take(order[:BATCH]), o, recipe=recipe), layers
         )
     info = item_info(table.weights)
     trainer = Trainer(OrganisersDIN(info).train())
