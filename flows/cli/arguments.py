@@ -21,7 +21,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"mmctr {version('mmctr')}")
     commands = top.add_subparsers(title="commands", required=True, dest="command", metavar="COMMAND")
-    of_data, of_models = (_demo, add_prepare, _init, _check), (_run, _predict, _score, _similar, _promote)
+    of_data, of_models = (_demo, add_prepare, _init, _check), (_run, _predict, _score, _similar, _item_info, _promote)
     for add in (*of_data, *of_models, _settings, _gc, _check_submission, _ui):
         add(commands)
     return top
@@ -135,6 +135,25 @@ def _similar(commands: "Commands") -> None:
     _add_settings(command)
     command.add_argument("--json", action="store_true", help="print them as JSON, for a program to read")
     command.set_defaults(doing="looking for items like {item_id}")
+
+
+def _item_info(commands: "Commands") -> None:
+    command = commands.add_parser(
+        "item-info",
+        help="write the organisers' item_info.parquet",
+        description="Write the item table that the organisers' model of task 1 reads: item_id from 0, which is "
+        "padding, item_tags of the item table, and the item embeddings that the last run published.",
+    )
+    _add_base_path(command)
+    command.add_argument(
+        "--out",
+        type=Path,
+        metavar="OUT",
+        help="file to write (default: BASE_PATH/MicroLens_1M_x1/item_info.parquet, where their code looks for it)",
+    )
+    command.add_argument("--force", action="store_true", help="write over OUT although another program wrote it")
+    _add_settings(command)
+    command.set_defaults(doing="making the organisers' item table of {base_path}")
 
 
 def _promote(commands: "Commands") -> None:
