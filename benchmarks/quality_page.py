@@ -85,7 +85,12 @@ def _verdict(own: dict[str, Rows]) -> list[str]:
 def _ablation(rows: Rows) -> str:
     """Each switch of `strong` off: what valid and test AUC lose."""
     heads = [f"{data}, {split}" for data in DATA for split in ("valid", "test")]
-    lines = ["## Each switch of `strong` turned off", "", _line(["off", "how", *heads]), "|---|---|" + "---:|" * len(heads)]
+    lines = [
+        "## Each switch of `strong` turned off",
+        "",
+        _line(["off", "how", *heads]),
+        "|---|---|" + "---:|" * len(heads),
+    ]
     whole = {data: _chosen(rows, data, "strong") for data in DATA}
     lines.append(_line(["nothing", "", *_auc_cells(whole, lambda found, split: _cell(found, split, "auc", 4))]))
     for switch, how in SWITCHES.items():
@@ -113,7 +118,13 @@ def _difference(values: list[float], base: list[float]) -> str:
 
 
 def _commands(rows: Rows) -> str:
-    lines = ["## Commands", "", "`python benchmarks/quality.py all` makes what is missing of these, `test` their test figures.", "", "```"]
+    lines = [
+        "## Commands",
+        "",
+        "`python benchmarks/quality.py all` makes what is missing of these, `test` their test figures.",
+        "",
+        "```",
+    ]
     return "\n".join([*lines, *(row["command"] for row in rows), "```", ""])
 
 
