@@ -83,7 +83,7 @@ def test_every_setting_has_a_row():
 
 CHOSEN = {
     "model.item.content": "frozen",
-    "model.sequence": [],
+    "model.sequence": [{"kind": "target_attention", "hidden": [8]}],  # another kind is other code for predict, too
     "model.head": {"kind": "mlp", "hidden": [8]},
 }
 DATA = {
