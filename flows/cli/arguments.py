@@ -32,14 +32,20 @@ def parser() -> argparse.ArgumentParser:
 
 def _demo(commands: "Commands") -> None:
     command = commands.add_parser(
-        "demo", help="write a demo data set", description="Write a demo data set with a RAR archive and a tiny CLIP."
+        "demo",
+        help="write a demo data set",
+        description="Write a demo data set with a RAR archive and a tiny CLIP: where only the content tells what is "
+        "clicked, or with the structure of the challenge's logs, on which a model that learns ids by heart fails.",
     )
     command.add_argument("out", type=Path, metavar="OUT", help="folder to write; must be empty or absent")
     command.add_argument(
-        "--items", type=int, default=3000, help="items in the world (default %(default)s, at least 150)"
+        "--world", choices=("content", "challenge"), default="content", help="kind of world (default %(default)s)"
     )
     command.add_argument(
-        "--users", type=int, default=12000, help="users with four train rows each (default %(default)s)"
+        "--items", type=int, help="items in the world, at least 150 (default: 3000; of the challenge world 1000)"
+    )
+    command.add_argument(
+        "--users", type=int, help="users with four train rows each (default: 12000; of the challenge world 10000)"
     )
     command.add_argument("--seed", type=int, default=0, help="seed of the world (default %(default)s)")
     command.add_argument(

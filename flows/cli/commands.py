@@ -14,11 +14,12 @@ def run_demo(options: argparse.Namespace) -> int:
     """`mmctr demo`."""
     from mmctr.demo.write import is_demo, write_demo
 
-    if options.if_missing and is_demo(options.out):
+    if options.if_missing and is_demo(options.out, world=options.world):
         show(f"{options.out} is a demo data set already")
         return OK
-    write_demo(options.out, items=options.items, users=options.users, seed=options.seed)
-    show(f"demo data set written to {options.out}; next: mmctr run {options.out}")
+    write_demo(options.out, world=options.world, items=options.items, users=options.users, seed=options.seed)
+    words = " (figures on it are not Codabench figures: see README.md there)" if options.world == "challenge" else ""
+    show(f"demo data set written to {options.out}{words}; next: mmctr run {options.out}")
     return OK
 
 

@@ -20,8 +20,8 @@ from tasks.settings.sections import (
     RunConfig,
     RunsOnly,
     Section,
-    TrainConfig,
 )
+from tasks.settings.train import TrainConfig
 
 
 def test_defaults_are_those_of_the_challenges_baseline():
