@@ -3,7 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from flows.cli.arguments import config_of
+from flows.cli.options import config_of
 from flows.process.terminal import OK, show
 
 if TYPE_CHECKING:
@@ -115,6 +115,18 @@ def run_item_info(options: argparse.Namespace) -> int:
     from flows.cli.item_info import make_item_info
 
     show(make_item_info(config_of(options), out=options.out, force=options.force).text())
+    return OK
+
+
+def run_presets(options: argparse.Namespace) -> int:
+    """`mmctr presets`."""
+    from flows.cli.presets_report import as_json, as_text
+    from tasks.settings.presets import read_preset
+
+    if options.name is not None:
+        show(read_preset(options.name).text.rstrip("\n"))
+    else:
+        show(as_json() if options.json else as_text())
     return OK
 
 
