@@ -21,7 +21,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"mmctr {version('mmctr')}")
     commands = top.add_subparsers(title="commands", required=True, dest="command", metavar="COMMAND")
-    of_data, of_models = (_demo, add_prepare, _init, _check), (_run, _predict, _score, _similar, _promote)
+    of_data, of_models = (_demo, add_prepare, _init, _check), (_run, _tune, _predict, _score, _similar, _promote)
     for add in (*of_data, *of_models, _settings, _gc, _check_submission, _ui):
         add(commands)
     return top
@@ -78,6 +78,50 @@ def _run(commands: "Commands") -> None:
     _add_settings(command)
     _add_device(command)
     command.set_defaults(doing="running the pipeline on {base_path}")
+
+
+def _tune(commands: "Commands") -> None:
+    command = commands.add_parser(
+        "tune",
+        help="search for better settings",
+        description="Train with settings out of the space in FILE.toml again and again, and keep the best: its "
+        "settings in BASE_PATH/.mmctr/tune/<study>/best.toml, its model as a version, which is no champion. Nothing is "
+        "published. The same command goes on where one was stopped, or with more trials.",
+    )
+    _add_base_path(command)
+    command.add_argument(
+        "--space",
+        type=Path,
+        required=True,
+        metavar="FILE.toml",
+        help='what to choose from, a line a setting: "train.learning_rate" = {low = 1e-4, high = 1e-2, log = true} or '
+        '"model.item.features" = {choices = [true, false]}',
+    )
+    _add_settings(command)
+    command.add_argument("--study", default="", metavar="NAME", help="name (default: that of FILE and what it is for)")
+    command.add_argument(
+        "--trials", type=_count, default=50, metavar="N", help="trials in all, earlier calls included (default 50)"
+    )
+    command.add_argument(
+        "--timeout", type=_seconds, metavar="SECONDS", help="begin no trial after that time; those that run end"
+    )
+    command.add_argument(
+        "--jobs",
+        type=_jobs,
+        default="auto",
+        metavar="N",
+        help="trials at once, each with its share of the cores or its GPU (default auto: one a GPU, or one for four "
+        "cores)",
+    )
+    command.add_argument(
+        "--pruner",
+        choices=["median", "hyperband", "none"],
+        default="median",
+        help="what ends a trial early, by the validation AUC of others (default %(default)s)",
+    )
+    command.add_argument("--seed", type=_natural, default=0, help="of the points that are tried (default %(default)s)")
+    _add_device(command)
+    command.set_defaults(doing="searching for settings for {base_path} in {space}")
 
 
 def _predict(commands: "Commands") -> None:
@@ -219,6 +263,36 @@ def _port(text: str) -> int:
     if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 65535):
         raise argparse.ArgumentTypeError(f"a port is a whole number from 1 to 65535, found {text[:20]!r}")
     return int(text)
+
+
+def _count(text: str) -> int:
+    """A whole number from 1 on; argparse shows what it found instead."""
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= 100_000 and len(text) <= 6):
+        raise argparse.ArgumentTypeError(f"a whole number from 1 to 100000 is needed, found {text[:20]!r}")
+    return int(text)
+
+
+def _natural(text: str) -> int:
+    """A whole number from 0 on."""
+    if not (text.isascii() and text.isdigit() and len(text) <= 9):
+        raise argparse.ArgumentTypeError(f"a whole number from 0 to 999999999 is needed, found {text[:20]!r}")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    """A time in seconds, above 0."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"seconds above 0 are needed, found {text[:20]!r}")
+    return seconds
+
+
+def _jobs(text: str) -> int | str:
+    """How many trials at once."""
+    return text if text == "auto" else _count(text)
 
 
 def _add_base_path(command: argparse.ArgumentParser) -> None:

@@ -2,6 +2,7 @@
 
 import stat
 import tomllib
+from collections.abc import Mapping
 from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
@@ -48,7 +49,7 @@ def load_config(
     if config_file is None:
         values = _settings_of_folder(base_path, given=given)
     else:
-        values = _read_toml(config_file)
+        values = read_toml(config_file)
         _resolve_model(values, folder=config_file.absolute().parent)
     return _whole(values, given=given, base_path=base_path)
 
@@ -95,7 +96,7 @@ def _settings_of_folder(base_path: Path, *, given: dict[str, Any]) -> dict[str, 
         raise InputError(f"{path} must be a file with settings; {_kind(path)}; remove it, or put a file in its place")
     if not _is_within(path, base_path):
         raise _beyond(base_path, f"it is a link to {path.resolve()}")
-    values = _read_toml(path)
+    values = read_toml(path)
     _check_paths(values.get("data"), base_path)
     embed, over = values.get("embed"), given.get("embed")
     if isinstance(embed, dict):
@@ -164,7 +165,50 @@ def _beyond(base_path: Path, found: str) -> InputError:
     )
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
+def with_settings(config: PipelineConfig, settings: Mapping[str, Any]) -> PipelineConfig:
+    """`config` with other values of some settings, by their dotted names; an element of a list is named by its number.
+
+    A table goes over the one that is there; one with another `kind` replaces it whole.
+
+    Raises:
+        InputError: there is no such setting, or a value is out of range; all of them in one message.
+    """
+    values: Any = config.model_dump(mode="json")
+    for name in sorted(settings, key=lambda name: name.count(".")):  # a part before what is set within it
+        section, (*before, last) = values, name.split(".")
+        for part in before:
+            key = _key(section, part, name)
+            section = section.setdefault(key, {}) if isinstance(section, dict) else section[key]
+        key, value = _key(section, last, name), settings[name]
+        there = section.get(key) if isinstance(section, dict) else section[key]
+        if isinstance(there, dict) and isinstance(value, dict) and value.get("kind") in (None, there.get("kind")):
+            value = {**there, **value}
+        section[key] = value
+    try:
+        return PipelineConfig.model_validate(values)
+    except ValidationError as error:
+        raise InputError(f"the configuration cannot be used:\n{_describe(error)}") from None
+
+
+def _key(section: Any, part: str, name: str) -> Any:
+    """What `part` of a setting's name is in a section, a part or a list.
+
+    Raises:
+        InputError: it is nothing there.
+    """
+    if isinstance(section, dict) and part:
+        return part
+    if isinstance(section, list) and part.isdecimal() and int(part) < len(section):
+        return int(part)
+    raise InputError(f"the configuration cannot be used:\n  {shown(name, limit=SHOWN_NAME)}: there is no such setting")
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The content of a TOML file.
+
+    Raises:
+        InputError: there is none, it is too large, or it cannot be read.
+    """
     try:
         with path.open("rb") as stream:
             content = stream.read(LARGEST_BYTES + 1)
