@@ -171,5 +171,5 @@ def restore_model(checkpoint: Checkpoint) -> ClickModel:
         model.load_state_dict(checkpoint.weights)
         model.items.set_features(checkpoint.table)
     except ValueError as error:
-        raise InputError(f"the checkpoint's weights do not fit its architecture: {str(error)[:MESSAGE]}") from error
+        raise InputError(f"the checkpoint cannot be used: {str(error)[:MESSAGE]}") from error
     return model.eval()

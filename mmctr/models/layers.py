@@ -7,6 +7,7 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmctr.compute.numerics import autocast
 from mmctr.models.dice import Dice
 from mmctr.models.relu_dropout import ReLUDropout
 
@@ -22,13 +23,15 @@ def mlp(
         layers.append(nn.Linear(fan_in, fan_out))
         if batch_norm:
             layers.append(BatchNorm(fan_out))
-        if activation == "relu":
-            layers.append(ReLUDropout(dropout))
-            continue
-        layers.append(Dice(fan_out))
-        if dropout > 0:
-            layers.append(nn.Dropout(dropout))
+        layers += activated(fan_out, activation=activation, dropout=dropout)
     return nn.Sequential(*layers)
+
+
+def activated(features: int, *, activation: Activation, dropout: float) -> list[nn.Module]:
+    """The activation of (B, features), and dropout."""
+    if activation == "relu":
+        return [ReLUDropout(dropout)]
+    return [Dice(features), nn.Dropout(dropout)] if dropout > 0 else [Dice(features)]
 
 
 class BatchNorm(nn.BatchNorm1d):
@@ -44,3 +47,9 @@ class BatchNorm(nn.BatchNorm1d):
                 input, self.running_mean, self.running_var, self.weight, self.bias, training=False, eps=self.eps
             )
         return super().forward(input)
+
+
+def logits(layer: nn.Linear, hidden: Tensor) -> Tensor:
+    """(B,) float32 numbers that a last `layer` to one makes of (B, features): the sigmoid of one is a probability."""
+    with autocast(hidden.device, enabled=False):  # rounded to bfloat16, most logits of a split would be ties
+        return layer(hidden.float()).squeeze(1)

@@ -76,8 +76,35 @@ class MlpConfig(Section):
     dropout: Probability = Field(MLP.options["dropout"], description="probability after each hidden layer")
 
 
+class CrossConfig(Section):
+    """Layers that multiply the row by a linear map of it, beside or below a tower (DCN V2)."""
+
+    kind: Annotated[Literal["cross"], Component(HEADS)] = "cross"
+    layers: int = Field(3, ge=1, le=100, description="number of cross layers")
+    rank: int = Field(0, ge=0, le=8192, description="of their matrices; 0 has whole ones")
+    structure: Literal["parallel", "stacked"] = Field(
+        "parallel", description="parallel: the tower reads the row; stacked: it reads what the cross layers make of it"
+    )
+    hidden: tuple[Width, ...] = Field(
+        MLP.options["hidden"], min_length=1, max_length=100, description="widths of the tower"
+    )
+    activation: Activation = Field("relu", description="after each hidden layer of the tower")
+    batch_norm: bool = Field(False, description="batch norm before each activation")
+    dropout: Probability = Field(0.0, description="probability after each hidden layer")
+
+
+class QuadraticConfig(Section):
+    """Layers that multiply the row by linear maps of it and add it, without a tower (QIN)."""
+
+    kind: Annotated[Literal["quadratic"], Component(HEADS)] = "quadratic"
+    layers: int = Field(4, ge=1, le=100, description="number of layers")
+    maps: int = Field(3, ge=1, le=100, description="linear maps of a layer; without dropout they are as one")
+    batch_norm: bool = Field(True, description="batch norm after each product")
+    dropout: Probability = Field(0.1, description="probability for each number of the maps, and of a layer")
+
+
 SequenceConfig = TargetAttentionConfig
-HeadConfig = MlpConfig
+HeadConfig = Annotated[MlpConfig | CrossConfig | QuadraticConfig, Field(discriminator="kind")]
 
 
 class ModelConfig(Section):

@@ -201,7 +201,7 @@ LOSSES = [
     (spoil_artifact, "its checkpoint/task1and2_best.pt is damaged"),
     (remove_artifact, "it has no checkpoint/task1and2_best.pt"),
     (delete_run, "the run was deleted"),
-    (other_architecture, "the checkpoint's weights do not fit its architecture"),
+    (other_architecture, "the weights do not fit the architecture"),
 ]
 
 

@@ -4,6 +4,7 @@ import ast
 import random
 import sys
 from hashlib import sha256
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
@@ -102,23 +103,21 @@ def test_components_of_a_stage_are_those_that_its_section_chooses():
     """What a stage loads by name and no setting of its section names would be served stale."""
     for stage in STAGES:
         config = PipelineConfig.model_fields[stage].annotation if stage in PipelineConfig.model_fields else Section
-        sections = [config, type(FOUND_OUT.get(stage, Section()))]
-        roots = [f"tasks.{stage}", *FOUND_OUT.get(stage, Section()).components()]
+        chosen = {*config().components(), *FOUND_OUT.get(stage, Section()).components()}
+        roots = [f"tasks.{stage}", *chosen]
         modules = {module for root in roots for module in counted_modules(root)}
         loaded = {package for module in modules for package in _loaded_by_name(module)}
-        assert loaded == {mark.package for section in sections for mark in section.marked(Component).values()}, stage
+        assert loaded == {module.rpartition(".")[0] for module in chosen}, stage
 
 
 def _loaded_by_name(module: str) -> set[str]:
-    """Packages whose modules `module` loads by name; the package must stand in the module as a string."""
-    tree = parsed(source(PROJECT, module).read_bytes())
-    found, strings = set(), {}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
-            strings |= {ast.unparse(target): node.value.value for target in node.targets}
+    """Packages whose modules `module` loads by name; the package must be a string, or a name of the module."""
+    found = set()
+    for node in ast.walk(parsed(source(PROJECT, module).read_bytes())):
         if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("load_component"):
             package = node.args[0]
-            found.add(package.value if isinstance(package, ast.Constant) else strings[ast.unparse(package)])
+            named = isinstance(package, ast.Name)
+            found.add(getattr(import_module(module), package.id) if named else ast.literal_eval(package))
     return found
 
 

@@ -57,7 +57,8 @@ def test_inputs_that_are_touched(original, planned):
 
 def fields(section: type[BaseModel] = PipelineConfig, prefix: str = "") -> Iterator[str]:
     for name, field in section.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+        within = isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+        if within and "kind" not in field.annotation.model_fields:  # a part of the model is one setting, of many kinds
             yield from fields(field.annotation, f"{prefix}{name}.")
         else:
             yield prefix + name
@@ -80,6 +81,11 @@ def test_every_setting_has_a_row():
     assert {f"`{name}`" for name in fields()} - {"`base_path`"} == set(table("Settings"))
 
 
+CHOSEN = {
+    "model.item.content": "frozen",
+    "model.sequence": [],
+    "model.head": {"kind": "mlp", "hidden": [8]},
+}
 DATA = {
     "padding": "none",
     "submission": "plain",
@@ -104,8 +110,10 @@ def change_data(base, field, data):
 def test_setting(name, words, original, planned, tmp_path, monkeypatch):
     values = settings(original.base).model_dump()
     *section, field = name.split(".")
-    holder = values[section[0]] if section else values
-    holder[field] = another(holder[field])
+    holder = values
+    for part in section:
+        holder = holder[part]
+    holder[field] = CHOSEN.get(name, another(holder[field]))
     if name.startswith("data."):
         monkeypatch.setattr("flows.run.inputs.check_inputs", lambda *_, **__: None)  # no such column is there
         change_data(original.base, field, holder)
@@ -276,7 +284,7 @@ def test_a_training_that_is_taken_up_keeps_its_parameters(original, tmp_path):
     runs = []
     for batch in (256, 128):
         lineage = Lineage(params={"embed.image_batch": batch}, digests={}, counts={}, pca=pca, reports={})
-        with training_run(tracker, tmp_path / "name", config=config, lineage=lineage, rows=1) as taken_up:
+        with training_run(tracker, tmp_path / "name", settings={"train": config}, lineage=lineage, rows=1) as taken_up:
             runs.append(taken_up.run_id)
     assert runs[0] == runs[1]
     assert original.client.get_run(runs[0]).data.params["embed.image_batch"] == "256"

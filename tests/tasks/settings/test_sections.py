@@ -12,6 +12,7 @@ from project import PROJECT
 
 from mmctr.common.errors import InputError
 from tasks.settings.load import load_config
+from tasks.settings.model import ModelConfig
 from tasks.settings.sections import (
     EmbedConfig,
     PipelineConfig,
@@ -93,7 +94,7 @@ def test_a_checkpoint_in_a_file_is_meant_from_that_files_folder(tmp_path, monkey
         ("train.epochs=" + "[" * 5000, "train.epochs = '[[["),
         ("experiment='" + "x" * 9000 + "'", "experiment = 'xxx"),
         ("experiment=\ud800", "must be valid UTF-8"),
-        ("embed.columns=[" + "0, " * 500 + "]", "and 481 more"),
+        ("embed.columns=[" + "0, " * 500 + "]", "and 480 more"),
         ("train.warm_start=true", '\n  train.warm_start needs reduce.pca = "reuse"'),
         ("run.timeout={trian = 3}", "run.timeout.trian"),
         ("run.timeout={train = 0}", "Input should be greater than 0"),
@@ -268,3 +269,41 @@ def test_defaults_come_from_modules_that_load_nothing_heavy():
         "sys.exit(repr(heavy) if heavy else 0)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False, cwd=PROJECT).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["model.item={id_width=4}"],
+        ["model.sequence=[]"],
+        ['model.sequence=[{kind="target_attention", dropout=0.1}]'],
+        ['model.sequence=[{kind="target_attention"}, {kind="target_attention"}]'],
+        ['model.head={kind="mlp", batch_norm=true}'],
+        ["model.feature_width=8"],
+    ],
+)
+def test_each_option_of_a_part_changes_the_key_of_the_model(tmp_path, overrides):
+    assert load_config(tmp_path, overrides=overrides).model.keyed() != ModelConfig().keyed()
+
+
+def test_what_is_written_as_the_default_is_the_default(tmp_path):
+    same = ['model.sequence=[{kind="target_attention", hidden=[80, 40]}]', 'model.head={kind="mlp"}', "model.item={}"]
+    assert load_config(tmp_path, overrides=same).model.keyed() == ModelConfig().keyed() == {"revision": 1}
+    assert ModelConfig().components() == ["mmctr.models.sequence.target_attention", "mmctr.models.heads.mlp"]
+
+
+def test_a_field_that_a_part_gains_later_changes_no_key():
+    class Older(Section):
+        depth: int = 3
+
+    class Newer(Older):
+        width: int = 8
+
+    def holding(kind):
+        class Holder(Section):
+            part: kind = kind()
+            parts: tuple[kind, ...] = (kind(),)
+
+        return Holder(part=kind(depth=5), parts=(kind(), kind(depth=4)))
+
+    assert holding(Older).keyed() == holding(Newer).keyed()
