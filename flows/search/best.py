@@ -6,7 +6,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from flows.search.items import Items
 from flows.search.judge import Figure, Judge, Verdict
@@ -70,7 +70,8 @@ class Keeper:
         if best is None:
             raise InputError(_why_none(self.study.trials()))
         trained = self._trained(best)
-        present = next((trial for trial in self.study.trials() if trial.user_attrs.get(PRESENT) and trial.value), None)
+        whole = [trial for trial in self.study.trials() if trial.state == TrialState.COMPLETE]
+        present = next((trial for trial in whole if trial.user_attrs.get(PRESENT)), None)
         beside = None if present is None or present.number == best.number else self._trained(present).checkpoint
         verdict = self.judge.verdict(trained.checkpoint, beside=beside)
         config = self.study.space.config_at(best.params)

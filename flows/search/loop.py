@@ -1,18 +1,17 @@
 """The course of a search: trials begin where there is a place, are heard after each validation, and end."""
 
-import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from optuna.trial import TrialState
+
 from flows.search.slots import Slots
-from flows.search.study import Point, Study
+from flows.search.study import PRESENT, Point, Study
 from flows.search.trial import Ended, Job
 from mmctr.common.errors import InputError
 from mmctr.common.text import first_line
 from tasks.settings.sections import PipelineConfig
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,6 @@ class Course:
         job_of: the job of a trial with a configuration; it makes the items that the trial needs.
         limits: when it ends.
         say: called with a line for a person.
-        on_end: called when a trial has ended.
     """
 
     def __init__(
@@ -46,6 +44,8 @@ class Course:
     ) -> None:
         self.study, self.slots, self.job_of, self.limits, self.say = study, slots, job_of, limits, say
         self.begun_at: dict[int, float] = {}
+        self.keys: dict[int, str] = {}  # of trials in a place
+        self.doubles: dict[int, list[int]] = {}  # trials with the key of one in a place, whose end they wait for
 
     def run(self) -> None:
         """Run trials until there are enough, or time is over."""
@@ -70,16 +70,31 @@ class Course:
             self._end(Ended(point.number, None, first_line(error)))
             return
         self.study.note(point.number, key=job.key)
-        twin = self.study.twin(point.number)
+        same = next((number for number, key in self.keys.items() if key == job.key), None)
+        if same is not None:
+            self.doubles.setdefault(same, []).append(point.number)
+        elif not self._repeats(point.number):
+            self.say(f"trial {point.number} {'goes on' if point.reported else 'begins'}: {shown_point(point.values)}")
+            self.keys[point.number] = job.key
+            self.slots.begin(job)
+
+    def _repeats(self, number: int) -> bool:
+        """Whether a trial has the settings of one that has ended; it ends as that one did then."""
+        twin = self.study.twin(number)
         if twin is not None:
-            self.study.note(point.number, **{**twin.user_attrs, "same_as": twin.number, "seconds": 0.0})
-            self.study.end(point.number, twin.value)
-            self.say(f"trial {point.number}: the settings of trial {twin.number}, which has ended")
-            return
-        self.say(f"trial {point.number} {'goes on' if point.reported else 'begins'}: {shown_point(point.values)}")
-        self.slots.begin(job)
+            facts = {name: fact for name, fact in twin.user_attrs.items() if name != PRESENT}
+            self.study.note(number, **{**facts, "same_as": twin.number, "seconds": 0.0})
+            self.study.end(number, twin.value if twin.state == TrialState.COMPLETE else None)
+            self.say(f"trial {number} has the settings of trial {twin.number}, which has ended")
+        return twin is not None
 
     def _end(self, ended: Ended) -> None:
+        self._note_end(ended)
+        self.keys.pop(ended.number, None)
+        for number in self.doubles.pop(ended.number, []):
+            self._repeats(number)
+
+    def _note_end(self, ended: Ended) -> None:
         seconds = time.monotonic() - self.begun_at[ended.number]
         self.study.note(ended.number, seconds=seconds)
         if ended.trained is None:

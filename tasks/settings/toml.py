@@ -16,7 +16,7 @@ def changed(settings: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, A
         known = base.get(name)
         if isinstance(value, dict) and isinstance(known, dict) and value.get("kind") == known.get("kind"):
             if inner := changed(value, known):
-                found[name] = inner
+                found[name] = {"kind": value["kind"], **inner} if "kind" in value else inner
         elif value != known and value is not None:
             found[name] = value
     return found

@@ -43,3 +43,13 @@ def test_sizes_and_functions_are_of_all_tensors(split):
     assert size_bytes(split) == 4 * len(batch.history) + 21 * 8 + 20 * (3 * 4 + 4)
     doubled = mapped(batch, lambda tensor: tensor * 2)
     assert all(torch.equal(getattr(doubled, f.name), getattr(batch, f.name) * 2) for f in fields(batch))
+
+
+def test_a_split_of_some_rows_has_just_them(split):
+    rows = torch.tensor([7, 0, 19, 3])
+    some, taken = split.only(rows), split.take(rows)
+    assert len(some) == 4
+    for field in fields(Batch):
+        ours, theirs = getattr(some.slice(0, 4), field.name), getattr(taken, field.name)
+        assert ours is theirs is None or torch.equal(ours, theirs), field.name
+    assert len(split.only(rows[:0])) == 0
