@@ -2,6 +2,7 @@
 
 import flows.process.environment  # noqa: F401  before Prefect is imported
 
+import logging
 import os
 import select
 import signal
@@ -14,6 +15,8 @@ from types import FrameType
 from flows.search.slots import Broken, Heard, Hello
 from flows.search.trial import run_trial
 from mmctr.common.errors import as_input_error
+
+logger = logging.getLogger(__name__)
 
 
 def main(number: int) -> None:
@@ -62,4 +65,6 @@ if __name__ == "__main__":
     try:
         main(int(sys.argv[1]))
     except KeyboardInterrupt:
-        sys.exit(128 + signal.SIGTERM)
+        logger.warning("stopped with the search")
+    logging.shutdown()
+    os._exit(0)  # at the interpreter's end Prefect would wait for its server, which may be gone

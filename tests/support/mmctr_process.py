@@ -74,7 +74,8 @@ class MmctrRun:
     ) -> None:
         """Start it; no file that it writes may grow beyond `largest_file` bytes.
 
-        `command` is another one than `mmctr run`, with its own `options`. It reports to the Prefect server at `server`: by default the tests' own, "" for a temporary one.
+        `command` is another one than `mmctr run`, with its own `options`. It reports to the Prefect server at
+        `server`: by default the tests' own, "" for a temporary one.
         """
         from prefect.settings import PREFECT_API_URL
 
