@@ -196,7 +196,7 @@ def figures_of(made: Made, workspace: Workspace) -> dict[str, Any]:
         "items": {"items": items.weights.items} if items.embedded is None else items.embedded.counts,
         "explained_variance": None if items.reduced is None else items.reduced.explained_variance,
         "part_variances": {} if items.reduced is None else items.reduced.part_variances,
-        "epochs": len(json.loads(workspace.path(trained.history).read_bytes())),
+        "epochs": json.loads(workspace.path(trained.history).read_bytes())[-1]["epoch"],
         "best_epoch": trained.best_epoch,
         "valid_auc": trained.valid_auc,
         "valid_logloss": trained.valid_logloss,

@@ -22,7 +22,7 @@ from flows.run.hooks import end_mlflow_runs
 from flows.run.inputs import open_inputs
 from flows.run.settings import whole_settings
 from flows.run.training import clicks_of
-from flows.search.best import Keeper
+from flows.search.best import Keeper, command_of
 from flows.search.items import Items
 from flows.search.judge import Judge
 from flows.search.loop import Course, Limits
@@ -87,6 +87,7 @@ def tune(config: PipelineConfig, space: dict[str, Any], search: SearchConfig, ca
         best=kept.best,
         verdict=kept.verdict,
         settings=kept.settings,
+        command=command_of(config, kept.settings),
         version=kept.version,
         mlflow_address=registry.tracker.run_address(ready.run.run_id),
     )

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from flows.cli.arguments import config_of
+from flows.cli.options import config_of
 from flows.process.terminal import MISTAKE, OK, say, show
 
 if TYPE_CHECKING:

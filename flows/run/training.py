@@ -33,6 +33,7 @@ def training_inputs(
         "config": config.train,
         "model": config.model,
         **clicks_of(config, inputs),
+        "user": layout.user,
         "train": inputs.train,
         "table": items.weights.table,
         "items": inputs.items if layout.item_features else None,

@@ -15,8 +15,10 @@ from flows.search.study import PRESENT, Study
 from flows.search.trial import Surroundings, run_trial
 from mmctr.common.errors import InputError
 from mmctr.common.files import write_bytes
-from mmctr.common.text import printable
+from mmctr.common.text import shown
 from tasks.cache.results import Trained
+from tasks.settings.load import preset_config
+from tasks.settings.presets import MISSION, NOT_OF_A_PRESET
 from tasks.settings.sections import PipelineConfig
 from tasks.settings.toml import as_toml, changed
 from tasks.tracking.fetching import keep_files
@@ -26,7 +28,6 @@ from tasks.tracking.training_run import TrainingRun
 from tasks.train import log_model
 
 SETTINGS, TRIALS = "best.toml", "trials.json"  # in the search's folder
-UNCHANGED = ("base_path", "device", "experiment")  # of the machine and the folder, not of a model
 
 
 @dataclass(frozen=True)
@@ -124,11 +125,17 @@ def _figures(verdict: Verdict) -> dict[str, float]:
 
 def _settings_text(config: PipelineConfig, best: FrozenTrial, *, name: str, path: Path) -> str:
     """The file of the best trial's settings."""
-    settings = config.model_dump(mode="json", exclude=set(UNCHANGED))
-    base = PipelineConfig(base_path=config.base_path).model_dump(mode="json")
-    use = f"mmctr run {quote(str(config.base_path))} --config {quote(str(path))}"
-    head = f"# Trial {best.number} of the search {name}: what differs from the defaults.\n# {printable(use)}\n\n"
-    return head + as_toml(changed(settings, base))
+    settings = config.model_dump(mode="json", exclude=set(NOT_OF_A_PRESET))
+    base = preset_config(config.preset, base_path=config.base_path).model_dump(mode="json")
+    what = f"Trial {best.number} of the search {name}: what differs from the preset {config.preset}."
+    head = "".join(f"# {shown(line, limit=1000)}\n" for line in (what, command_of(config, path)))
+    return f"{head}\n{as_toml(changed(settings, base))}"
+
+
+def command_of(config: PipelineConfig, settings: Path) -> str:
+    """The command that runs the pipeline with the best trial's settings."""
+    preset = "" if config.preset == MISSION else f" --preset {quote(config.preset)}"
+    return f"mmctr run {quote(str(config.base_path))}{preset} --config {quote(str(settings))}"
 
 
 def _why_none(trials: list[FrozenTrial]) -> str:

@@ -28,6 +28,7 @@ class Found:
     best: FrozenTrial
     verdict: Verdict
     settings: Path  # TOML of the best trial's
+    command: str  # that uses them
     version: str
     mlflow_address: str
 
@@ -44,7 +45,7 @@ class Found:
             f"              {verdict.judging.text()} on rows that did not: what to expect",
             *self._gain(),
             f"settings      {self.settings}",
-            f"  to use them mmctr run {quote(str(self.base_path))} --config {quote(str(self.settings))}",
+            f"  to use them {self.command}",
             f"model         {self.version}, no champion; mmctr promote {quote(str(self.base_path))} makes it one",
             f"MLflow run    {self.mlflow_address}",
         ]

@@ -35,6 +35,11 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     revision: ClassVar[int] = 1
 
+    def model_post_init(self, _: Any, /) -> None:
+        """Count the kind of a part as set: without it, what is set of the part would be of another one."""
+        if "kind" in type(self).model_fields:
+            self.model_fields_set.add("kind")
+
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         """The schema of Prefect's form, without defaults: sent back, they would go over the data folder's own."""

@@ -19,8 +19,9 @@ from mmctr.common.errors import InputError
 from mmctr.common.files import is_file
 from mmctr.common.text import shown, shown_value
 from tasks.settings.base import RunsOnly, Section
-from tasks.settings.load import read_toml, with_settings
+from tasks.settings.load import with_settings
 from tasks.settings.sections import PipelineConfig
+from tasks.settings.toml_file import read_toml
 
 SEARCHED = ("extract", "embed", "reduce", "model", "train")  # sections that decide what is learned from given rows
 RANGE, CHOICES = ("low", "high", "log", "step"), "choices"

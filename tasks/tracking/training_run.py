@@ -6,6 +6,7 @@ import uuid
 from asyncio import CancelledError
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import MappingProxyType
@@ -82,11 +83,13 @@ class TrainingRun:
         self.log_metrics({name: value for name, value in values.items() if known.get(name) != value}, step=step)
 
     def log_epoch(self, epoch: "Epoch") -> None:
-        """Figures of an epoch, unless an earlier process logged them."""
-        if epoch.epoch not in self.logged:
-            names = ("train_loss", "valid_auc", "valid_logloss", "learning_rate", "rows_per_second")
-            self.log_metrics({name: getattr(epoch, name) for name in names}, step=epoch.epoch)
-            self.logged.add(epoch.epoch)
+        """Figures of a validation, unless an earlier process logged them."""
+        if epoch.number not in self.logged:
+            values = {name: value for name, value in asdict(epoch).items() if value is not None and name != "step"}
+            if epoch.step is None:  # the number is the epoch's
+                del values["epoch"]
+            self.log_metrics(values, step=epoch.number)
+            self.logged.add(epoch.number)
 
     def log_device(self, device: str) -> None:
         """Where the training computes: a result of one device is served on others too."""
@@ -96,7 +99,9 @@ class TrainingRun:
         """The best epoch's figures and the plot of all."""
         from tasks.tracking.plots import auc_plot
 
-        self.log_once({f"best_{name}": value for name, value in best.items()}, step=int(best["epoch"]))
+        self.log_once(
+            {f"best_{name}": value for name, value in best.items()}, step=int(best.get("step", best["epoch"]))
+        )
         self.log_plot(lambda: auc_plot(history), AUC_PLOT)
 
     def log_files(self, workspace: Workspace, *, lineage: Lineage, checkpoint: Path, epochs: Path) -> None:

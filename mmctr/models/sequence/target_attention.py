@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from mmctr.models.layers import Activation, activated, mlp
+from mmctr.models.packed import chunks
 
-CHUNK = 2048  # history items that are computed together on the CPU: 2 MB of `[k, q * k]` at D = 128
 PART = 4096  # history items that go through an MLP of ReLU together on the CPU: 8 MB at H = 512
 
 
@@ -106,7 +106,7 @@ class _FirstLayer(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         weight = weight.to(query_part.dtype)  # (H, 2 D)
         hidden = query_part.new_empty(len(keys), len(weight))
-        for chunk in _chunks(keys):
+        for chunk in chunks(keys):
             _, inputs = _inputs(query, keys[chunk], row[chunk], weight.dtype)
             torch.addmm(query_part.index_select(0, row[chunk]), inputs, weight.T, out=hidden[chunk])
         ctx.save_for_backward(query, keys, row, weight)
@@ -128,7 +128,7 @@ class _FirstLayer(torch.autograd.Function):
         grad_weight = torch.zeros_like(weight, dtype=sums) if for_weight else None
         grad_query = torch.zeros_like(query) if for_query else None
         grad_keys = torch.empty_like(keys) if for_keys else None  # a tensor of its own: others may hold `grad_passed`
-        for chunk in _chunks(keys):
+        for chunk in chunks(keys):
             q, inputs = _inputs(query, keys[chunk], row[chunk], weight.dtype)
             if grad_part is not None:
                 grad_part.index_add_(0, row[chunk], grad[chunk].to(sums))
@@ -154,7 +154,7 @@ class _Pool(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, weights: Tensor, keys: Tensor, row: Tensor, rows: int) -> Tensor:
         interest = keys.new_zeros(rows, keys.shape[1])
-        for chunk in _chunks(keys):
+        for chunk in chunks(keys):
             interest.index_add_(0, row[chunk], weights[chunk] * keys[chunk])
         ctx.save_for_backward(weights, keys, row)
         return interest
@@ -165,7 +165,7 @@ class _Pool(torch.autograd.Function):
         weights, keys, row = ctx.saved_tensors
         grad_weights = torch.empty_like(weights) if ctx.needs_input_grad[0] else None
         grad_keys = torch.empty_like(keys) if ctx.needs_input_grad[1] else None
-        for chunk in _chunks(keys):
+        for chunk in chunks(keys):
             grad_row = grad.index_select(0, row[chunk])  # (n, D)
             if grad_keys is not None:
                 torch.mul(grad_row, weights[chunk], out=grad_keys[chunk])
@@ -180,12 +180,6 @@ def _parts(row: Tensor, *, rows: int) -> tuple[list[int], list[int]]:
     bounds = torch.searchsorted(offsets, torch.arange(PART, len(row), PART))
     bounds = torch.cat([torch.tensor([0]), bounds, torch.tensor([rows])]).unique_consecutive()
     return bounds.diff().tolist(), offsets[bounds].diff().tolist()
-
-
-def _chunks(keys: Tensor) -> list[slice]:
-    """The N history items in chunks; on a device that is no CPU they are one."""
-    size = CHUNK if keys.device.type == "cpu" else max(1, len(keys))
-    return [slice(start, start + size) for start in range(0, len(keys), size)]
 
 
 def _inputs(query: Tensor, keys: Tensor, row: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:

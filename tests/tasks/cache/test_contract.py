@@ -138,6 +138,8 @@ def test_setting(name, words, original, planned, tmp_path, monkeypatch):
         monkeypatch.setenv("another", "a password")
     if name in ("promote.policy", "promote.publish"):
         holder[field] = {"promote.policy": "newer", "promote.publish": "latest"}[name]
+    if name == "train.schedule":
+        holder[field] = "cosine"
     if name == "reduce.fit":  # it needs embed.fuse, which runs more
         own = settings(original.base)
         changed = own.model_copy(update={"reduce": own.reduce.model_copy(update=holder)})

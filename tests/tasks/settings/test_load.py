@@ -9,8 +9,9 @@ import pytest
 from prefect.utilities.callables import parameter_schema
 
 from mmctr.common.errors import InputError
-from tasks.settings.load import LARGEST_BYTES, completed, load_config
+from tasks.settings.load import completed, load_config
 from tasks.settings.sections import PipelineConfig
+from tasks.settings.toml_file import LARGEST_BYTES
 
 SETTINGS = """
 experiment = "mine"

@@ -57,17 +57,20 @@ def test_a_point_outside_is_no_point(config):
 def test_values_go_over_what_is_set_and_nothing_else_changes(config):
     assert with_settings(config, {}) == config
     changed = with_settings(
-        config, {"model.head.hidden.0": 9, "model.head": {"dropout": 0.5}, "run.timeout": {"train": 60}}
+        config, {"model.sequence.0.dropout": 0.5, "model.head": {"dropout": 0.5}, "run.timeout": {"train": 60}}
     )
-    _, *rest = config.model.head.hidden
-    assert changed.model.head == config.model.head.model_copy(update={"hidden": (9, *rest), "dropout": 0.5})
+    assert changed.model.sequence == (config.model.sequence[0].model_copy(update={"dropout": 0.5}),)
+    assert changed.model.head == config.model.head.model_copy(update={"dropout": 0.5})
     assert changed.run.timeout == {"train": 60}
-    assert with_settings(changed, {"model.head": config.model.head.model_dump(mode="json"), "run.timeout": {}}) == (
-        with_settings(config, {"run.timeout": {"train": 60}})
-    )
+    back = {
+        "model.sequence.0.dropout": config.model.sequence[0].dropout,
+        "model.head": config.model.head.model_dump(mode="json"),
+        "run.timeout": {},
+    }
+    assert with_settings(changed, back) == config
 
 
-LONG = "x" * 100_000
+LONG = "x" * 90_000
 BAD = {
     "": "a space names at least one setting",
     "x": "is not a readable TOML file",
@@ -98,11 +101,12 @@ BAD = {
     '"device" = {choices = ["cpu", "auto"]}': "device changes nothing that is learned",
     '"data.valid_seed" = {low = 0, high = 3}': "data.valid_seed changes nothing that is learned",
     '"embed.image_batch" = {low = 1, high = 3}': "embed.image_batch changes nothing that is learned",
-    '"model.head.hidden.7" = {low = 1, high = 3}': "there is no such setting",
-    '"train..epochs" = {low = 1, high = 3}': "there is no such setting",
+    '"model.sequence.7.dropout" = {low = 0, high = 0.5}': "its elements are 0 to 0; found '7'",
+    '"train..epochs" = {low = 1, high = 3}': r"is written section\.field=value.* found 'train\.\.epochs'",
     '"base_path" = {choices = ["a", "b"]}': "base_path changes nothing",
     f'"{LONG}" = {{low = 1, high = 3}}': "there is no such setting",
     '"a\\u0000\\nb" = {low = 1, high = 3}': r"a\\x00\\nb.*there is no such setting",
+    "#" + "x" * 100_000: "at most 100,000 bytes",
     '"reduce.fit" = {choices = ["parts", "whole"]}': 'needs embed.fuse = "concat"',
 }
 
