@@ -18,7 +18,8 @@ from mmctr.models.architecture import Architecture, ItemOptions
 from mmctr.models.base import ClickModel
 from mmctr.training.epoch import train_epoch
 from mmctr.training.recipe import Recipe
-from mmctr.training.step import optimizer_and_schedule
+from mmctr.training.state import PartialEpoch
+from mmctr.training.step import Learner
 
 TRAIN_ROWS, TEST_ROWS = 3_600_000, 379_142
 
@@ -34,9 +35,9 @@ def main() -> None:
         item = ItemOptions(content="frozen" if freeze else "trained")
         model = ClickModel(Architecture(len(table.ids), 128, item=item))
         model.set_items(table)
-        optimizer, _ = optimizer_and_schedule(model, recipe=Recipe())
+        learner = Learner(model, recipe=Recipe())
         name = f"epoch, {'frozen' if freeze else 'trained'} item embeddings"
-        took = seconds(lambda m=model, o=optimizer: train_epoch(m, split, o, recipe=Recipe(), number=1))
+        took = seconds(lambda m=model, o=learner: train_epoch(m, split, o, recipe=Recipe(), partial=PartialEpoch(1)))
         told(name, took, rows=TRAIN_ROWS)
     told("predict", seconds(lambda: predict_logits(model, held_out, batch_size=8192)), rows=TEST_ROWS)
 

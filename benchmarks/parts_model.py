@@ -6,15 +6,16 @@ from pathlib import Path
 
 import fuxictr_peer
 import numpy as np
+import organisers as organisers_model
 import torch
 from matrix_work import Linear, bare, din_layers, operations, organisers_layers, square
-from organisers_din import OrganisersDIN, Trainer, item_info
 from padded_din import PaddedClicks, PaddedDIN, padded_loader
 from real_shape import item_table, write_clicks
 from side_by_side import Row, in_turn
 from sklearn.metrics import roc_auc_score
 from torch import nn
 
+from mmctr.clicks.batch import ClickSplit
 from mmctr.clicks.item_table import ItemTable
 from mmctr.clicks.split import load_split
 from mmctr.compute.memory import kept_memory
@@ -25,7 +26,8 @@ from mmctr.models.architecture import Architecture, ItemOptions
 from mmctr.models.base import ClickModel
 from mmctr.training.epoch import train_epoch
 from mmctr.training.recipe import Recipe
-from mmctr.training.step import optimizer_and_schedule, smoothed_loss, train_step, trained
+from mmctr.training.state import PartialEpoch
+from mmctr.training.step import Learner, smoothed_loss, train_step
 
 TRAIN_ROWS, TEST_ROWS, BATCH, PADDED_SHARE = 200_000, 379_142, 4096, 8
 ORGANISERS_BATCH, OUR_STEPS = 8192, 8
@@ -41,10 +43,10 @@ def train(folder: Path) -> list[Row]:
     for freeze in (False, True):
         model = started(table, freeze=freeze)
         reference = PaddedDIN(copy.deepcopy(model))
-        ours, _ = optimizer_and_schedule(model, recipe=recipe)
+        ours = Learner(model, recipe=recipe)
         peers = torch.optim.AdamW([w for w in reference.parameters() if w.requires_grad], weight_decay=1e-4)
         seconds, peer_seconds = in_turn(
-            lambda m=model, o=ours: train_epoch(m, split, o, recipe=recipe, number=1),
+            lambda m=model, o=ours: train_epoch(m, split, o, recipe=recipe, partial=PartialEpoch(1)),
             lambda m=reference, o=peers: padded_epoch(m, padded, o),
         )
         name = "frozen item embeddings" if freeze else "trained item embeddings"
@@ -62,13 +64,12 @@ def started(table: ItemTable, *, freeze: bool) -> ClickModel:
     return model
 
 
-def stepping(table: ItemTable, *, recipe: Recipe, freeze: bool) -> tuple[ClickModel, torch.optim.Optimizer]:
-    """The same with its optimizer, ready for `train_step`."""
+def stepping(table: ItemTable, *, recipe: Recipe, freeze: bool) -> tuple[ClickModel, Learner]:
+    """The same with what changes its weights, ready for `train_step`."""
     model = started(table, freeze=freeze).train()
-    optimizer, _ = optimizer_and_schedule(model, recipe=recipe)
-    for weight in trained(model):
-        weight.grad = torch.zeros_like(weight)
-    return model, optimizer
+    learner = Learner(model, recipe=recipe)
+    learner.begin()
+    return model, learner
 
 
 def padded_epoch(model: PaddedDIN, clicks: PaddedClicks, optimizer: torch.optim.Optimizer) -> None:
@@ -88,22 +89,31 @@ def organisers(folder: Path) -> list[Row]:
     Raises:
         MissingPeer: FuxiCTR is not installed.
     """
-    table = item_table()
-    info = item_info(table.weights)
-    peer = fuxictr_peer.peer(info, folder=folder).train()
+    table = organisers_model.tagged(item_table())
+    peer = fuxictr_peer.peer(table, folder=folder).train()
     split = load_split(write_clicks(folder / "train200k.parquet", TRAIN_ROWS), table=table, with_label=True)
     batches = list(split.batches(ORGANISERS_BATCH))[:OUR_STEPS]
-    torch.manual_seed(0)
-    trainer = Trainer(OrganisersDIN(info).train())
+    model, learner = organisers_started(table, split)
+    recipe = organisers_model.recipe()
 
     def ours() -> None:
         with deterministic(), kept_memory():  # as an epoch has it; the peer runs as it comes
             for batch in batches:
-                trainer.step(batch)
+                train_step(model, batch, learner, recipe=recipe)
 
-    seconds, peer_seconds = in_turn(ours, lambda: peer.train_step(fuxictr_peer.padded(batches[0], info)), repeats=3)
+    seconds, peer_seconds = in_turn(ours, lambda: peer.train_step(fuxictr_peer.padded(batches[0], table)), repeats=3)
     speeds = (OUR_STEPS * ORGANISERS_BATCH / seconds, ORGANISERS_BATCH / peer_seconds)
     return [Row("train, the organisers' architecture", *speeds, "rows/s", "FuxiCTR 2.3.7, batch 8192", "20 x", 3)]
+
+
+def organisers_started(table: ItemTable, split: ClickSplit) -> tuple[ClickModel, Learner]:
+    """The preset `organisers` before its first step."""
+    torch.manual_seed(0)
+    model = ClickModel(organisers_model.architecture(table)).train()
+    model.set_items(table, split)
+    learner = Learner(model, recipe=organisers_model.recipe())
+    learner.begin()
+    return model, learner
 
 
 def share(folder: Path) -> list[Row]:
@@ -113,18 +123,20 @@ def share(folder: Path) -> list[Row]:
     order = torch.randperm(TRAIN_ROWS, generator=torch.Generator().manual_seed(0))
     rows, recipe = [], Recipe(batch_size=BATCH)
     for freeze in (False, True):
-        model, optimizer = stepping(table, recipe=recipe, freeze=freeze)
+        model, learner = stepping(table, recipe=recipe, freeze=freeze)
         layers = din_layers(model, rows=BATCH, items=len(split.take(order[:BATCH]).history))
         name = f"challenge's baseline, {'frozen' if freeze else 'trained'} items"
         rows += shares(
-            name, lambda m=model, o=optimizer: train_step(m, split.take(order[:BATCH]), o, recipe=recipe), layers
+            name, lambda m=model, o=learner: train_step(m, split.take(order[:BATCH]), o, recipe=recipe), layers
         )
-    info = item_info(table.weights)
-    trainer = Trainer(OrganisersDIN(info).train())
-    batch = split.take(order[:ORGANISERS_BATCH])
+    table = organisers_model.tagged(table)
+    model, learner = organisers_started(table, split)
+    batch, recipe = split.take(order[:ORGANISERS_BATCH]), organisers_model.recipe()
     different = len(torch.cat([batch.target, batch.history]).unique())
-    layers = organisers_layers(rows=ORGANISERS_BATCH, items=len(batch.history), different=different)
-    return rows + shares("the organisers' architecture", lambda: trainer.step(batch), layers)
+    layers = organisers_layers(model, rows=ORGANISERS_BATCH, items=len(batch.history), different=different)
+    return rows + shares(
+        "the organisers' architecture", lambda: train_step(model, batch, learner, recipe=recipe), layers
+    )
 
 
 def shares(name: str, step: Callable[[], object], layers: list[Linear]) -> list[Row]:

@@ -42,7 +42,8 @@ from mmctr.models.base import ClickModel
 from mmctr.evaluation.prediction import predict_logits
 from mmctr.training.recipe import Recipe
 from mmctr.training.epoch import train_epoch
-from mmctr.training.step import optimizer_and_schedule
+from mmctr.training.state import PartialEpoch
+from mmctr.training.step import Learner
 
 path, items, dim, steps = Path(sys.argv[3]), *map(int, sys.argv[4:])
 table = item_table(items=items, dim=dim)
@@ -51,13 +52,13 @@ torch.manual_seed(0)
 model = ClickModel(Architecture(items, dim))
 model.set_items(table)
 recipe = Recipe()
-optimizer, _ = optimizer_and_schedule(model, recipe=recipe)
+learner = Learner(model, recipe=recipe)
 few = split if len(split) <= steps * recipe.batch_size else first(split, steps * recipe.batch_size)
 batch = first(few, min(len(few), recipe.batch_size))
-train_epoch(model, batch, optimizer, recipe=recipe, number=0)  # the first step is not like the others
+train_epoch(model, batch, learner, recipe=recipe, partial=PartialEpoch(1))  # the first step is not like the others
 predict_logits(model, batch, batch_size=8192)
 started = time.perf_counter()
-train_epoch(model, few, optimizer, recipe=recipe, number=1)
+train_epoch(model, few, learner, recipe=recipe, partial=PartialEpoch(2))
 trained = time.perf_counter()
 predict_logits(model, few, batch_size=8192)
 result = {"train": len(few) / (trained - started), "predict": len(few) / (time.perf_counter() - trained)}
@@ -65,7 +66,8 @@ result = {"train": len(few) / (trained - started), "predict": len(few) / (time.p
 FIRST = """
 def first(split, rows):
     from mmctr.clicks.batch import OF_ROW, ClickSplit
-    short = {name: getattr(split, name)[:rows] for name in OF_ROW}
+    columns = {name: getattr(split, name) for name in OF_ROW}
+    short = {name: None if column is None else column[:rows] for name, column in columns.items()}
     offsets = split.offsets[: rows + 1]
     return ClickSplit(history=split.history[: int(offsets[-1])], offsets=offsets, **short)
 """

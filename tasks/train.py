@@ -1,22 +1,23 @@
 """Stage 5: the click model."""
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmctr.inputs.layout import ClickColumns, HeldOut, ItemColumns
+from mmctr.inputs.layout import ClickColumns, Half, HeldOut, ItemColumns
 from tasks.cache.results import Trained
 from tasks.cache.stage import RunContext, logger, own_folder, own_work, stage
 from tasks.cache.workspace import STORED, FileRef, PartsRef, Workspace
-from tasks.running.progress import ProgressArtifact
 from tasks.settings.model import ModelConfig
 from tasks.settings.named import settings_named
-from tasks.settings.sections import TrainConfig
+from tasks.settings.train import TrainConfig
 from tasks.tracking.lineage import Lineage
-from tasks.tracking.page import EpochTable, show_auc_plot, show_link
+from tasks.tracking.page import show_auc_plot
+from tasks.tracking.shown_training import ShownTraining
 from tasks.tracking.store import Tracker
 from tasks.tracking.training_run import MEMORY, TrainingRun, training_run
+from tasks.tracking.trial import Trial
 
 if TYPE_CHECKING:  # PyTorch is loaded when there is something to train
     from mmctr.clicks.batch import ClickSplit
@@ -27,7 +28,6 @@ if TYPE_CHECKING:  # PyTorch is loaded when there is something to train
     from mmctr.training.state import Epoch
 
 EPOCHS = "epochs.json"
-REPRODUCIBLE = ("epoch", "train_loss", "valid_auc", "valid_logloss", "learning_rate")  # of an epoch; speed is not
 
 
 @stage
@@ -37,6 +37,7 @@ def train(
     config: TrainConfig,
     model: ModelConfig,
     columns: ClickColumns,
+    user: str,
     train: PartsRef,
     valid: PartsRef,
     held_out: HeldOut | None,
@@ -44,32 +45,42 @@ def train(
     items: PartsRef | None,
     item_columns: ItemColumns | None,
     earlier: FileRef | None,
+    half: Half | None,
+    trial: Trial,
     tracker: Tracker,
     lineage: Lineage,
 ) -> Trained:
     """Write the best checkpoint and the epochs, logged to MLflow as they come; resumes where a killed run stopped.
 
-    `columns` are those of the click logs. `held_out` says which rows of `train` stand for `valid`, which is the same
-    log then. `items`, with their columns, is the item table where items have features. With a checkpoint of an
-    `earlier` model, training starts from its weights.
+    `columns` are those of the click logs, and `user` that of users, which need not be there. `held_out` says which rows
+    of `train` stand for `valid`, which is the same log then. `items`, with their columns, is the item table where items
+    have features. With a checkpoint of an `earlier` model, training starts from its weights. A `trial` validates by
+    `half` of `valid` and logs figures alone.
     """
     from mmctr.compute.device import resolve_device
     from mmctr.training.loop import train_model
     from mmctr.training.recipe import Recipe
 
     workspace, work, device = context.workspace, own_work(context.workspace), resolve_device(context.device)
-    clicks = _open(workspace, config, columns=columns, train=train, valid=valid, held_out=held_out, table=table)
+    with settings_named("train"):
+        clicks = _open(
+            workspace, config, columns=columns, user=user, train=train, valid=valid, held_out=held_out, table=table
+        )
+    if half is not None:
+        clicks = _with_half(workspace, clicks, half, valid=valid, label=columns.label, held_out=held_out)
     if items is not None and item_columns is not None:
         clicks = _with_item_features(workspace, clicks, items=items, columns=item_columns)
     recipe = Recipe(**{name: getattr(config, name) for name in Recipe.__dataclass_fields__})
     start = _load(workspace, earlier)
+    settings = {"train": config, "model": model}
     recorded = training_run(
-        tracker, work / MEMORY, settings={"train": config, "model": model}, lineage=lineage, rows=len(clicks.train)
+        tracker, work / MEMORY, settings=settings, lineage=lineage, rows=len(clicks.train), trial=trial
     )
-    with recorded as run, settings_named("train"):  # within: what MLflow keeps of a failure names settings too
+    with trial.hopeless_is_pruned(), recorded as run, settings_named("train"):
+        # settings are named within: what MLflow keeps of a failure names them too
         run.log_device(device)
         logger().info("training on %s, %d rows, MLflow run %s", device, len(clicks.train), run.run_id)
-        shown = ShownTraining(run)
+        shown = ShownTraining(run, trial)
         checkpoint, history = train_model(
             clicks.items,
             clicks.train,
@@ -88,7 +99,9 @@ def train(
         )
         shown.end()
         made = _write(workspace, own_folder(workspace), checkpoint, history, run_id=run.run_id)
-        _log(run, made, history, best=checkpoint.metrics, lineage=lineage, workspace=workspace)
+        run.log_outcome(history, best=checkpoint.metrics)
+        if not trial.is_one:
+            log_model(run, made, lineage=lineage, workspace=workspace)
     return made
 
 
@@ -108,16 +121,21 @@ def _open(
     config: TrainConfig,
     *,
     columns: ClickColumns,
+    user: str,
     train: PartsRef,
     valid: PartsRef,
     held_out: HeldOut | None,
     table: FileRef,
 ) -> Clicks:
-    """The item table and the clicks; features of rows are fitted to the training clicks."""
+    """The item table and the clicks; features of rows are fitted to the training clicks.
+
+    Users of train are read only where its rows are to be compared.
+    """
     from mmctr.clicks.feature_encoding import FeatureEncoding
     from mmctr.clicks.feature_fitting import fit_rows
     from mmctr.clicks.item_table import load_item_table
     from mmctr.clicks.split import load_split
+    from mmctr.clicks.users import has_column
 
     with workspace.reading(table) as file:
         items = load_item_table(file)
@@ -127,6 +145,7 @@ def _open(
     splits = {}
     for part, ref in (("train", train), ("valid", valid)):
         with workspace.reading_table(ref) as files:
+            of_users = (part == "valid" or config.pairwise_weight > 0) and has_column(files, user)
             splits[part] = load_split(
                 files,
                 table=items,
@@ -134,6 +153,7 @@ def _open(
                 encoding=encoding,
                 max_len=config.max_len,
                 with_label=True,
+                user=user if of_users else "",
                 held_out=parts[part],
             )
     return Clicks(items, **splits, row_encoding=encoding, item_encoding=FeatureEncoding())
@@ -146,6 +166,19 @@ def _with_item_features(workspace: Workspace, clicks: Clicks, *, items: PartsRef
     with workspace.reading_table(items) as files:
         table, encoding = fit_items(files, columns=columns, table=clicks.items, train=clicks.train)
     return replace(clicks, items=table, item_encoding=encoding)
+
+
+def _with_half(
+    workspace: Workspace, clicks: Clicks, half: Half, *, valid: PartsRef, label: str, held_out: HeldOut | None
+) -> Clicks:
+    """The same with one half of the validation clicks."""
+    import torch
+
+    from mmctr.evaluation.halves import rows_of
+
+    with workspace.reading_table(valid) as files:
+        kept = rows_of(half, files, label=label, held_out=held_out)
+    return replace(clicks, valid=clicks.valid.only(torch.from_numpy(kept.nonzero()[0])))
 
 
 def _load(workspace: Workspace, checkpoint: FileRef | None) -> "Checkpoint | None":
@@ -169,33 +202,6 @@ def _architecture(model: ModelConfig, clicks: Clicks) -> "Architecture":
     )
 
 
-class ShownTraining:
-    """A training that goes on, in MLflow, on its page in Prefect, and in the log."""
-
-    def __init__(self, run: TrainingRun) -> None:
-        self.run = run
-        self.epochs: list[dict[str, float]] = []
-        self.table = EpochTable()
-        self.show_progress = ProgressArtifact("training, rows of all epochs that are allowed")
-        show_link(run.tracker, run.run_id)
-
-    def add_epoch(self, epoch: "Epoch") -> None:
-        """Log an epoch that has ended."""
-        self.run.log_epoch(epoch)
-        self.epochs.append(figures(epoch))
-        self.table(self.epochs)
-        logger().info(
-            "epoch %d: train loss %.4f, valid AUC %.4f, valid logloss %.4f, learning rate %.2g, %.0f rows/s",
-            *(epoch.epoch, epoch.train_loss, epoch.valid_auc, epoch.valid_logloss),
-            *(epoch.learning_rate, epoch.rows_per_second),
-        )
-
-    def end(self) -> None:
-        """Show all of it; the training may have stopped early."""
-        self.show_progress(1, 1)
-        self.table(self.epochs, last=True)
-
-
 def _write(
     workspace: Workspace, folder: Path, checkpoint: "Checkpoint", history: "list[Epoch]", *, run_id: str
 ) -> Trained:
@@ -205,7 +211,7 @@ def _write(
 
     best = checkpoint.metrics
     save_checkpoint(checkpoint, folder / STORED["checkpoint"])
-    write_bytes(folder / EPOCHS, json.dumps([figures(epoch) for epoch in history], indent=1).encode())
+    write_bytes(folder / EPOCHS, json.dumps([epoch.figures for epoch in history], indent=1).encode())
     return Trained(
         checkpoint=workspace.file_ref(folder / STORED["checkpoint"]),
         history=workspace.file_ref(folder / EPOCHS),
@@ -216,23 +222,9 @@ def _write(
     )
 
 
-def _log(
-    run: TrainingRun,
-    made: Trained,
-    history: "list[Epoch]",
-    *,
-    best: dict[str, float],
-    lineage: Lineage,
-    workspace: Workspace,
-) -> None:
-    """Log the outcome, the files and the models to MLflow."""
+def log_model(run: TrainingRun, made: Trained, *, lineage: Lineage, workspace: Workspace) -> None:
+    """Log the files and the models of a training to MLflow."""
     checkpoint, epochs = workspace.path(made.checkpoint), workspace.path(made.history)
-    run.log_outcome(history, best=best)
     show_auc_plot(run.tracker, run.run_id)
     run.log_files(workspace, lineage=lineage, checkpoint=checkpoint, epochs=epochs)
     run.log_models(checkpoint=checkpoint, pca=None if lineage.pca is None else workspace.path(lineage.pca))
-
-
-def figures(epoch: "Epoch") -> dict[str, float]:
-    """What of an epoch is the same each time that it is trained."""
-    return {name: value for name, value in asdict(epoch).items() if name in REPRODUCIBLE}

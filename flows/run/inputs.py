@@ -9,6 +9,7 @@ from pathlib import Path
 
 from flows.run.model import check_width, look_at_columns, look_at_model, model_ref
 from flows.run.outputs import check_places, workspace_of
+from mmctr.clicks.users import check_users_known, has_column
 from mmctr.common.errors import InputError
 from mmctr.common.files import SETTLED_NS, read_json, remember_json
 from mmctr.compute.device import resolve_device
@@ -103,6 +104,9 @@ def look_before(config: PipelineConfig) -> None:
     found = find_files(config)
     if found.problems:
         _check_tables(config)
+    if weight := config.train.pairwise_weight:
+        with settings_named("train"):
+            check_users_known(has_column(found.tables["train"], config.data.user), pairwise_weight=weight)
     if config.embed.source == "columns":
         look_at_columns(config.embed, found.tables["items"], n_components=config.reduce.n_components)
     if config.embed.source == "clip" and config.embed.model != _remembered(config.base_path).get("clip_model"):

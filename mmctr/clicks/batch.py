@@ -5,8 +5,9 @@ Only real history items are kept, one after the other, with the offset at which 
 The fields of the two classes are the one list of what a row has: what is done to all of it goes over them.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import torch
@@ -24,6 +25,7 @@ class Batch:
         feature_ids: (B, F) int32, features of the row as rows of embedding tables (`FeatureEncoding`).
         feature_numbers: (B, G) float32, those that are numbers.
         label: (B,) float32 of 0 and 1, or None.
+        user: (B,) int32 number of the row's user within the split, or None.
     """
 
     history: Tensor
@@ -32,6 +34,7 @@ class Batch:
     feature_ids: Tensor
     feature_numbers: Tensor
     label: Tensor | None
+    user: Tensor | None = None
 
 
 Rows = slice | Tensor  # numbers of rows: consecutive ones, or any
@@ -50,6 +53,7 @@ class ClickSplit:
         feature_ids: (R, F) int32, features of the row as rows of embedding tables.
         feature_numbers: (R, G) float32, those that are numbers.
         label: (R,) float32 of 0 and 1, or None for the test split.
+        user: (R,) int32 number of the row's user within the split; None where users are not known, or not asked for.
     """
 
     history: Tensor
@@ -58,6 +62,7 @@ class ClickSplit:
     feature_ids: Tensor
     feature_numbers: Tensor
     label: Tensor | None
+    user: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.target)
@@ -81,18 +86,32 @@ class ClickSplit:
         position = torch.arange(len(row), device=row.device) + (begin - before)[row]
         return self._batch(rows, history=self.history[position], row=row)
 
+    def only(self, rows: Tensor) -> "ClickSplit":
+        """A split of some of the rows, in any order; `rows` is (K,) int64."""
+        taken = self.take(rows)
+        ends = torch.bincount(taken.row, minlength=len(rows)).cumsum(0)
+        offsets = torch.cat([ends.new_zeros(1), ends])
+        columns: dict[str, Any] = {name: getattr(taken, name) for name in OF_ROW}
+        return ClickSplit(history=taken.history, offsets=offsets, **columns)
+
     def _batch(self, rows: Rows, *, history: Tensor, row: Tensor) -> Batch:
         columns = {name: getattr(self, name) for name in OF_ROW}
         chosen: dict[str, Any] = {name: None if value is None else value[rows] for name, value in columns.items()}
         return Batch(history=history, row=row, **chosen)
 
-    def batches(self, batch_size: int, *, order: Tensor | None = None) -> Iterator[Batch]:
-        """All rows in batches of at most `batch_size`, in file order, or those of `order`, int64 row numbers."""
+    def batches(
+        self, batch_size: int, *, order: Tensor | None = None, ends: Sequence[int] | None = None
+    ) -> Iterator[Batch]:
+        """All rows in batches of at most `batch_size`, in file order, or those of `order`, int64 row numbers.
+
+        `ends` are other ends of the batches, ascending, the last one that of all rows.
+        """
         rows = len(self) if order is None else len(order)
         order = None if order is None else order.to(self.target.device)
-        for start in range(0, rows, batch_size):
-            stop = min(start + batch_size, rows)
-            yield self.slice(start, stop) if order is None else self.take(order[start:stop])
+        stops = [*range(batch_size, rows, batch_size), rows] if ends is None else ends
+        for start, stop in pairwise([0, *stops]):
+            if stop > start:
+                yield self.slice(start, stop) if order is None else self.take(order[start:stop])
 
 
 Packed = TypeVar("Packed", Batch, ClickSplit)
@@ -110,6 +129,6 @@ def size_bytes(packed: Batch | ClickSplit) -> int:
 
 
 def tensors(packed: Batch | ClickSplit) -> Iterator[tuple[str, Tensor | None]]:
-    """Each field with its tensor; None for a label that is not there."""
+    """Each field with its tensor; None for a label or a user that is not there."""
     for field in fields(packed):
         yield field.name, getattr(packed, field.name)

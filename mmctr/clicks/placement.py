@@ -29,9 +29,16 @@ class StreamedSplit:
         """(R,) float32 on the host, or None."""
         return self.split.label
 
-    def batches(self, batch_size: int, *, order: Tensor | None = None) -> Iterator[Batch]:
+    @property
+    def user(self) -> Tensor | None:
+        """(R,) int32 on the host, or None."""
+        return self.split.user
+
+    def batches(
+        self, batch_size: int, *, order: Tensor | None = None, ends: Sequence[int] | None = None
+    ) -> Iterator[Batch]:
         """The batches of `ClickSplit.batches`, on the device."""
-        for batch in self.split.batches(batch_size, order=order):
+        for batch in self.split.batches(batch_size, order=order, ends=ends):
             yield mapped(batch, self._moved)
 
     def _moved(self, tensor: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from mmctr.clicks.batch import ClickSplit
 from mmctr.clicks.feature_encoding import Columns, FeatureEncoding, fixed_encoding
 from mmctr.clicks.item_table import PADDING_IDX, ItemTable
 from mmctr.clicks.parts import read_part
+from mmctr.clicks.users import numbered, user_keys
 from mmctr.common.errors import InputError
 from mmctr.common.text import first_line, shown
 from mmctr.inputs.columns import history_ids, ids_of, labels_of
@@ -81,9 +82,16 @@ class _Packing:
     """A split that is put together from columns of the click log, some rows at a time."""
 
     def __init__(
-        self, *, table: ItemTable, columns: ClickColumns, encoding: FeatureEncoding, max_len: int, with_label: bool
+        self,
+        *,
+        table: ItemTable,
+        columns: ClickColumns,
+        encoding: FeatureEncoding,
+        max_len: int,
+        with_label: bool,
+        user: str = "",
     ) -> None:
-        self.table, self.columns, self.encoding, self.max_len = table, columns, encoding, max_len
+        self.table, self.columns, self.encoding, self.max_len, self.user = table, columns, encoding, max_len, user
         widths = [sum(getattr(one, kind) for one in encoding.declared) for kind in ("id_columns", "number_columns")]
         self.fields = {
             "history": _Growing(np.int32),
@@ -93,6 +101,7 @@ class _Packing:
         }
         if with_label:
             self.fields["label"] = _Growing(np.float32)
+        self.keys = _Growing(np.int64)  # of users
         self.offsets = _Growing(np.int64)
         self.offsets.append(np.zeros(1, dtype=np.int64))
 
@@ -113,6 +122,8 @@ class _Packing:
         }
         if "label" in self.fields:
             found["label"] = labels_of(chunk[names.label])
+        if self.user:
+            self.keys.append(user_keys(chunk[self.user], name=self.user, first_row=len(self.fields["target"])))
         for name, values in found.items():
             self.fields[name].append(values)
 
@@ -120,7 +131,8 @@ class _Packing:
         """All rows that were added."""
         rows = len(self.fields["target"])
         tensors: dict[str, Any] = {name: growing.tensor(rows=rows) for name, growing in self.fields.items()}
-        return ClickSplit(offsets=self.offsets.tensor(rows=rows), **({"label": None} | tensors))
+        user = torch.from_numpy(numbered(self.keys.tensor(rows=rows).numpy())) if self.user else None
+        return ClickSplit(offsets=self.offsets.tensor(rows=rows), user=user, **({"label": None} | tensors))
 
 
 def load_split(
@@ -131,6 +143,7 @@ def load_split(
     encoding: FeatureEncoding | None = None,
     max_len: int = MAX_LEN,
     with_label: bool,
+    user: str = "",
     held_out: HeldOut | None = None,
 ) -> ClickSplit:
     """Read a click log into packed tensors, a few rows at a time.
@@ -144,15 +157,18 @@ def load_split(
         encoding: of the features, as `fit_rows` or a checkpoint has it; None where none of `columns` must be fitted.
         max_len: most recent history items to keep.
         with_label: read the label (train, valid) or not (test).
+        user: column of the user's id, which tells whose rows belong together; an empty name reads none.
         held_out: which part of the rows, where users are held out; None reads all.
 
     Raises:
         InputError: a file cannot be read to its end, or a feature must be fitted first.
     """
     encoding = fixed_encoding(columns.features) if encoding is None else encoding
-    packing = _Packing(table=table, columns=columns, encoding=encoding, max_len=max_len, with_label=with_label)
+    packing = _Packing(
+        table=table, columns=columns, encoding=encoding, max_len=max_len, with_label=with_label, user=user
+    )
     names = [columns.history, columns.target, *(feature.column for feature in encoding.declared)]
-    names += [columns.label] if with_label else []
+    names += ([columns.label] if with_label else []) + ([user] if user else [])
     for chunk in read_part(files, columns=names, held_out=held_out):
         packing.add(chunk, rows=len(chunk))
     return packing.split()

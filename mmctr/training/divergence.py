@@ -7,13 +7,14 @@ from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from mmctr.common.errors import InputError
 from mmctr.compute.numerics import is_finite
 from mmctr.training.recipe import Recipe
 from mmctr.training.state import Epoch
+from mmctr.training.step import Learner
 
+TERMS = ("net_l2", "embedding_l2", "pairwise_weight")  # of the loss
 LOOK_STEPS = 64  # steps after which their losses are looked at together
 
 
@@ -21,13 +22,16 @@ class DivergenceError(InputError):
     """A training has left the finite numbers; the message names the epoch and what of `Recipe` to change."""
 
 
-def diverged(found: FloatingPointError, history: Sequence[Epoch], *, recipe: Recipe) -> DivergenceError:
-    """The error of a training that diverged in the epoch after those of `history`."""
-    remedy = f"lower `learning_rate` ({recipe.learning_rate:g}) or `clip_norm` ({recipe.clip_norm:g})"
-    if history:
-        best = max(epoch.valid_auc for epoch in history)
-        remedy += f", or end before that epoch with `epochs = {len(history)}` (best validation AUC {best:.4f})"
-    return DivergenceError(f"training must stay finite, it diverged in epoch {len(history) + 1}: {found}; {remedy}")
+def diverged(found: FloatingPointError, history: Sequence[Epoch], *, recipe: Recipe, epoch: int) -> DivergenceError:
+    """The error of a training that diverged in `epoch`, after the validations of `history`."""
+    names = ["learning_rate", "clip_norm", *(name for name in TERMS if getattr(recipe, name))]
+    lower = [f"`{name}` ({getattr(recipe, name):g})" for name in names]
+    remedy = f"lower {', '.join(lower[:-1])} or {lower[-1]}"
+    before = [each for each in history if each.epoch < epoch]
+    if before:
+        best = max(each.valid_auc for each in before)
+        remedy += f", or end before that epoch with `epochs = {epoch - 1}` (best validation AUC {best:.4f})"
+    return DivergenceError(f"training must stay finite, it diverged in epoch {epoch}: {found}; {remedy}")
 
 
 class Losses:
@@ -58,21 +62,25 @@ class Losses:
         self._latest.clear()
 
 
-def check_finite(model: nn.Module, optimizer: Optimizer) -> None:
+def check_finite(model: nn.Module, learner: Learner) -> None:
     """Look at everything that a training state holds, before it replaces one that is good.
 
     Raises:
-        FloatingPointError: a weight, a running average or the optimizer's memory of one is NaN or infinite.
+        FloatingPointError: a weight, a running average, its moving average or the optimizer's memory of one is NaN or
+            infinite.
     """
-    for name, tensor in _tensors(model, optimizer):
+    for name, tensor in _tensors(model, learner):
         if tensor.is_floating_point() and not is_finite(tensor):
             raise FloatingPointError(f"{name} is not finite")
 
 
-def _tensors(model: nn.Module, optimizer: Optimizer) -> Iterator[tuple[str, Tensor]]:
+def _tensors(model: nn.Module, learner: Learner) -> Iterator[tuple[str, Tensor]]:
     yield from model.state_dict().items()
     names: dict[Tensor, str] = {weight: name for name, weight in model.named_parameters()}
-    for weight, memory in optimizer.state.items():
+    for weight, memory in learner.optimizer.state.items():
         for kind, value in memory.items():
             if isinstance(value, Tensor):
                 yield f"{kind} of {names[weight]}", value
+    if learner.average is not None:
+        for name, value in learner.average.values.items():
+            yield f"the average of {name}", value

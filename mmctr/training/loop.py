@@ -1,7 +1,7 @@
 """The training recipe: smoothed labels, AdamW, clipping, a plateau schedule and early stopping on validation AUC.
 
 Every epoch draws its order and its dropout from the seed and the epoch's number alone, and the whole training is saved
-after each epoch and each minute within one, so that a training that was killed goes on as if it had never stopped.
+after each validation and each minute between, so that a training that was killed goes on as if it had never stopped.
 """
 
 from collections.abc import Callable
@@ -13,6 +13,7 @@ from mmctr.clicks.batch import ClickSplit
 from mmctr.clicks.feature_encoding import FeatureEncoding, fixed_encoding
 from mmctr.clicks.item_table import ItemTable
 from mmctr.clicks.placement import placed_together
+from mmctr.clicks.users import check_users_known
 from mmctr.inputs.features import MAX_LEN
 from mmctr.inputs.layout import ClickColumns
 from mmctr.models.architecture import Architecture
@@ -44,7 +45,7 @@ def train_model(
     on_rows: Callable[[int, int], None] = lambda *_: None,
     progress: bool | None = None,
 ) -> tuple[Checkpoint, list[Epoch]]:
-    """Train a model that starts from `table` and return its best epoch as a checkpoint, with the figures of all.
+    """Train a model that starts from `table` and return its best validation as a checkpoint, with all figures.
 
     Initial weights are drawn from the recipe's seed, or are those of an `earlier` model (`warm_start`). `max_len`,
     `columns` and `row_encoding` are what the splits were loaded with, and `item_encoding` is that of the features in
@@ -67,7 +68,7 @@ def train_model(
         weights=reached.best_weights,
         max_len=max_len,
         ids=table.ids,
-        metrics={"epoch": best.epoch, "valid_auc": best.valid_auc, "valid_logloss": best.valid_logloss},
+        metrics=best.metrics,
         columns=columns,
         row_encoding=row_encoding,
         item_encoding=item_encoding,
@@ -88,26 +89,28 @@ def fit(
     on_rows: Callable[[int, int], None] = lambda *_: None,
     progress: bool | None = None,
 ) -> TrainingState:
-    """Train `model` in place and keep the weights of its best epoch.
+    """Train `model` in place and keep the weights at its best validation.
 
     Args:
-        model: on the device to train on; its weights are those of the last epoch afterwards.
+        model: on the device to train on; its weights are those of the last step afterwards, not averaged.
         train: packed split with labels; it is on the model's device meanwhile if it fits there, as `valid` is.
         valid: packed split with labels, both classes among them.
         recipe: how to train.
         state: file that holds the training meanwhile. Where it exists, training resumes from it.
-        save_seconds: how often it is written within an epoch; it is written after each epoch too.
-        on_epoch: called after each epoch, once its state is safe, and at the start for those of an earlier process.
+        save_seconds: how often it is written within an epoch; it is written after each validation too.
+        on_epoch: called after each validation, once its state is safe, and at the start for those of an earlier
+            process.
         on_rows: called after each step with the rows that were trained on and those of all epochs that are allowed.
         progress: show a bar over all epochs; None shows it on a terminal, and lines in the log elsewhere.
 
     Returns:
-        The epochs, those of an earlier process included, with the best epoch's weights on the CPU.
+        The validations, those of an earlier process included, with the weights at the best one on the CPU.
 
     Raises:
-        InputError: the weights that it starts from are not finite.
+        InputError: the weights that it starts from are not finite, or a pairwise loss lacks users.
         DivergenceError: a loss, a logit or a weight is not finite any more; `state` stays the last good one.
     """
+    check_users_known(train.user is not None, pairwise_weight=recipe.pairwise_weight)
     train_rows, valid_rows = placed_together([train, valid], model.device)
     trainer = Trainer(model, recipe=recipe, path=state, rows=len(train))
     for epoch in trainer.state.history:
@@ -115,7 +118,7 @@ def fit(
     done = trainer.rows_done
     with TrainingProgress(rows=len(train), epochs=recipe.epochs, done=done, show=progress, on_rows=on_rows) as shown:
         while not trainer.is_over:
-            shown.begin(trainer.epochs + 1)
-            on_epoch(trainer.run_epoch(train_rows, valid_rows, save_seconds=save_seconds, on_step=shown.add))
-    trainer.log_early_end()
+            shown.begin(trainer.reached.epoch)
+            on_epoch(trainer.run(train_rows, valid_rows, save_seconds=save_seconds, on_step=shown.add))
+    trainer.log_end()
     return trainer.state

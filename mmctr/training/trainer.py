@@ -1,8 +1,9 @@
-"""A training under way: the model, its optimizer and schedule, and the file that it resumes from after a crash."""
+"""A training under way: the model, what changes its weights, and the file that it resumes from after a crash."""
 
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from mmctr.clicks.batch import ClickSplit
@@ -10,16 +11,16 @@ from mmctr.clicks.placement import StreamedSplit
 from mmctr.common.errors import InputError
 from mmctr.models.base import ClickModel
 from mmctr.training.divergence import check_finite, diverged
-from mmctr.training.epoch import BEGINNING, evaluate, train_epoch
+from mmctr.training.epoch import evaluate, train_epoch
 from mmctr.training.recipe import Recipe
 from mmctr.training.state import Epoch, PartialEpoch, TrainingState, restore_state, save_state
-from mmctr.training.step import optimizer_and_schedule
+from mmctr.training.step import Learner
 
 logger = logging.getLogger(__name__)
 
 
 class Trainer:
-    """Trains `model` in place, an epoch at a time, on splits of `rows` rows.
+    """Trains `model` in place, from one validation to the next, on splits of `rows` rows.
 
     Args:
         model: on the device to train on.
@@ -33,33 +34,34 @@ class Trainer:
 
     def __init__(self, model: ClickModel, *, recipe: Recipe, path: Path | None, rows: int) -> None:
         self.model, self.recipe, self.path, self.rows = model, recipe, path, rows
-        self.optimizer, self.schedule = optimizer_and_schedule(model, recipe=recipe)
+        self.learner = Learner(model, recipe=recipe)
         try:
-            check_finite(model, self.optimizer)
+            check_finite(model, self.learner)
         except FloatingPointError as found:
             raise InputError(
                 f"a training must start from finite weights: {found}; make the item vectors again"
             ) from None
         self.state = TrainingState()
         if path is not None and path.exists():
-            self.state = restore_state(path, model, self.optimizer, self.schedule, rows=rows)
+            self.state = restore_state(path, model, self.learner, rows=rows)
 
     @property
-    def epochs(self) -> int:
-        """Finished ones."""
-        return len(self.state.history)
+    def reached(self) -> PartialEpoch:
+        """The epoch it is in, as far as that has come."""
+        return self.state.partial or PartialEpoch(self.state.epochs + 1)
 
     @property
     def rows_done(self) -> int:
         """Rows that were trained on, those of all finished epochs and of a partial one."""
-        return self.epochs * self.rows + (self.state.partial or BEGINNING).rows
+        return self.state.epochs * self.rows + self.reached.rows
 
     @property
     def is_over(self) -> bool:
-        """Whether all epochs are done, or the last ones were no better."""
-        return self.epochs >= self.recipe.epochs or self.epochs - self.state.best_epoch >= self.recipe.patience
+        """Whether all epochs are done, or the last validations were no better."""
+        since_best = len(self.state.history) - self.state.best_number
+        return self.state.epochs >= self.recipe.epochs or since_best >= self.recipe.patience
 
-    def run_epoch(
+    def run(
         self,
         train: ClickSplit | StreamedSplit,
         valid: ClickSplit | StreamedSplit,
@@ -67,45 +69,70 @@ class Trainer:
         save_seconds: float,
         on_step: Callable[[int], None],
     ) -> Epoch:
-        """Train one epoch, or the rest of a partial one, lower the rate on a plateau, and save the state.
+        """Train to the next validation, lower the rate on a plateau, and save the state.
 
         Raises:
             DivergenceError: a loss, a logit or a weight is not finite any more; the file stays the last good one.
         """
-        number, rate = self.epochs + 1, self.optimizer.param_groups[0]["lr"]
-        partial, started = self.state.partial or BEGINNING, time.perf_counter()
+        begun, started = self.reached, time.perf_counter()
         try:
-            loss = train_epoch(
+            reached = train_epoch(
                 self.model,
                 train,
-                self.optimizer,
+                self.learner,
                 recipe=self.recipe,
-                number=number,
-                partial=partial,
+                partial=begun,
                 save=self._save,
                 save_seconds=save_seconds,
                 on_step=on_step,
             )
-            speed = (self.rows - partial.rows) / (time.perf_counter() - started)
-            valid_auc, valid_logloss = evaluate(self.model, valid, recipe=self.recipe)
-            check_finite(self.model, self.optimizer)
+            speed = (reached.rows - begun.rows) / (time.perf_counter() - started)
+            check_finite(self.model, self.learner)
+            with self.learner.averaged():
+                epoch = self._validated(reached, valid, rows_per_second=speed)
+                self.state.add(epoch, self.model)
         except FloatingPointError as found:
-            raise diverged(found, self.state.history, recipe=self.recipe) from None
-        epoch = Epoch(number, loss, valid_auc, valid_logloss, rate, speed)
-        self.schedule.step(valid_auc)
-        self.state.add(epoch, self.model)
-        self._save(None)
+            raise diverged(found, self.state.history, recipe=self.recipe, epoch=begun.epoch) from None
+        self.learner.rate.validated(epoch.valid_auc)
+        is_whole = reached.rows == self.rows
+        self._save(None if is_whole else replace(reached, loss_sum=0.0, loss_rows=0, steps=0))
         return epoch
+
+    def _validated(self, reached: PartialEpoch, valid: ClickSplit | StreamedSplit, *, rows_per_second: float) -> Epoch:
+        """The figures of the weights that the model has."""
+        found, l2_loss = evaluate(self.model, valid, recipe=self.recipe), self.learner.l2_loss()
+        return Epoch(
+            epoch=reached.epoch,
+            train_loss=reached.loss,
+            valid_auc=found.auc,
+            valid_logloss=found.logloss,
+            learning_rate=self.learner.latest_rate,
+            rows_per_second=rows_per_second,
+            valid_normalised_entropy=found.normalised_entropy,
+            valid_gauc=found.gauc,
+            l2_loss=l2_loss,
+            step=self.learner.steps if self.recipe.validate_steps else None,
+        )
 
     def _save(self, partial: PartialEpoch | None) -> None:
         self.state.partial = partial
         if self.path is not None:
-            save_state(self.path, self.model, self.optimizer, self.schedule, self.state)
+            save_state(self.path, self.model, self.learner, self.state)
 
-    def log_early_end(self) -> None:
-        """Say in the log why there were fewer epochs than allowed."""
-        if self.epochs < self.recipe.epochs:
+    def log_end(self) -> None:
+        """Say in the log why there were fewer epochs than allowed, and that probabilities are worse than a constant."""
+        state, recipe = self.state, self.recipe
+        if state.epochs < recipe.epochs:
             logger.info(
-                "stopped early after epoch %d of %d: none after epoch %d had a better validation AUC (patience %d)",
-                *(self.epochs, self.recipe.epochs, self.state.best_epoch, self.recipe.patience),
+                "stopped early after %s of %d: none after %s had a better validation AUC (patience %d)",
+                *(state.history[-1].name, recipe.epochs, state.best.name, recipe.patience),
+            )
+        entropy = state.best.valid_normalised_entropy
+        if entropy is not None and entropy > 1:
+            logger.warning(
+                "the best model (%s, validation AUC %.4f) gives probabilities that are worse than the base rate alone: "
+                "logloss %.4f is %.2f times that of the base rate (normalised entropy), mostly as a model is too sure "
+                "of itself; regularise it (`net_l2`, `embedding_l2`, `weight_decay`, dropout), lower `learning_rate` "
+                "or `epochs`, or use its predictions as a ranking alone",
+                *(state.best.name, state.best.valid_auc, state.best.valid_logloss, entropy),
             )

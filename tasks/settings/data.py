@@ -79,8 +79,8 @@ class DataConfig(Section):
     row_id: Name = Field(
         MICROLENS_1M.row_id, description="column that names a row of the prediction; without one, rows are numbered"
     )
-    user: Annotated[Name, RunsOnly()] = Field(
-        MICROLENS_1M.user, description="column of the user's id, which no model reads"
+    user: Annotated[Name, RunsOnly()] = Field(  # the name counts as an input of `train`, which looks for the column
+        MICROLENS_1M.user, description="column of the user's id, by which rows belong together; no model reads it"
     )
     time: Annotated[Name, RunsOnly()] = Field(MICROLENS_1M.time, description="column of the time of a row")
     padding: Padding = Field(

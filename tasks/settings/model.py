@@ -49,6 +49,12 @@ class ItemConfig(Section):
         description="m: an id that is in train's rows c times becomes the unknown one with probability m / (m + c)",
     )
     features: bool = Field(ItemOptions.features, description="read the declared features of items")
+    history_width: int = Field(
+        ItemOptions.history_width,
+        ge=0,
+        le=1024,
+        description="numbers of a vector of the item that is made of train's histories; 0 for none",
+    )
     history_count: bool = Field(
         ItemOptions.history_count, description="read how often an item is in the histories of train"
     )
@@ -93,6 +99,12 @@ class MeanConfig(Section):
     """The mean of the history items, whatever the target is."""
 
     kind: Annotated[Literal["mean"], Component(SEQUENCE)] = "mean"
+
+
+class ProductConfig(Section):
+    """The target times the mean of the history items, number by number; no weights."""
+
+    kind: Annotated[Literal["product"], Component(SEQUENCE)] = "product"
 
 
 class SimilarityConfig(Section):
@@ -142,7 +154,7 @@ class QuadraticConfig(Section):
 
 
 SequenceConfig = Annotated[
-    TargetAttentionConfig | MultiHeadConfig | TransformerConfig | MeanConfig | SimilarityConfig,
+    TargetAttentionConfig | MultiHeadConfig | TransformerConfig | MeanConfig | ProductConfig | SimilarityConfig,
     Field(discriminator="kind"),
 ]
 HeadConfig = Annotated[MlpConfig | CrossConfig | QuadraticConfig, Field(discriminator="kind")]

@@ -31,6 +31,7 @@ OTHERWISE = {
     "train": {
         "dim": "reduce.n_components",
         "earlier=None": "train.warm_start = false",
+        "user": "data.user",
         "row_features": "data.row_features",
         "item_features": "data.item_features",
     },

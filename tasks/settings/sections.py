@@ -13,11 +13,10 @@ from mmctr.common.errors import InputError
 from mmctr.embedding.options import EmbedOptions, Fit, Fuse
 from mmctr.encoders.names import CLIP, parse_model
 from mmctr.images.sizes import MAX_MEMBER_BYTES, MAX_TOTAL_BYTES
-from mmctr.inputs.features import MAX_LEN
-from mmctr.training.recipe import Recipe
 from tasks.settings.base import Component, RunsOnly, Section
 from tasks.settings.data import DataConfig
 from tasks.settings.model import ModelConfig
+from tasks.settings.train import TrainConfig
 
 
 class ExtractConfig(Section):
@@ -151,35 +150,6 @@ class ReduceConfig(Section):
     )
 
 
-class TrainConfig(Section):
-    """Stage 5: how the click model is trained."""
-
-    revision = 2  # what the model is built of went to the section `model`
-
-    max_len: int = Field(MAX_LEN, ge=1, le=100_000, description="most recent history items that are kept")
-    epochs: int = Field(Recipe.epochs, ge=1, le=10_000, description="most epochs")
-    batch_size: int = Field(Recipe.batch_size, ge=2, le=1_000_000, description="rows a step")
-    learning_rate: float = Field(Recipe.learning_rate, gt=0, le=1, description="AdamW's learning rate at the start")
-    weight_decay: float = Field(Recipe.weight_decay, ge=0, le=1, description="AdamW's weight decay")
-    label_smoothing: float = Field(
-        Recipe.label_smoothing, ge=0, lt=0.5, description="labels become this and 1 minus this"
-    )
-    clip_norm: float = Field(Recipe.clip_norm, gt=0, description="bound on the gradient's L2 norm")
-    patience: int = Field(
-        Recipe.patience, ge=1, le=10_000, description="epochs without a better validation AUC before stopping"
-    )
-    plateau_factor: float = Field(
-        Recipe.plateau_factor, gt=0, lt=1, description="the learning rate is multiplied by this on a plateau"
-    )
-    plateau_patience: int = Field(
-        Recipe.plateau_patience, ge=0, le=10_000, description="epochs without a better AUC that are no plateau yet"
-    )
-    seed: int = Field(Recipe.seed, ge=0, le=2**31 - 1, description="of initial weights, order and dropout")
-    warm_start: Annotated[bool, RunsOnly()] = Field(  # the checkpoint counts as an input
-        False, description="start from the champion's weights, mapped by item id; needs reduce.pca = reuse"
-    )
-
-
 class PredictConfig(Section):
     """Stage 6: predictions and the submission."""
 
@@ -211,6 +181,7 @@ class PromoteConfig(Section):
     )
 
 
+Rules = Literal["free", "task1", "task2", "task12"]
 StageName = Literal["extract", "embed", "reduce", "build_weights", "train", "predict"]
 
 
@@ -235,6 +206,16 @@ class PipelineConfig(Section):
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N; auto is CUDA when there is one")
     experiment: str = Field(
         "mmctr", pattern=r"^\w[\w .-]*$", max_length=200, description="name of the MLflow experiment, and of its folder"
+    )
+    preset: Annotated[str, RunsOnly()] = Field(
+        "mission",
+        max_length=4096,
+        description="settings beneath these, by a name of `mmctr presets`, or a TOML file such as ./mine.toml; what is "
+        "set here goes over them",
+    )
+    rules: Annotated[Rules, RunsOnly()] = Field(
+        "free",
+        description="of the challenge, for one of its tasks: what they forbid is refused before anything runs",
     )
     data: DataConfig = Field(default_factory=DataConfig)
     extract: ExtractConfig = Field(default_factory=ExtractConfig)

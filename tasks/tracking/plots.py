@@ -18,15 +18,20 @@ if TYPE_CHECKING:  # importing Matplotlib reads the user's settings
 
 
 def auc_plot(history: Sequence["Epoch"]) -> bytes:
-    """Validation AUC and training loss over the epochs."""
-    epochs = [epoch.epoch for epoch in history]
+    """Validation AUC, gAUC where there is one, and training loss, over the epochs or the steps."""
+    places = [epoch.number for epoch in history]
+    axis = "epoch" if history[0].step is None else "step"
 
     def draw(left: "Axes", right: "Axes") -> None:
-        left.plot(epochs, [epoch.valid_auc for epoch in history], marker="o")
-        left.set(title="validation AUC", xlabel="epoch", ylabel="AUC")
-        right.plot(epochs, [epoch.train_loss for epoch in history], marker="o", label="train (smoothed labels)")
-        right.plot(epochs, [epoch.valid_logloss for epoch in history], marker="o", label="valid")
-        right.set(title="cross-entropy", xlabel="epoch", ylabel="nats a row")
+        left.plot(places, [epoch.valid_auc for epoch in history], marker="o", label="AUC")
+        left.set(title="validation AUC", xlabel=axis, ylabel="AUC")
+        gaucs = [epoch.valid_gauc for epoch in history if epoch.valid_gauc is not None]
+        if len(gaucs) == len(places):
+            left.plot(places, gaucs, marker="o", label="gAUC")
+            left.legend()
+        right.plot(places, [epoch.train_loss for epoch in history], marker="o", label="train (smoothed labels)")
+        right.plot(places, [epoch.valid_logloss for epoch in history], marker="o", label="valid")
+        right.set(title="cross-entropy", xlabel=axis, ylabel="nats a row")
         right.legend()
 
     return _drawn(draw)

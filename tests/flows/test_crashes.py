@@ -19,7 +19,7 @@ from mmctr.common.errors import REMEDIES, InputError, as_input_error
 from mmctr.common.files import partial_path, replacing, replacing_folder
 from tasks.cache.public_files import publish
 from tasks.cache.workspace import PUBLIC, FileRef, Workspace
-from tasks.settings.sections import TrainConfig
+from tasks.settings.train import TrainConfig
 from tasks.tracking.lineage import Lineage
 from tasks.tracking.store import Tracker
 from tasks.tracking.training_run import MEMORY, TrainingRun, _training_name, end_left_runs, open_run, training_run

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -65,16 +67,18 @@ def test_a_training_places_its_splits_together(monkeypatch):
 
 
 @pytest.mark.parametrize("ordered", [False, True])
-@pytest.mark.parametrize("labelled", [False, True])
+@pytest.mark.parametrize("labelled", [False, True])  # with users, too
 def test_streamed_batches_are_those_of_the_resident_split(ordered, labelled):
     _, split = setting()
-    split = split if labelled else ClickSplit(**{**vars(split), "label": None})
+    user = torch.arange(100, dtype=torch.int32) // 3
+    split = replace(split, user=user) if labelled else replace(split, label=None)
     order = torch.randperm(100, generator=torch.Generator().manual_seed(3))[7:] if ordered else None
     resident, streamed = placed(split, CPU), placed(split, CPU, free_bytes=0)
     pairs = list(zip(resident.batches(32, order=order), streamed.batches(32, order=order), strict=True))
     assert len(pairs) == (3 if ordered else 4)
     assert all(same_batch(first, second) for first, second in pairs)
     assert len(resident) == len(streamed) == 100
+    assert (streamed.user is user) == labelled
 
 
 def test_training_and_prediction_are_the_same_from_a_streamed_split(monkeypatch):

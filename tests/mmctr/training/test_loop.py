@@ -166,8 +166,8 @@ def test_labels_without_signal_teach_nothing():
 def test_the_best_epoch_is_kept_and_patience_ends_the_training():
     done = run(Recipe(epochs=50, batch_size=32, learning_rate=0.05, patience=2), planted=False)
     aucs = [epoch.valid_auc for epoch in done.history]
-    assert done.best_epoch == int(np.argmax(aucs)) + 1
-    assert len(aucs) == done.best_epoch + 2 < 50
+    assert done.best_number == int(np.argmax(aucs)) + 1
+    assert len(aucs) == done.best_number + 2 < 50
 
 
 def test_the_learning_rate_falls_on_a_plateau():

@@ -12,7 +12,8 @@ import mmctr.training.progress
 from mmctr.training.epoch import train_epoch
 from mmctr.training.loop import fit
 from mmctr.training.recipe import Recipe
-from mmctr.training.step import optimizer_and_schedule
+from mmctr.training.state import PartialEpoch
+from mmctr.training.step import Learner
 
 
 class Clock:
@@ -67,7 +68,7 @@ def test_a_training_that_stops_early_says_so_once(caplog):
         assert len(done.history) < 50
         run(SHORT)
     said = [record.getMessage() for record in caplog.records if "stopped early" in record.getMessage()]
-    best, last = done.best_epoch, len(done.history)
+    best, last = done.best_number, len(done.history)
     assert said == [
         f"stopped early after epoch {last} of 50: none after epoch {best} had a better validation AUC (patience 2)"
     ]
@@ -82,5 +83,5 @@ def test_whoever_trains_an_epoch_trains_it_under_the_kernels_that_fit_has(monkey
         return step(*rest, **settings)
 
     monkeypatch.setattr(mmctr.training.epoch, "train_step", looked_at)
-    train_epoch(model, train, optimizer_and_schedule(model, recipe=recipe)[0], recipe=recipe, number=1)
+    train_epoch(model, train, Learner(model, recipe=recipe), recipe=recipe, partial=PartialEpoch(1))
     assert seen == [True, True]

@@ -82,8 +82,10 @@ def test_every_setting_has_a_row():
 
 
 CHOSEN = {
+    "preset": "strong",  # what it sets counts, not its name
+    "rules": "task12",
     "model.item.content": "frozen",
-    "model.sequence": [],
+    "model.sequence": [{"kind": "target_attention", "hidden": [8]}],  # another kind is other code for predict, too
     "model.head": {"kind": "mlp", "hidden": [8]},
 }
 DATA = {
@@ -138,6 +140,8 @@ def test_setting(name, words, original, planned, tmp_path, monkeypatch):
         monkeypatch.setenv("another", "a password")
     if name in ("promote.policy", "promote.publish"):
         holder[field] = {"promote.policy": "newer", "promote.publish": "latest"}[name]
+    if name == "train.schedule":
+        holder[field] = "cosine"
     if name == "reduce.fit":  # it needs embed.fuse, which runs more
         own = settings(original.base)
         changed = own.model_copy(update={"reduce": own.reduce.model_copy(update=holder)})
