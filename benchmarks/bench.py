@@ -21,6 +21,7 @@ import parts_embed
 import parts_flow
 import parts_model
 import parts_prepare
+import parts_sequence
 import parts_vectors
 from side_by_side import MissingPeer, Row
 
@@ -30,6 +31,7 @@ PARTS: dict[str, Callable[[Path], list[Row]]] = {
     "train": parts_model.train,
     "organisers": parts_model.organisers,
     "share": parts_model.share,
+    "sequence": parts_sequence.sequence,
     "predict": parts_model.predict,
     "auc": parts_model.evaluate,
     "extract": parts_data.extract,

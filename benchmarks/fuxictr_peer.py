@@ -1,4 +1,4 @@
-"""The organisers' DIN on FuxiCTR 2.3.7's own layers: the peer of `organisers_din`.
+"""The organisers' DIN on FuxiCTR 2.3.7's own layers: the peer of the preset `organisers`.
 
 FuxiCTR comes from PyPI and nothing of it is copied: embedding, attention, tower, loss, regulariser and training step
 are the package's. This module joins them as the organisers' published configuration says, and feeds padded batches.
@@ -13,28 +13,18 @@ from types import ModuleType
 from typing import Any
 
 import torch
-from organisers_din import (
-    ATTENTION,
-    CLIP_NORM,
-    CONTENT_DIM,
-    DROPOUT,
-    EMBEDDING_L2,
-    ID_DIM,
-    ITEM_DIM,
-    LEARNING_RATE,
-    LEVEL_VOCABULARY,
-    TAG_VOCABULARY,
-    TAGS,
-    TOWER,
-    ItemInfo,
-    OrganisersDIN,
-)
+from organisers import LEVEL_VOCABULARY, PRESET, TAGS
 from side_by_side import MissingPeer
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmctr.clicks.batch import Batch
+from mmctr.clicks.item_table import ItemTable
 
 LENGTH = 64
+MODEL, TRAIN = PRESET["model"], PRESET["train"]
+ATTENTION, TOWER = MODEL["sequence"][0], MODEL["head"]
+ID_DIM, CONTENT_DIM = MODEL["item"]["id_width"], MODEL["item"]["content_width"]
+ITEM_DIM = 2 * ID_DIM + CONTENT_DIM  # id, tags, content
 
 
 def packages() -> tuple[ModuleType, ModuleType, ModuleType]:
@@ -51,42 +41,52 @@ def packages() -> tuple[ModuleType, ModuleType, ModuleType]:
     return features, layers, models
 
 
-def peer(info: ItemInfo, *, dropout: float = DROPOUT, folder: Path) -> Any:
+def peer(table: ItemTable, *, folder: Path, dropout: float | None = None, l2: tuple[float, float] | None = None) -> Any:
     """The organisers' model, a FuxiCTR `BaseModel`, with an optimizer. It writes nothing to `folder`.
+
+    Args:
+        table: items with tags, as `organisers.tagged` makes them.
+        folder: where it could write.
+        dropout: of all layers; None has the published ones.
+        l2: embedding_regularizer and net_regularizer; None has the published ones.
 
     Raises:
         MissingPeer: FuxiCTR is not installed.
     """
     features, layers, models = packages()
+    embedding_l2, net_l2 = l2 or (TRAIN["embedding_l2"], 0)
 
     class PeerDIN(models.BaseModel):
         def __init__(self) -> None:
             super().__init__(
-                feature_map(features, items=len(info.tags)),
+                feature_map(features, items=len(table.weights)),
                 model_id="DIN",
                 gpu=-1,
-                embedding_regularizer=EMBEDDING_L2,
-                net_regularizer=0,
+                embedding_regularizer=embedding_l2,
+                net_regularizer=net_l2,
                 verbose=0,
                 model_root=str(folder),
                 metrics=["AUC"],
             )
             self.embedding_layer = layers.FeatureEmbedding(self.feature_map, ID_DIM)
             self.attention_layers = layers.DIN_Attention(
-                ITEM_DIM, attention_units=list(ATTENTION), hidden_activations="ReLU", dropout_rate=dropout
+                ITEM_DIM,
+                attention_units=ATTENTION["hidden"],
+                hidden_activations="ReLU",
+                dropout_rate=ATTENTION["dropout"] if dropout is None else dropout,
             )
             self.dnn = layers.MLP_Block(
                 input_dim=2 * ID_DIM + 2 * ITEM_DIM,
                 output_dim=1,
-                hidden_units=list(TOWER),
+                hidden_units=TOWER["hidden"],
                 hidden_activations="ReLU",
                 output_activation=self.output_activation,
-                dropout_rates=dropout,
+                dropout_rates=TOWER["dropout"] if dropout is None else dropout,
                 batch_norm=True,
             )
-            self.compile("adam", "binary_crossentropy", LEARNING_RATE)
+            self.compile("adam", "binary_crossentropy", TRAIN["learning_rate"])
             self.reset_parameters()
-            self._max_gradient_norm = CLIP_NORM  # the default of `fit`
+            self._max_gradient_norm = TRAIN["clip_norm"]  # the default of `fit`
 
         def features(self, inputs: dict[str, Any]) -> Tensor:
             """(B, 640): levels, target, interest."""
@@ -121,15 +121,15 @@ def feature_map(features: ModuleType, *, items: int) -> Any:
             "type": "sequence",
             "feature_encoder": "layers.MaskedAveragePooling()",
             "padding_idx": 0,
-            "max_len": TAGS,
-            "vocab_size": TAG_VOCABULARY,
+            "max_len": TAGS.max_tags,
+            "vocab_size": TAGS.size,
         },
         item_emb_d128={"source": "item", "type": "embedding", "embedding_dim": CONTENT_DIM},
     )
     return made
 
 
-def padded(batch: Batch, info: ItemInfo) -> dict[str, Any]:
+def padded(batch: Batch, table: ItemTable) -> dict[str, Any]:
     """The same rows for `peer`: histories left-padded to 64, and the features of all 65 items of each row."""
     rows = len(batch.target)
     lengths = torch.bincount(batch.row, minlength=rows)
@@ -138,30 +138,10 @@ def padded(batch: Batch, info: ItemInfo) -> dict[str, Any]:
     ids[batch.row, torch.arange(len(batch.row)) - ends[batch.row] + LENGTH] = batch.history.long()
     ids[:, -1] = batch.target
     flat = ids.flatten()
+    tags, content = (torch.from_numpy(known)[flat] for known in (table.feature_ids, table.weights))
     return {
         "levels": dict(zip(("likes_level", "views_level"), batch.feature_ids.unbind(dim=1), strict=True)),
-        "items": {"item_id": flat, "item_tags": info.tags[flat], "item_emb_d128": info.content[flat]},
+        "items": {"item_id": flat, "item_tags": tags.long(), "item_emb_d128": content},
         "mask": ids[:, :-1] > 0,
         "label": batch.label,
     }
-
-
-def hand_over(theirs: Any, ours: OrganisersDIN) -> list[tuple[nn.Module, nn.Module]]:
-    """Give the peer's weights and buffers to the packed model; returns the layers that belong together."""
-    tables = theirs.embedding_layer.embedding_layer
-    pairs = [
-        (tables.embedding_layers["likes_level"], ours.likes_emb),
-        (tables.embedding_layers["views_level"], ours.views_emb),
-        (tables.embedding_layers["item_id"], ours.id_emb),
-        (tables.embedding_layers["item_tags"], ours.tag_emb),
-        (tables.feature_encoders["item_emb_d128"], ours.project),
-        *zip(_trained(theirs.attention_layers.attention_layer.mlp), (ours.first, ours.second, ours.last), strict=True),
-        *zip(_trained(theirs.dnn.mlp), _trained(ours.tower), strict=True),
-    ]
-    for source, target in pairs:
-        target.load_state_dict(source.state_dict())
-    return pairs
-
-
-def _trained(layers: nn.Sequential) -> list[nn.Module]:
-    return [layer for layer in layers if isinstance(layer, nn.Linear | nn.BatchNorm1d)]

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
-from organisers_din import ATTENTION, CHUNK_ROWS, CONTENT_DIM, ID_DIM, ITEM_DIM, TOWER
 
 from mmctr.models.base import ClickModel
+from mmctr.models.sequence.target_attention import PART
 
 SQUARE = 2048
 
@@ -65,16 +65,21 @@ def din_layers(model: ClickModel, *, rows: int, items: int) -> list[Linear]:
     ]
 
 
-def organisers_layers(*, rows: int, items: int, different: int) -> list[Linear]:
-    """Of a step of the organisers' architecture; attention in chunks of `CHUNK_ROWS` rows, as it is run."""
-    chunks = rows // CHUNK_ROWS
-    chunk = items // chunks
+def organisers_layers(model: ClickModel, *, rows: int, items: int, different: int) -> list[Linear]:
+    """Of a step of the organisers' architecture, whose attention goes through about `PART` items at a time."""
+    (attention,) = model.sequence
+    parts = max(1, round(items / PART))
+    of_rows, of_items = rows // parts, items // parts
+    hidden = [attention.first.out_features, attention.rest[0].out_features]
+    projection, item_width = model.items.projection, model.items.width
+    tower = [layer for layer in model.head.tower if isinstance(layer, torch.nn.Linear)]
+    widths = [tower[0].in_features, *(layer.out_features for layer in tower), 1]
     return [
-        Linear(different, CONTENT_DIM, CONTENT_DIM, input_gradient=False),
-        Linear(CHUNK_ROWS, ITEM_DIM, ATTENTION[0], times=chunks),
-        Linear(chunk, 2 * ITEM_DIM, ATTENTION[0], times=chunks),  # k and q * k
-        *(Linear(chunk, *pair, times=chunks) for pair in pairwise([*ATTENTION, 1])),
-        *(Linear(rows, *pair) for pair in pairwise([2 * ID_DIM + 2 * ITEM_DIM, *TOWER, 1])),
+        Linear(different, projection.in_features, projection.out_features, input_gradient=False),
+        Linear(of_rows, item_width, hidden[0], times=parts),
+        Linear(of_items, 2 * item_width, hidden[0], times=parts),  # k and q * k
+        *(Linear(of_items, *pair, times=parts) for pair in pairwise([*hidden, 1])),
+        *(Linear(rows, *pair) for pair in pairwise(widths)),
     ]
 
 

@@ -68,15 +68,14 @@ class PaddedAttention(nn.Module):
     def __init__(self, dim: int, *, hidden: Sequence[int]) -> None:
         super().__init__()
         self.first = nn.Linear(4 * dim, hidden[0])
-        self.first_dice = PaddedDice(hidden[0])
+        self.first_activation = nn.ModuleList([PaddedDice(hidden[0])])
         self.rest = padded_mlp(hidden)
         self.last = nn.Linear(hidden[-1], 1)
 
     def forward(self, query: Tensor, keys: Tensor, mask: Tensor) -> Tensor:
         q = query.unsqueeze(1).expand_as(keys)  # (B, L, D)
         hidden = self.first(torch.cat([q, keys, q - keys, q * keys], dim=-1))  # (B, L, H)
-        hidden = self.first_dice(hidden, mask)
-        for layer in self.rest:
+        for layer in (*self.first_activation, *self.rest):
             hidden = layer(hidden, mask) if isinstance(layer, PaddedDice) else layer(hidden)
         weights = self.last(hidden).squeeze(-1) * mask  # (B, L)
         return (weights.unsqueeze(-1) * keys).sum(dim=1)  # (B, D)

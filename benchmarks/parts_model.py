@@ -6,15 +6,16 @@ from pathlib import Path
 
 import fuxictr_peer
 import numpy as np
+import organisers as organisers_model
 import torch
 from matrix_work import Linear, bare, din_layers, operations, organisers_layers, square
-from organisers_din import OrganisersDIN, Trainer, item_info
 from padded_din import PaddedClicks, PaddedDIN, padded_loader
 from real_shape import item_table, write_clicks
 from side_by_side import Row, in_turn
 from sklearn.metrics import roc_auc_score
 from torch import nn
 
+from mmctr.clicks.batch import ClickSplit
 from mmctr.clicks.item_table import ItemTable
 from mmctr.clicks.split import load_split
 from mmctr.compute.memory import kept_memory
@@ -88,22 +89,31 @@ def organisers(folder: Path) -> list[Row]:
     Raises:
         MissingPeer: FuxiCTR is not installed.
     """
-    table = item_table()
-    info = item_info(table.weights)
-    peer = fuxictr_peer.peer(info, folder=folder).train()
+    table = organisers_model.tagged(item_table())
+    peer = fuxictr_peer.peer(table, folder=folder).train()
     split = load_split(write_clicks(folder / "train200k.parquet", TRAIN_ROWS), table=table, with_label=True)
     batches = list(split.batches(ORGANISERS_BATCH))[:OUR_STEPS]
-    torch.manual_seed(0)
-    trainer = Trainer(OrganisersDIN(info).train())
+    model, learner = organisers_started(table, split)
+    recipe = organisers_model.recipe()
 
     def ours() -> None:
         with deterministic(), kept_memory():  # as an epoch has it; the peer runs as it comes
             for batch in batches:
-                trainer.step(batch)
+                train_step(model, batch, learner, recipe=recipe)
 
-    seconds, peer_seconds = in_turn(ours, lambda: peer.train_step(fuxictr_peer.padded(batches[0], info)), repeats=3)
+    seconds, peer_seconds = in_turn(ours, lambda: peer.train_step(fuxictr_peer.padded(batches[0], table)), repeats=3)
     speeds = (OUR_STEPS * ORGANISERS_BATCH / seconds, ORGANISERS_BATCH / peer_seconds)
     return [Row("train, the organisers' architecture", *speeds, "rows/s", "FuxiCTR 2.3.7, batch 8192", "20 x", 3)]
+
+
+def organisers_started(table: ItemTable, split: ClickSplit) -> tuple[ClickModel, Learner]:
+    """The preset `organisers` before its first step."""
+    torch.manual_seed(0)
+    model = ClickModel(organisers_model.architecture(table)).train()
+    model.set_items(table, split)
+    learner = Learner(model, recipe=organisers_model.recipe())
+    learner.begin()
+    return model, learner
 
 
 def share(folder: Path) -> list[Row]:
@@ -119,12 +129,14 @@ def share(folder: Path) -> list[Row]:
         rows += shares(
             name, lambda m=model, o=learner: train_step(m, split.take(order[:BATCH]), o, recipe=recipe), layers
         )
-    info = item_info(table.weights)
-    trainer = Trainer(OrganisersDIN(info).train())
-    batch = split.take(order[:ORGANISERS_BATCH])
+    table = organisers_model.tagged(table)
+    model, learner = organisers_started(table, split)
+    batch, recipe = split.take(order[:ORGANISERS_BATCH]), organisers_model.recipe()
     different = len(torch.cat([batch.target, batch.history]).unique())
-    layers = organisers_layers(rows=ORGANISERS_BATCH, items=len(batch.history), different=different)
-    return rows + shares("the organisers' architecture", lambda: trainer.step(batch), layers)
+    layers = organisers_layers(model, rows=ORGANISERS_BATCH, items=len(batch.history), different=different)
+    return rows + shares(
+        "the organisers' architecture", lambda: train_step(model, batch, learner, recipe=recipe), layers
+    )
 
 
 def shares(name: str, step: Callable[[], object], layers: list[Linear]) -> list[Row]:

@@ -6,11 +6,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flows.cli.prepare import add_prepare
+from flows.cli.model_arguments import add_item_info, add_predict, add_promote, add_run, add_score, add_similar
+from flows.cli.options import add_base_path, add_rules, add_settings
+from flows.cli.prepare_options import add_prepare
+from flows.cli.tune_options import add_tune
 
 if TYPE_CHECKING:
-    from tasks.settings.sections import PipelineConfig
-
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 
@@ -21,22 +22,31 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"mmctr {version('mmctr')}")
     commands = top.add_subparsers(title="commands", required=True, dest="command", metavar="COMMAND")
-    of_data, of_models = (_demo, add_prepare, _init, _check), (_run, _predict, _score, _similar, _promote)
-    for add in (*of_data, *of_models, _settings, _gc, _check_submission, _ui):
+    of_data, of_models = (
+        (_demo, add_prepare, _init, _check),
+        (add_run, add_tune, add_predict, add_score, add_similar, add_item_info, add_promote),
+    )
+    for add in (*of_data, *of_models, _presets, _settings, _gc, _check_submission, _ui):
         add(commands)
     return top
 
 
 def _demo(commands: "Commands") -> None:
     command = commands.add_parser(
-        "demo", help="write a demo data set", description="Write a demo data set with a RAR archive and a tiny CLIP."
+        "demo",
+        help="write a demo data set",
+        description="Write a demo data set with a RAR archive and a tiny CLIP: where only the content tells what is "
+        "clicked, or with the structure of the challenge's logs, on which a model that learns ids by heart fails.",
     )
     command.add_argument("out", type=Path, metavar="OUT", help="folder to write; must be empty or absent")
     command.add_argument(
-        "--items", type=int, default=3000, help="items in the world (default %(default)s, at least 150)"
+        "--world", choices=("content", "challenge"), default="content", help="kind of world (default %(default)s)"
     )
     command.add_argument(
-        "--users", type=int, default=12000, help="users with four train rows each (default %(default)s)"
+        "--items", type=int, help="items in the world, at least 150 (default: 3000; of the challenge world 1000)"
+    )
+    command.add_argument(
+        "--users", type=int, help="users with four train rows each (default: 12000; of the challenge world 10000)"
     )
     command.add_argument("--seed", type=int, default=0, help="seed of the world (default %(default)s)")
     command.add_argument(
@@ -64,90 +74,23 @@ def _check(commands: "Commands") -> None:
         description="Validate the input files and report what is in them: sizes, coverage, unknown and cold items, "
         "labels, history lengths, rows and users that splits share. Nothing is written.",
     )
-    _add_base_path(command)
-    _add_settings(command)
+    add_base_path(command)
+    add_settings(command)
+    add_rules(command)
     command.add_argument("--json", action="store_true", help="print the report as JSON, for a program to read")
     command.set_defaults(doing="looking through the inputs in {base_path}")
 
 
-def _run(commands: "Commands") -> None:
+def _presets(commands: "Commands") -> None:
     command = commands.add_parser(
-        "run", help="run the pipeline", description="Run the pipeline; what has not changed is taken from the cache."
+        "presets",
+        help="list the presets, or print one",
+        description="The presets with what each costs; with NAME the settings of one, with their reasons and sources, "
+        "as a file that can be copied, changed and named with --preset.",
     )
-    _add_base_path(command)
-    _add_settings(command)
-    _add_device(command)
-    command.set_defaults(doing="running the pipeline on {base_path}")
-
-
-def _predict(commands: "Commands") -> None:
-    command = commands.add_parser(
-        "predict",
-        help="make a submission with a model that is there already",
-        description="Predict the test split with a trained model and write prediction.csv and prediction.zip, and that "
-        "model and its item embeddings; nothing is trained, and of the data only the test split is needed.",
-    )
-    _add_base_path(command)
-    _add_settings(command)
-    _add_model(command)
-    _add_device(command)
-    command.set_defaults(doing="predicting the test split of {base_path} with {model}")
-
-
-def _score(commands: "Commands") -> None:
-    command = commands.add_parser(
-        "score",
-        help="probabilities for any click file by a model that is there already",
-        description="Predict each row of FILE with a trained model and write the probabilities, with the rows' id, to "
-        "OUT. Where FILE has labels, AUC and logloss are said too. Nothing that a run wrote is changed.",
-    )
-    _add_base_path(command)
-    command.add_argument("file", metavar="FILE", help="click log: a file, a folder of part files, or a glob in quotes")
-    _add_settings(command)
-    _add_model(command)
-    command.add_argument(
-        "--out",
-        type=Path,
-        metavar="OUT",
-        help="file to write, .parquet or .csv (default: BASE_PATH/scores/<name of FILE>.parquet)",
-    )
-    command.add_argument("--force", action="store_true", help="write over OUT where it is there already")
-    _add_device(command)
-    command.set_defaults(doing="scoring {file} with {model}")
-
-
-def _similar(commands: "Commands") -> None:
-    command = commands.add_parser(
-        "similar",
-        help="the items that are nearest to one",
-        description="The items whose embeddings, as the last run published them, are nearest to that of ITEM_ID by "
-        "cosine, with their titles.",
-    )
-    _add_base_path(command)
-    command.add_argument("item_id", metavar="ITEM_ID", help="id of an item")
-    command.add_argument("-k", type=int, default=10, metavar="K", help="items to list (default %(default)s)")
-    _add_settings(command)
-    command.add_argument("--json", action="store_true", help="print them as JSON, for a program to read")
-    command.set_defaults(doing="looking for items like {item_id}")
-
-
-def _promote(commands: "Commands") -> None:
-    command = commands.add_parser(
-        "promote",
-        help="say which model is the champion, or choose another",
-        description="Choose the champion by hand, go back to the one before, or keep it whatever comes; the files "
-        "under BASE_PATH become those of the champion. Without VERSION and options, say which versions there are.",
-    )
-    _add_base_path(command)
-    command.add_argument(
-        "version", nargs="?", metavar="VERSION", help="number of the version that is to be the champion, or an alias"
-    )
-    command.add_argument("--rollback", action="store_true", help="go back to the champion before; again goes further")
-    command.add_argument("--pin", action="store_true", help="keep the champion, however good later models are")
-    command.add_argument("--unpin", action="store_true", help="let better models become the champion again")
-    _add_settings(command)
-    _add_device(command)
-    command.set_defaults(doing="the champion of {base_path}")
+    command.add_argument("name", nargs="?", metavar="NAME", help="name of a preset")
+    command.add_argument("--json", action="store_true", help="print the list as JSON, for a program to read")
+    command.set_defaults(doing=None)
 
 
 def _settings(commands: "Commands") -> None:
@@ -172,7 +115,7 @@ def _gc(commands: "Commands") -> None:
         "the same settings finishes), and what is younger than an hour. MLflow's runs stay as they are, as they hold "
         "copies. To run settings again whose results were removed computes them anew, and opens a new MLflow run.",
     )
-    _add_base_path(command)
+    add_base_path(command)
     command.add_argument("--keep", type=int, default=3, metavar="N", help="newest runs to keep (default %(default)s)")
     command.add_argument("--delete", action="store_true", help="remove it; without this, nothing is removed")
     command.add_argument(
@@ -206,51 +149,8 @@ def _ui(commands: "Commands") -> None:
     command.set_defaults(doing="starting MLflow's pages on port {mlflow_port} and Prefect's on port {prefect_port}")
 
 
-def config_of(options: argparse.Namespace) -> "PipelineConfig":
-    """The configuration that a command's options ask for, over that of the data folder."""
-    from tasks.settings.load import load_config
-
-    device = getattr(options, "device", None)
-    return load_config(options.base_path, config_file=options.config, overrides=options.set, device=device)
-
-
 def _port(text: str) -> int:
     """A port's number; argparse shows what it found instead."""
     if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 65535):
         raise argparse.ArgumentTypeError(f"a port is a whole number from 1 to 65535, found {text[:20]!r}")
     return int(text)
-
-
-def _add_base_path(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "base_path",
-        type=Path,
-        metavar="BASE_PATH",
-        help="data folder: by default the challenge's files, else as its mmctr.toml says",
-    )
-
-
-def _add_settings(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--config", type=Path, metavar="FILE.toml", help="settings (default: BASE_PATH/mmctr.toml where there is one)"
-    )
-    command.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="SECTION.FIELD=VALUE",
-        help="one setting, such as train.epochs=3; may be repeated",
-    )
-
-
-def _add_model(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--model",
-        default="champion",
-        help="number or alias of a version in MLflow's registry, the id of an MLflow run, or the path of a checkpoint "
-        "(default %(default)s)",
-    )
-
-
-def _add_device(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--device", help="auto, cpu, cuda or cuda:N (default: auto, which is CUDA when there is one)")

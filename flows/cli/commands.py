@@ -3,7 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from flows.cli.arguments import config_of
+from flows.cli.options import config_of
 from flows.process.terminal import OK, show
 
 if TYPE_CHECKING:
@@ -14,11 +14,12 @@ def run_demo(options: argparse.Namespace) -> int:
     """`mmctr demo`."""
     from mmctr.demo.write import is_demo, write_demo
 
-    if options.if_missing and is_demo(options.out):
+    if options.if_missing and is_demo(options.out, world=options.world):
         show(f"{options.out} is a demo data set already")
         return OK
-    write_demo(options.out, items=options.items, users=options.users, seed=options.seed)
-    show(f"demo data set written to {options.out}; next: mmctr run {options.out}")
+    write_demo(options.out, world=options.world, items=options.items, users=options.users, seed=options.seed)
+    words = " (figures on it are not Codabench figures: see README.md there)" if options.world == "challenge" else ""
+    show(f"demo data set written to {options.out}{words}; next: mmctr run {options.out}")
     return OK
 
 
@@ -106,6 +107,26 @@ def run_similar(options: argparse.Namespace) -> int:
 
     found = similar(config_of(options), options.item_id, k=options.k)
     show(found.as_json() if options.json else found.as_text())
+    return OK
+
+
+def run_item_info(options: argparse.Namespace) -> int:
+    """`mmctr item-info`."""
+    from flows.cli.item_info import make_item_info
+
+    show(make_item_info(config_of(options), out=options.out, force=options.force).text())
+    return OK
+
+
+def run_presets(options: argparse.Namespace) -> int:
+    """`mmctr presets`."""
+    from flows.cli.presets_report import as_json, as_text
+    from tasks.settings.presets import read_preset
+
+    if options.name is not None:
+        show(read_preset(options.name).text.rstrip("\n"))
+    else:
+        show(as_json() if options.json else as_text())
     return OK
 
 

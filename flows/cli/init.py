@@ -10,7 +10,8 @@ from mmctr.common.text import printable, shown, shown_names
 from mmctr.inputs.discover.draft import draft, to_check
 from mmctr.inputs.discover.events import Events
 from mmctr.inputs.discover.findings import Findings, look_at
-from tasks.settings.load import CONFIG_NAME
+from mmctr.inputs.model_name import model_name
+from tasks.settings.folder import CONFIG_NAME
 
 
 def init(folder: Path, *, to_screen: bool) -> str:
@@ -27,7 +28,7 @@ def init(folder: Path, *, to_screen: bool) -> str:
         if findings.events:
             return "\n".join(_raw(findings.events[0], findings, folder))
         raise InputError(_nothing(findings, folder))
-    text = draft(findings)
+    text = draft(findings, model=model_name(folder))
     if to_screen:
         return text.rstrip("\n")
     try:

@@ -1,4 +1,4 @@
-"""`mmctr settings`: every setting with what `tasks/settings/sections.py` says of it."""
+"""`mmctr settings`: every setting with what its section says of it."""
 
 import json
 import re
@@ -14,8 +14,9 @@ from pydantic_core import to_jsonable_python
 
 from tasks.settings.base import RunsOnly, Section
 from tasks.settings.sections import PipelineConfig
+from tasks.settings.structure import list_of, parts_of, section_of
 
-NAME, DEFAULT, RANGE, SENTENCE = 28, 14, 26, 72  # widths of the columns
+NAME, DEFAULT, RANGE, SENTENCE = 36, 14, 26, 72  # widths of the columns
 WORDS = {int: "whole number", float: "number", str: "text", bool: "true or false"}
 
 
@@ -30,21 +31,50 @@ class Setting:
     changes_results: bool
 
 
-def settings() -> Iterator[tuple[str, str, list[Setting]]]:
-    """Each section with its sentence and settings; the first has no name."""
+@dataclass(frozen=True)
+class Group:
+    """Settings of one section, or of one kind of a part. `title` is empty for those of no section."""
+
+    title: str
+    sentence: str
+    settings: list[Setting]
+
+
+def groups() -> Iterator[Group]:
+    """All settings by section; a section within another, and each kind of a part, comes after it."""
     fields = PipelineConfig.model_fields
-    single = {name: field for name, field in fields.items() if _section(field) is None and name != "base_path"}
-    yield "", "Of the whole run.", [_setting(name, field) for name, field in single.items()]
+    single = {name: field for name, field in fields.items() if section_of(field.annotation) is None}
+    single.pop("base_path")
+    yield Group("", "Of the whole run.", [_setting(name, field) for name, field in single.items()])
     for name, field in fields.items():
-        section = _section(field)
-        if section is not None:
-            rows = [_setting(f"{name}.{inner}", what) for inner, what in section.model_fields.items()]
-            yield name, str(section.__doc__).splitlines()[0], rows
+        if (section := section_of(field.annotation)) is not None:
+            yield from _of_section(section, name, title=name)
 
 
-def _section(field: FieldInfo) -> type[Section] | None:
-    kind = field.annotation
-    return kind if isinstance(kind, type) and issubclass(kind, Section) else None
+def _of_section(section: type[Section], name: str, *, title: str) -> Iterator[Group]:
+    own: list[Setting] = []
+    within: list[Group] = []
+    for field_name, field in section.model_fields.items():
+        whole, kind = f"{name}.{field_name}", field.annotation
+        if parts := parts_of(list_of(kind) or kind):
+            own.append(_part(whole, field, kinds=list(parts), is_list=list_of(kind) is not None))
+            element = f"{whole}.N" if list_of(kind) is not None else whole
+            for one, part in parts.items():
+                within += _of_section(part, element, title=f'{element}, kind = "{one}"')
+        elif (inner := section_of(kind)) is not None:
+            within += _of_section(inner, whole, title=whole)
+        elif field_name != "kind" or "kind" not in title:
+            own.append(_setting(whole, field))
+    yield Group(title, str(section.__doc__).splitlines()[0], own)
+    yield from within
+
+
+def _part(name: str, field: FieldInfo, *, kinds: list[str], is_list: bool) -> Setting:
+    """A part itself, or the list of them: its default by the kind, as its settings come after it."""
+    default = field.get_default(call_default_factory=True)
+    shown = [f'{{kind = "{one.kind}"}}' for one in (default if is_list else [default])]
+    which = f"{'list, each ' if is_list else ''}a table of kind {' or '.join(kinds)}"
+    return Setting(name, f"[{', '.join(shown)}]" if is_list else shown[0], which, str(field.description), True)
 
 
 def _setting(name: str, field: FieldInfo) -> Setting:
@@ -104,48 +134,64 @@ def _plain(number: Any) -> str:
 
 def as_json() -> str:
     """All settings as a list of objects."""
-    rows = [{"section": section, **asdict(setting)} for section, _, known in settings() for setting in known]
+    rows = [{"section": group.title, **asdict(setting)} for group in groups() for setting in group.settings]
     return json.dumps(rows, indent=2, ensure_ascii=False)
 
 
 def as_text() -> str:
     """All settings as aligned lines, by section."""
     lines: list[str] = []
-    for section, sentence, known in settings():
-        if known:
-            lines += [*([""] if lines else []), f"{section or 'no section'}: {sentence}"]
-        for setting in known:
-            cells = [
-                textwrap.wrap(text, width) or [""]
-                for text, width in (
-                    (setting.name, NAME - 2),
-                    (setting.default or "-", DEFAULT - 2),
-                    (setting.range, RANGE - 2),
-                    (setting.sentence, SENTENCE),
-                )
-            ]
-            for row in range(max(map(len, cells))):
-                name, default, values, words = (cell[row] if row < len(cell) else "" for cell in cells)
-                lines.append(f"  {name:<{NAME}}{default:<{DEFAULT}}{values:<{RANGE}}{words}".rstrip())
+    for group in groups():
+        lines += [*([""] if lines else []), f"{group.title or 'no section'}: {group.sentence}"]
+        for setting in group.settings:
+            lines += _aligned(setting)
     return "\n".join(lines)
+
+
+def _aligned(setting: Setting) -> Iterator[str]:
+    cells = [
+        textwrap.wrap(text, width) or [""]
+        for text, width in (
+            (setting.name, NAME - 2),
+            (setting.default or "-", DEFAULT - 2),
+            (setting.range, RANGE - 2),
+            (setting.sentence, SENTENCE),
+        )
+    ]
+    for row in range(max(map(len, cells))):
+        name, default, values, words = (cell[row] if row < len(cell) else "" for cell in cells)
+        yield f"  {name:<{NAME}}{default:<{DEFAULT}}{values:<{RANGE}}{words}".rstrip()
+
+
+INTRODUCTION = """\
+# Settings
+
+`mmctr settings` lists them too; `mmctr settings --markdown > docs/settings.md` makes this page. *Key*: another value
+makes another result; a setting without it only says how to run. Settings come in layers, the upper over the lower: the
+defaults below, a preset (`--preset NAME`, `mmctr presets`), `BASE_PATH/mmctr.toml` or the file of `--config`, and last
+`--set train.epochs=3`, or for a deployment its parameter `config`.
+
+A part of the model is a table with a `kind`. One of another kind takes the place of the whole part; without a kind, or
+with the same, single settings of it go over those of the layers below:
+
+    [model.head]
+    dropout = 0.2                                     # the preset's head, with this dropout
+    [[model.sequence]]
+    kind = "target_attention"                         # a list is set as a whole
+
+    --set model.head.dropout=0.2 --set model.sequence.0.dropout=0.1 --set 'model.sequence=[{kind = "target_attention"}]'
+"""
 
 
 def as_markdown() -> str:
     """The page docs/settings.md."""
-    lines = [
-        "# Settings",
-        "",
-        "`mmctr settings` lists them too; `mmctr settings --markdown > docs/settings.md` makes this page. A setting is",
-        "given as `--set train.epochs=3`, in `BASE_PATH/mmctr.toml`, in the file of `--config`, or in a deployment's",
-        "parameter `config`. *Key*: another value makes another result; a setting without it only says how to run.",
-    ]
-    for section, sentence, known in settings():
-        if known:
-            lines += ["", f"## {section or 'Without a section'}", "", sentence, ""]
-            lines += ["| setting | default | range | meaning | key |", "|---|---|---|---|---|"]
-        for setting in known:
+    lines = INTRODUCTION.rstrip("\n").split("\n")
+    for group in groups():
+        lines += ["", f"## {group.title or 'Without a section'}", "", group.sentence, ""]
+        lines += ["| setting | default | range | meaning | key |", "|---|---|---|---|---|"] if group.settings else []
+        for setting in group.settings:
             values = re.sub(r"\^\S.*\$", r"`\g<0>`", setting.range)  # a pattern is no Markdown
             cells = (values, setting.sentence, "yes" if setting.changes_results else "")
             texts = " | ".join(cell.replace("|", "\\|") for cell in cells)
             lines.append(f"| `{setting.name}` | {f'`{setting.default}`' if setting.default else ''} | {texts} |")
-    return "\n".join(lines)
+    return "\n".join(lines).rstrip("\n")

@@ -1,7 +1,7 @@
 """Users of the demo world, their histories, and the labelled rows of train, valid and test.
 
-A user follows one to three topics. The clicked target and most of the history come from these, by popularity;
-the three sampled negatives come from all items, by popularity: only the content tells them apart.
+A user follows one to three topics. The clicked target and most of the history come from these; the three sampled
+negatives come from all topics alike. Which items they come from is said by `Weights`.
 
 Shapes: U users, I items, K topics, L = 64 history places.
 """
@@ -31,6 +31,15 @@ class Rows:
     label: np.ndarray  # (R,) int64, 1 for the click, 0 for the 3 negatives
 
 
+@dataclass(frozen=True)
+class Weights:
+    """How much of each item is drawn, within the topics: each (I,) float64, 0 or more; sums do not matter."""
+
+    positive: np.ndarray  # the clicked target
+    history: np.ndarray
+    negative: np.ndarray
+
+
 def history_lengths(users: int, *, rng: np.random.Generator) -> np.ndarray:
     """Lengths with the real data's shape: least 3, quartiles 4 / 6 / 9, at most 64. (U,) int64.
 
@@ -42,14 +51,11 @@ def history_lengths(users: int, *, rng: np.random.Generator) -> np.ndarray:
     return rng.permutation(lengths)
 
 
-def draw_rows(world: World, *, first_user: int, users: int, cold_targets: bool, rng: np.random.Generator) -> Rows:
-    """Four rows for each of `users` users with the ids `first_user` and on.
-
-    Histories hold no cold item. Targets do where `cold_targets` is set. No item is twice in a user's rows.
-    """
+def draw_rows(world: World, *, first_user: int, users: int, weights: Weights, rng: np.random.Generator) -> Rows:
+    """Four rows for each of `users` users with the ids `first_user` and on; no item is twice in a user's rows."""
     lengths = history_lengths(users, rng=rng)
     parts = [
-        _histories_and_targets(world, lengths=lengths[start : start + CHUNK], cold_targets=cold_targets, rng=rng)
+        _histories_and_targets(world, lengths=lengths[start : start + CHUNK], weights=weights, rng=rng)
         for start in range(0, users, CHUNK)
     ]
     histories = np.concatenate([part[0] for part in parts])  # (U, L)
@@ -87,20 +93,21 @@ def _followed(world: World, users: int, *, rng: np.random.Generator) -> np.ndarr
 
 
 def _histories_and_targets(
-    world: World, *, lengths: np.ndarray, cold_targets: bool, rng: np.random.Generator
+    world: World, *, lengths: np.ndarray, weights: Weights, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Histories (U, L) padded on the left, and targets (U, 4) with the click first; both item ids."""
     users = len(lengths)
     everyone = np.arange(users)
     shares = _followed(world, users, rng=rng)
-    log_popularity = np.log(world.popularity)
-    as_target = np.where(world.cold & (not cold_targets), -np.inf, log_popularity)
-    as_history = np.where(world.cold, -np.inf, log_popularity)
+    with np.errstate(divide="ignore"):  # a weight of 0 is never drawn
+        as_positive, as_history, as_negative = (
+            np.log(weight) for weight in (weights.positive, weights.history, weights.negative)
+        )
 
     # Adding Gumbel noise to log weights and taking the largest draws without replacement by weight.
     clicked_topic = (shares.cumsum(axis=1) > rng.random((users, 1))).argmax(axis=1)
     own = world.topic[None, :] == clicked_topic[:, None]  # (U, I)
-    positive = np.where(own, as_target + rng.gumbel(size=own.shape), -np.inf).argmax(axis=1)
+    positive = np.where(own, as_positive + rng.gumbel(size=own.shape), -np.inf).argmax(axis=1)
 
     topic_mass = np.bincount(world.topic, weights=world.popularity, minlength=len(TOPICS))
     interest = np.log(IN_TOPIC_SHARE * shares / topic_mass + (1 - IN_TOPIC_SHARE))[:, world.topic]  # (U, I)
@@ -110,7 +117,7 @@ def _histories_and_targets(
     drawn = np.take_along_axis(drawn, np.argsort(-np.take_along_axis(keys, drawn, axis=1), axis=1), axis=1)
     in_history = np.arange(HISTORY_PLACES)[None, :] < lengths[:, None]  # (U, L)
 
-    keys = as_target + rng.gumbel(size=own.shape)
+    keys = as_negative + rng.gumbel(size=own.shape)
     keys[everyone, positive] = -np.inf
     rows, places = np.nonzero(in_history)
     keys[rows, drawn[rows, places]] = -np.inf

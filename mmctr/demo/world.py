@@ -9,9 +9,16 @@ import numpy as np
 
 from mmctr.demo.topics import EMPTY_OF_TOPIC, FOREIGN, TEMPLATES, TOPICS
 
-COLD_SHARE = 0.1  # of the items: they come out after the train period
-COLD_WEIGHT = 0.15  # of the popularity in the test period
-POPULARITY_EXPONENT = 0.8  # 1 is Zipf's law
+
+@dataclass(frozen=True)
+class Demand:
+    """How clicks are spread over the items."""
+
+    cold_share: float  # of the items: they come out after the train period
+    cold_weight: float  # of the popularity in the test period
+    exponent: float  # of the popularity; 1 is Zipf's law
+    even_share: float  # of the popularity, spread evenly over all items
+    level_noise: float  # of likes and views, in standard deviations of the log popularity
 
 
 @dataclass(frozen=True)
@@ -20,7 +27,7 @@ class World:
 
     topic: np.ndarray  # (I,) int64, 0 .. K-1
     cold: np.ndarray  # (I,) bool: never a target in train
-    popularity: np.ndarray  # (I,) float64, sums to 1; the cold items hold COLD_WEIGHT of it
+    popularity: np.ndarray  # (I,) float64, sums to 1; the cold items hold `Demand.cold_weight` of it
     likes_level: np.ndarray  # (I,) int64, 1 .. 10
     views_level: np.ndarray  # (I,) int64, 1 .. 10
     titles: tuple[str | None, ...]  # I
@@ -34,7 +41,7 @@ class World:
         return len(self.topic)
 
 
-def make_world(*, items: int, rng: np.random.Generator) -> World:
+def make_world(*, items: int, demand: Demand, rng: np.random.Generator) -> World:
     """Draw `items` items; the same generator state makes the same world.
 
     Topics are of equal size to within one item, and cold items are spread evenly over them. Of the items at least
@@ -45,11 +52,12 @@ def make_world(*, items: int, rng: np.random.Generator) -> World:
     topic = np.empty(items, dtype=np.int64)
     topic[order] = np.arange(items) % len(TOPICS)
     cold = np.zeros(items, dtype=bool)
-    cold[order[: round(items * COLD_SHARE)]] = True
+    cold[order[: round(items * demand.cold_share)]] = True
 
-    popularity = (1.0 + rng.permutation(items)) ** -POPULARITY_EXPONENT
-    popularity[cold] *= COLD_WEIGHT / popularity[cold].sum()
-    popularity[~cold] *= (1 - COLD_WEIGHT) / popularity[~cold].sum()
+    popularity = (1.0 + rng.permutation(items)) ** -demand.exponent
+    popularity = (1 - demand.even_share) * popularity + demand.even_share * popularity.mean()
+    popularity[cold] *= demand.cold_weight / popularity[cold].sum()
+    popularity[~cold] *= (1 - demand.cold_weight) / popularity[~cold].sum()
 
     titles: list[str | None] = [make_title(int(t), rng=rng) for t in topic]
     few = max(3, items // 150)
@@ -64,8 +72,8 @@ def make_world(*, items: int, rng: np.random.Generator) -> World:
         topic=topic,
         cold=cold,
         popularity=popularity,
-        likes_level=_level(popularity, rng=rng),
-        views_level=_level(popularity, rng=rng),
+        likes_level=_level(popularity, noise=demand.level_noise, rng=rng),
+        views_level=_level(popularity, noise=demand.level_noise, rng=rng),
         titles=tuple(titles),
         tags=tuple(_tags(int(t), rng=rng) for t in topic),
         no_image=frozenset([untitled[0], *odd[1 : 1 + few]]),
@@ -86,10 +94,10 @@ def make_title(topic: int, *, rng: np.random.Generator) -> str:
     return text[0].upper() + text[1:]
 
 
-def _level(popularity: np.ndarray, *, rng: np.random.Generator) -> np.ndarray:
+def _level(popularity: np.ndarray, *, noise: float, rng: np.random.Generator) -> np.ndarray:
     """Tenths of the noisy log popularity: (I,) int64 from 1 to 10."""
     log = np.log(popularity)
-    noisy = log + 0.9 * log.std() * rng.standard_normal(len(log))
+    noisy = log + noise * log.std() * rng.standard_normal(len(log))
     return np.argsort(np.argsort(noisy, kind="stable"), kind="stable") * 10 // len(log) + 1
 
 

@@ -1,5 +1,6 @@
 """The demo data set: the challenge's files, made up from a seed, with a tiny CLIP that fits them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from mmctr.demo.covers import centre_square, draw_cover, encode_jpeg
 from mmctr.demo.tiny_clip import IMAGE_SIDE, train_tiny_clip
 from mmctr.demo.topics import TOPICS
 from mmctr.demo.world import World, make_title, make_world
+from mmctr.demo.worlds import WORLDS, WorldKind, WorldName
 from mmctr.inputs.layout import MICROLENS_1M as NAMES
 
 MIN_ITEMS = 150
@@ -23,13 +25,12 @@ TRAINING_PAIRS = 1500  # at least; with fewer the tiny CLIP tells single items a
 MEMBER_TIME = 1_735_689_600  # 2025-01-01, so that the archive's bytes depend on the seed alone
 
 LIKES_LEVEL, VIEWS_LEVEL = (feature.column for feature in NAMES.row_features)
-FILES = (
+FILES = (  # of every world
     NAMES.items,
     NAMES.images[0],
     NAMES.train,
     NAMES.valid,
     NAMES.test,
-    "demo_truth.parquet",
     "item_topics.parquet",
     "tiny_clip.pt",
     "mmctr.toml",
@@ -48,22 +49,53 @@ batch_size = 512
 """
 
 
-def is_demo(folder: Path) -> bool:
-    """Whether `folder` holds every file of a demo data set. It is moved in whole, so none is half written."""
-    return all((folder / name).is_file() for name in FILES)
+def files_of(world: WorldName) -> tuple[str, ...]:
+    """Every file of a demo data set with that world."""
+    kind = WORLDS[world]
+    return (*FILES, kind.labels, *(("README.md",) if kind.readme else ()))
+
+
+def is_demo(folder: Path, *, world: WorldName = "content") -> bool:
+    """Whether `folder` holds every file of such a demo data set. It is moved in whole, so none is half written."""
+    return all((folder / name).is_file() for name in files_of(world))
 
 
 def write_demo(
-    out: Path, *, items: int = 3000, users: int = 12000, seed: int = 0, progress: bool | None = None
+    out: Path,
+    *,
+    world: WorldName = "content",
+    items: int | None = None,
+    users: int | None = None,
+    seed: int = 0,
+    progress: bool | None = None,
 ) -> None:
     """Make the demo data set in the folder `out`, whole or not at all.
 
-    `items`: number of items, ids 1 .. items, at least 150. `users`: number of train users, at least 50; valid and test
-    have a tenth of it each, at least 200. The same arguments make the same bytes on the same machine.
-    `progress`: show bars; None shows them on a terminal only.
+    `world`: the kind of world. `items`: number of items, ids 1 .. items, at least 150; None for that of the world.
+    `users`: number of train users, at least 50, or None; valid and test have at least 200 each, and by the world more.
+    The same arguments make the same bytes on the same machine. `progress`: show bars; None shows them on a terminal
+    only.
 
     Raises InputError where a number is too small, or `out` is or lies below a file, or is a folder that is not empty.
     """
+    kind = WORLDS[world]
+    items, users = kind.items if items is None else items, kind.users if users is None else users
+    _check(out, items=items, users=users, seed=seed)
+    # A stream of numbers for each part: a change in one leaves the others' draws as they were.
+    world_rng, cover_rng, *click_rngs, filler_rng, pair_rng, weight_rng = np.random.default_rng(seed).spawn(8)
+    drawn = make_world(items=items, demand=kind.demand, rng=world_rng)
+    with replacing_folder(out.resolve()) as folder:
+        squares = _write_covers(folder / NAMES.images[0], world=drawn, rng=cover_rng, progress=progress)
+        _write_items(folder, world=drawn, rng=filler_rng)
+        _write_clicks(folder, kind=kind, world=drawn, users=users, rngs=click_rngs, weight_rng=weight_rng)
+        titles, squares = _training_pairs(drawn, squares=squares, rng=pair_rng)
+        path = folder / "tiny_clip.pt"
+        train_tiny_clip(path, titles=titles, images=squares, seed=seed, progress=progress)
+        (folder / "mmctr.toml").write_text(SETTINGS, encoding="utf-8")
+
+
+def _check(out: Path, *, items: int, users: int, seed: int) -> None:
+    """Refuse numbers that are too small, and a place that is taken."""
     if items < MIN_ITEMS:
         raise InputError(
             f"The demo needs at least {MIN_ITEMS} items, since the reduction to 128 dimensions needs more items than "
@@ -80,23 +112,6 @@ def write_demo(
         raise InputError(
             f"The demo is written to a new or an empty folder; {out} is neither. Name another, or empty it."
         )
-
-    # A stream of numbers for each part: a change in one leaves the others' draws as they were.
-    world_rng, cover_rng, train_rng, valid_rng, test_rng, filler_rng, pair_rng = np.random.default_rng(seed).spawn(7)
-    world = make_world(items=items, rng=world_rng)
-    evaluation_users = max(MIN_EVALUATION_USERS, users // 10)
-    with replacing_folder(out.resolve()) as folder:
-        squares = _write_covers(folder / NAMES.images[0], world=world, rng=cover_rng, progress=progress)
-        _write_items(folder, world=world, rng=filler_rng)
-        train = draw_rows(world, first_user=1, users=users, cold_targets=False, rng=train_rng)
-        valid = draw_rows(world, first_user=users + 1, users=evaluation_users, cold_targets=True, rng=valid_rng)
-        first = users + evaluation_users + 1
-        test = draw_rows(world, first_user=first, users=evaluation_users, cold_targets=True, rng=test_rng)
-        _write_clicks(folder, world=world, train=train, valid=valid, test=test)
-        titles, squares = _training_pairs(world, squares=squares, rng=pair_rng)
-        path = folder / "tiny_clip.pt"
-        train_tiny_clip(path, titles=titles, images=squares, seed=seed, progress=progress)
-        (folder / "mmctr.toml").write_text(SETTINGS, encoding="utf-8")
 
 
 def _write_covers(path: Path, *, world: World, rng: np.random.Generator, progress: bool | None) -> np.ndarray:
@@ -150,17 +165,35 @@ def _write_items(folder: Path, *, world: World, rng: np.random.Generator) -> Non
     topics.write_parquet(folder / "item_topics.parquet", compression="zstd")
 
 
-def _write_clicks(folder: Path, *, world: World, train: Rows, valid: Rows, test: Rows) -> None:
-    """Write the three splits, and the labels of test apart."""
+def _write_clicks(
+    folder: Path,
+    *,
+    kind: WorldKind,
+    world: World,
+    users: int,
+    rngs: Sequence[np.random.Generator],
+    weight_rng: np.random.Generator,
+) -> None:
+    """Write the three splits, of a generator each, the labels of test apart, and what the world says of itself."""
+    later = max(MIN_EVALUATION_USERS, int(users * kind.evaluation_share))
+    of_train, of_evaluation = kind.weights(world, weight_rng)
+    plan = ((1, users, of_train), (users + 1, later, of_evaluation), (users + later + 1, later, of_evaluation))
+    train, valid, test = (
+        draw_rows(world, first_user=first, users=number, weights=weights, rng=rng)
+        for (first, number, weights), rng in zip(plan, rngs, strict=True)
+    )
     (folder / NAMES.train).parent.mkdir()
-    row_id, label = NAMES.row_id, NAMES.label
     _frame(train, world=world).write_parquet(folder / NAMES.train, compression="zstd")
     _frame(valid, world=world).write_parquet(folder / NAMES.valid, compression="zstd")
+    row_id, label = NAMES.row_id, NAMES.label
     labelled = _frame(test, world=world).with_row_index(row_id).with_columns(pl.col(row_id).cast(pl.Int64))
     labelled.drop(label).write_parquet(folder / NAMES.test, compression="zstd")
-    cold = ~pl.Series(np.isin(test.item_id, train.item_id))
-    truth = labelled.select(row_id, label, cold.alias("cold"))
-    truth.write_parquet(folder / "demo_truth.parquet", compression="zstd")
+    truth = labelled.with_columns(cold=~pl.Series(np.isin(test.item_id, train.item_id)))
+    kept = truth if kind.labels_with_rows else truth.select(row_id, label, "cold")
+    kept.write_parquet(folder / kind.labels, compression="zstd")
+    if kind.readme:
+        text = kind.readme(world, train=train, valid=valid, test=test, of_train=of_train, of_evaluation=of_evaluation)
+        (folder / "README.md").write_text(text, encoding="utf-8")
 
 
 def _frame(rows: Rows, *, world: World) -> pl.DataFrame:

@@ -54,7 +54,7 @@ class ClickModel(nn.Module):
         """Take the vectors and the features of the items of `table`, and what the rows of `train` say of them."""
         self.items.set_table(table)
         if train is not None:
-            self.items.set_counts(train)
+            self.items.fit(train)
 
     def forward(self, batch: Batch) -> Tensor:
         """(B,) float32 logits of a click; `torch.sigmoid` makes the probability of it."""
@@ -83,9 +83,13 @@ class ClickModel(nn.Module):
         return [*tables, *self.items.features.embeddings(), *self.row_features.embeddings()]
 
     def embedding_weights(self) -> list[nn.Parameter]:
-        """Weights of all embedding tables that are trained; every other weight that is trained is dense."""
-        tables = [self.items.content, *self.id_tables()]
-        return [weight for table in tables for weight in table.parameters() if weight.requires_grad]
+        """Weights of all embedding tables that are trained, and of the projection of vectors, as FuxiCTR counts it.
+
+        Every other weight that is trained is of the network.
+        """
+        projection = [self.items.projection] if self.items.projection is not None else []
+        modules = [self.items.content, *projection, *self.id_tables()]
+        return [weight for module in modules for weight in module.parameters() if weight.requires_grad]
 
     def reset_embeddings(self, seed: int) -> None:
         """Draw the tables of `id_tables` anew, as they began."""

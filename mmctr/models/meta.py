@@ -41,7 +41,5 @@ def check_fit(architecture: Architecture, weights: dict[str, Tensor]) -> None:
     for name in [*own, *weights]:
         shape, found = (tuple(each[name].shape) if name in each else None for each in (own, weights))
         if shape != found:
-            has = "none" if found is None else f"{found}"
-            raise ValueError(
-                f"the weights do not fit the architecture: {shown_value(name)} must be {shape or 'absent'}, the weights have {has}"
-            )
+            has = f"must be {shape or 'absent'}, the weights have {'none' if found is None else found}"
+            raise ValueError(f"the weights do not fit the architecture: {shown_value(name)} {has}")

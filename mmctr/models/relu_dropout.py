@@ -59,7 +59,7 @@ def random_patterns(like: Tensor) -> Tensor:
     twice as long for such words, and its `bernoulli_` ten times.
     """
     generator = np.random.SFC64(int(torch.randint(2**62, ())))
-    words = torch.from_numpy(generator.random_raw((like.numel() + 1) // 2))
+    words = torch.from_numpy(generator.random_raw(like.numel() // 2 + 1))  # never none, which has no view
     return words.view(torch.float32)[: like.numel()].view(like.shape)
 
 

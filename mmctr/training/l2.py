@@ -10,13 +10,12 @@ from mmctr.training.recipe import Recipe
 class L2:
     """`l2 / 2` times the sum of squares of the weights, whole tables at each step, whichever rows a batch touches.
 
-    It is FuxiCTR's definition (`regularization_loss` of its models, version 2.3.7): what is in an embedding layer has
-    `embedding_l2`; every other trained weight has `net_l2`, biases, batch norm's scale and shift, and Dice's alpha
-    included; frozen weights have none. A projection of given vectors is a dense weight here, while FuxiCTR counts it as
-    a part of its embedding layer.
+    It is FuxiCTR's definition (`regularization_loss` of its models, version 2.3.7): what is in an embedding layer, a
+    projection of given vectors included, has `embedding_l2`; every other trained weight has `net_l2`, biases, batch
+    norm's scale and shift, and Dice's alpha included; frozen weights have none.
 
     Args:
-        model: its tables are those of `embedding_weights`.
+        model: what its `embedding_weights` are counts as an embedding layer.
         recipe: with the two factors.
     """
 

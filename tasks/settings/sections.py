@@ -181,6 +181,7 @@ class PromoteConfig(Section):
     )
 
 
+Rules = Literal["free", "task1", "task2", "task12"]
 StageName = Literal["extract", "embed", "reduce", "build_weights", "train", "predict"]
 
 
@@ -205,6 +206,16 @@ class PipelineConfig(Section):
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N; auto is CUDA when there is one")
     experiment: str = Field(
         "mmctr", pattern=r"^\w[\w .-]*$", max_length=200, description="name of the MLflow experiment, and of its folder"
+    )
+    preset: Annotated[str, RunsOnly()] = Field(
+        "mission",
+        max_length=4096,
+        description="settings beneath these, by a name of `mmctr presets`, or a TOML file such as ./mine.toml; what is "
+        "set here goes over them",
+    )
+    rules: Annotated[Rules, RunsOnly()] = Field(
+        "free",
+        description="of the challenge, for one of its tasks: what they forbid is refused before anything runs",
     )
     data: DataConfig = Field(default_factory=DataConfig)
     extract: ExtractConfig = Field(default_factory=ExtractConfig)

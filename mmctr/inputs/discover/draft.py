@@ -27,8 +27,11 @@ OF_CHALLENGE = """\
 """
 
 
-def draft(findings: Findings) -> str:
-    """The text of a file of settings for the data that were found; there must be a click log."""
+def draft(findings: Findings, *, model: str = "") -> str:
+    """The text of a file of settings for the data that were found; there must be a click log.
+
+    `model` is the name that models of this data are registered under; without one, none is written.
+    """
     if findings.is_challenge:
         return "\n".join([OF_CHALLENGE, *_vectors(findings), *_components(findings)]).rstrip() + "\n"
     lines = [HEAD, "[data]"]
@@ -38,7 +41,7 @@ def draft(findings: Findings) -> str:
     if not findings.is_for_challenge:
         lines += [*_written(), ""]
     lines += [*_row_features(findings), "", *_item_features(findings), ""]
-    lines += [*_vectors(findings), *_components(findings)]
+    lines += [*_vectors(findings), *_components(findings), *_registered(model)]
     lines += [f"# {shown(note, limit=LONGEST_REASON)}" for note in findings.notes]
     return "\n".join(lines).rstrip() + "\n"
 
@@ -169,6 +172,14 @@ def _components(findings: Findings) -> Iterator[str]:
         yield f"# The default is {COMPONENTS}, and PCA cannot keep more dimensions than there are: {why}."
         yield "[reduce]"
         yield f"n_components = {most}"
+        yield ""
+
+
+def _registered(model: str) -> Iterator[str]:
+    if model:
+        yield "# The champion has this name in MLflow; models of other data need another one there."
+        yield "[promote]"
+        yield f"registered_model = {toml(model)}"
         yield ""
 
 

@@ -15,6 +15,7 @@ from mmctr.inputs.from_logs.partitions import PARTS, Spread, sort_parts, times_o
 from mmctr.inputs.from_logs.record import Prepared, write_record, write_settings
 from mmctr.inputs.from_logs.splits import split_of
 from mmctr.inputs.from_logs.splitting import tally_splits, write_splits
+from mmctr.inputs.model_name import model_name
 from mmctr.inputs.vocabulary import Vocabulary
 
 
@@ -38,7 +39,8 @@ def prepare_logs(logs: Sequence[Path], out: Path, request: Request, *, progress:
         with TemporaryDirectory(dir=folder) as work:
             items, prepared = _prepare(files, folder, work=Path(work), request=request, table=table, progress=progress)
         write_item_table(folder, items=request.items, table=table, seen=items)
-        write_settings(folder, request=request, train_rows=prepared.splits["train"].rows)
+        rows = prepared.splits["train"].rows
+        write_settings(folder, request=request, train_rows=rows, model=model_name(out))
         inputs = [*files, *([request.items.file] if request.items else [])]
         write_record(folder, request=request, inputs=inputs, prepared=prepared)
     return prepared

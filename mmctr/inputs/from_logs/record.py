@@ -103,8 +103,8 @@ def rules_text(request: Request) -> list[str]:
     return sentences
 
 
-def write_settings(folder: Path, *, request: Request, train_rows: int) -> None:
-    """Write `mmctr.toml` for `mmctr run`."""
+def write_settings(folder: Path, *, request: Request, train_rows: int, model: str) -> None:
+    """Write `mmctr.toml` for `mmctr run`; `model` is the name that its models are registered under."""
     items = request.items
     item_id, title = (items.item_id, items.title) if items else (ITEM, "")
     lines = [
@@ -129,6 +129,9 @@ def write_settings(folder: Path, *, request: Request, train_rows: int) -> None:
         *_features("row_features", request.log.context, "columns of the click logs that the model reads"),
         *_features("item_features", items.features if items else (), "columns of the item table that it reads"),
         *_training(request, train_rows=train_rows),
+        "",
+        "[promote]",
+        f"registered_model = {_text(model)}  # models of other data sets in the same MLflow store need another name",
     ]
     (folder / SETTINGS).write_text("\n".join(lines) + "\n", encoding="utf-8")
 

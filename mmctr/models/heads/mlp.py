@@ -7,8 +7,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from mmctr.compute.numerics import autocast
-from mmctr.models.layers import Activation, mlp
+from mmctr.models.layers import Activation, logits, mlp
 
 
 class MLP(nn.Module):
@@ -31,9 +30,7 @@ class MLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B,) float32 logits of (B, W) rows."""
-        hidden = self.tower(x)
-        with autocast(hidden.device, enabled=False):  # rounded to bfloat16, most logits of a split would be ties
-            return self.logit(hidden.float()).squeeze(1)
+        return logits(self.logit, self.tower(x))
 
 
 COMPONENT = MLP

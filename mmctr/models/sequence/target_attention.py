@@ -4,6 +4,7 @@ Legend: B rows, N history items of all rows together, D embedding width, H width
 """
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -11,17 +12,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from mmctr.models.dice import Dice
-from mmctr.models.layers import Activation, mlp
+from mmctr.models.layers import Activation, activated, mlp
+from mmctr.models.packed import chunks
 
-CHUNK = 2048  # history items that are computed together on the CPU: 2 MB of `[k, q * k]` at D = 128
+PART = 4096  # history items that go through an MLP of ReLU together on the CPU: 8 MB at H = 512
 
 
 class TargetAttention(nn.Module):
     """One weight for each history item from an MLP on `[q, k, q - k, q * k]`, and their weighted sum for each row.
 
     The weights are not normalised by a softmax, so that the interest keeps its intensity (Zhou et al., KDD 2018,
-    section 4.3). Parameters are those of the plain layers.
+    section 4.3). Parameters are those of the plain layers. On the CPU an MLP of ReLU goes through a few rows at a time,
+    so that what it computes on the way stays in the cache, in the backward pass too; Dice needs all of a batch at once.
 
     Args:
         dim: D.
@@ -35,9 +37,9 @@ class TargetAttention(nn.Module):
     def __init__(self, dim: int, *, hidden: Sequence[int], activation: Activation, dropout: float) -> None:
         super().__init__()
         self.width = dim
+        self.needs_whole_batch = activation == "dice"
         self.first = nn.Linear(4 * dim, hidden[0])
-        self.first_dice = Dice(hidden[0])
-        self.first_dropout = nn.Dropout(dropout)
+        self.first_activation = nn.Sequential(*activated(hidden[0], activation=activation, dropout=dropout))
         self.rest = mlp(hidden, dropout=dropout, activation=activation)
         self.last = nn.Linear(hidden[-1], 1)
 
@@ -52,6 +54,14 @@ class TargetAttention(nn.Module):
         Returns:
             (B, D) interest; zero for a row without history.
         """
+        if self.needs_whole_batch or keys.device.type != "cpu" or len(keys) <= PART:
+            return self._pooled(query, keys, row)
+        rows, items = _parts(row, rows=len(query))
+        starts = [0, *accumulate(rows)]
+        parts = zip(query.split(rows), keys.split(items), row.split(items), starts, strict=False)
+        return torch.cat([self._pooled(q, k, r - start) for q, k, r, start in parts])
+
+    def _pooled(self, query: Tensor, keys: Tensor, row: Tensor) -> Tensor:
         hidden, keys = first_layer(self.first, query, keys, row)  # (N, H)
         return pool(self._weights(hidden), keys, row, rows=len(query))
 
@@ -60,7 +70,7 @@ class TargetAttention(nn.Module):
         return self._weights(first_layer(self.first, query, keys, row)[0])
 
     def _weights(self, hidden: Tensor) -> Tensor:
-        return self.last(self.rest(self.first_dropout(self.first_dice(hidden))))
+        return self.last(self.rest(self.first_activation(hidden)))
 
 
 COMPONENT = TargetAttention
@@ -96,7 +106,7 @@ class _FirstLayer(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         weight = weight.to(query_part.dtype)  # (H, 2 D)
         hidden = query_part.new_empty(len(keys), len(weight))
-        for chunk in _chunks(keys):
+        for chunk in chunks(keys):
             _, inputs = _inputs(query, keys[chunk], row[chunk], weight.dtype)
             torch.addmm(query_part.index_select(0, row[chunk]), inputs, weight.T, out=hidden[chunk])
         ctx.save_for_backward(query, keys, row, weight)
@@ -118,7 +128,7 @@ class _FirstLayer(torch.autograd.Function):
         grad_weight = torch.zeros_like(weight, dtype=sums) if for_weight else None
         grad_query = torch.zeros_like(query) if for_query else None
         grad_keys = torch.empty_like(keys) if for_keys else None  # a tensor of its own: others may hold `grad_passed`
-        for chunk in _chunks(keys):
+        for chunk in chunks(keys):
             q, inputs = _inputs(query, keys[chunk], row[chunk], weight.dtype)
             if grad_part is not None:
                 grad_part.index_add_(0, row[chunk], grad[chunk].to(sums))
@@ -144,7 +154,7 @@ class _Pool(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, weights: Tensor, keys: Tensor, row: Tensor, rows: int) -> Tensor:
         interest = keys.new_zeros(rows, keys.shape[1])
-        for chunk in _chunks(keys):
+        for chunk in chunks(keys):
             interest.index_add_(0, row[chunk], weights[chunk] * keys[chunk])
         ctx.save_for_backward(weights, keys, row)
         return interest
@@ -155,7 +165,7 @@ class _Pool(torch.autograd.Function):
         weights, keys, row = ctx.saved_tensors
         grad_weights = torch.empty_like(weights) if ctx.needs_input_grad[0] else None
         grad_keys = torch.empty_like(keys) if ctx.needs_input_grad[1] else None
-        for chunk in _chunks(keys):
+        for chunk in chunks(keys):
             grad_row = grad.index_select(0, row[chunk])  # (n, D)
             if grad_keys is not None:
                 torch.mul(grad_row, weights[chunk], out=grad_keys[chunk])
@@ -164,10 +174,12 @@ class _Pool(torch.autograd.Function):
         return grad_weights, grad_keys, None, None
 
 
-def _chunks(keys: Tensor) -> list[slice]:
-    """The N history items in chunks; on a device that is no CPU they are one."""
-    size = CHUNK if keys.device.type == "cpu" else max(1, len(keys))
-    return [slice(start, start + size) for start in range(0, len(keys), size)]
+def _parts(row: Tensor, *, rows: int) -> tuple[list[int], list[int]]:
+    """Rows, and history items, of each part of more than `PART` items: whole rows, of about `PART` items together."""
+    offsets = torch.searchsorted(row, torch.arange(rows + 1))  # (rows + 1,) where each row's items begin
+    bounds = torch.searchsorted(offsets, torch.arange(PART, len(row), PART))
+    bounds = torch.cat([torch.tensor([0]), bounds, torch.tensor([rows])]).unique_consecutive()
+    return bounds.diff().tolist(), offsets[bounds].diff().tolist()
 
 
 def _inputs(query: Tensor, keys: Tensor, row: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:

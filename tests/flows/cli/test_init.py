@@ -58,6 +58,7 @@ def test_a_shop_is_recognised(made):
     assert (data.row_id, data.user, data.submission) == ("request", "customer", "plain")
     assert "to check      nothing" in out
     assert "features      5 columns" in out
+    assert load_config(folder).promote.registered_model == "shop"
     shown = (PROJECT / "docs/data.md").read_text().partition("lines such as these:\n")[2].partition("\n| table")[0]
     lines = [line.strip() for line in shown.splitlines() if line.strip()]
     assert len(lines) == 5

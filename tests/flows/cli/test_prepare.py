@@ -76,8 +76,16 @@ def test_hostile_names_stay_text_in_the_settings(prepare, tmp_path):
     )
     assert code == 0
     settings = tomllib.loads((tmp_path / "a/mmctr.toml").read_text())
-    assert list(settings) == ["data", "embed", "train"]
+    assert list(settings) == ["data", "embed", "train", "promote"]
     assert settings["data"]["row_features"] == {name: {"kind": "category"}}
+
+
+def test_each_data_set_has_a_registered_model_of_its_own(prepare, tmp_path):
+    random_log().write_parquet(tmp_path / "log.parquet")
+    for name in ("My shop", "news"):
+        assert prepare(tmp_path / "log.parquet", "--out", tmp_path / name, "--label", "label")[0] == 0
+    names = [load_config(tmp_path / name).promote.registered_model for name in ("My shop", "news")]
+    assert names == ["My-shop", "news"]
 
 
 def test_what_cannot_be_prepared_is_one_message_and_leaves_nothing(prepare, shop):
@@ -110,7 +118,7 @@ def test_as_many_threads_as_there_are_make_the_same_bytes(shop):
     code = "import sys; from flows.cli.main import main; sys.exit(main(sys.argv[1:]))"
     written = []
     for threads in ("1", "4"):
-        arguments = ["prepare", shop / "log.parquet", "--out", shop / threads, "--negatives", "2"]
+        arguments = ["prepare", shop / "log.parquet", "--out", shop / threads / "data", "--negatives", "2"]
         environment = {"POLARS_MAX_THREADS": threads, "OMP_NUM_THREADS": threads, "PATH": ""}
         subprocess.run(
             [sys.executable, "-c", code, *map(str, arguments)],
@@ -119,5 +127,5 @@ def test_as_many_threads_as_there_are_make_the_same_bytes(shop):
             env=environment,
             capture_output=True,
         )
-        written.append({path.name: path.read_bytes() for path in (shop / threads).iterdir()})
+        written.append({path.name: path.read_bytes() for path in (shop / threads / "data").iterdir()})
     assert written[0] == written[1]

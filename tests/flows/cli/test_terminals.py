@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
@@ -12,8 +12,9 @@ import pytest
 from project import PROJECT
 
 import flows.process.terminal
-from flows.cli.settings_report import as_json, as_markdown, as_text, settings
+from flows.cli.settings_report import as_json, as_markdown, as_text, groups
 from tasks.settings.sections import PipelineConfig
+from tasks.settings.structure import list_of, parts_of
 
 MMCTR = [sys.executable, "-m", "flows.cli.main"]
 ASCII = [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "POSIX"}]
@@ -90,17 +91,23 @@ def test_any_text_is_written_to_any_stream(capfd: pytest.CaptureFixture[str]) ->
     assert (done.returncode, done.stdout, done.stderr) == (0, rb"\u6570 \udcff" + b"\n", rb"\ud800 \xe9" + b"\n")
 
 
-def names(section: type = PipelineConfig, prefix: str = "") -> Sequence[str]:
-    found = []
+def names(section: type = PipelineConfig, prefix: str = "") -> Iterator[str]:
+    """Every setting; of a part each that one of its kinds has, of an element of a list with N for its number."""
     for name, field in section.model_fields.items():
-        inner = hasattr(field.annotation, "model_fields")
-        found += names(field.annotation, f"{prefix}{name}.") if inner else [prefix + name]
-    return found
+        element = list_of(field.annotation)
+        parts = parts_of(element or field.annotation).values()
+        if not hasattr(field.annotation, "model_fields") or parts:
+            yield prefix + name
+        inner = prefix + name + (".N." if element else ".")
+        for kind in parts or [field.annotation]:
+            found = names(kind, inner) if hasattr(kind, "model_fields") else ()
+            yield from (one for one in found if not (parts and one == f"{inner}kind"))
 
 
 def test_settings_lists_every_setting_with_default_range_and_sentence() -> None:
-    known = [setting for _, _, found in settings() for setting in found]
-    assert sorted(setting.name for setting in known) == sorted(set(names()) - {"base_path"})
+    known = [setting for group in groups() for setting in group.settings]
+    assert sorted(setting.name for setting in known) == sorted([*names()])[1:]
+    assert sorted([*names()])[0] == "base_path"
     assert all(setting.range and len(setting.sentence) > 10 for setting in known)
     by_name = {setting.name: setting for setting in known}
     assert (by_name["train.epochs"].default, by_name["train.epochs"].range) == ("20", "whole number, 1 to 10,000")
@@ -111,7 +118,20 @@ def test_settings_lists_every_setting_with_default_range_and_sentence() -> None:
     assert (by_name["train.seed"].changes_results, by_name["embed.workers"].changes_results) == (True, False)
     for name in by_name:
         assert f"  {name} " in as_text()
-    assert [row["name"] for row in json.loads(as_json())] == list(by_name)
+    assert [row["name"] for row in json.loads(as_json())] == [setting.name for setting in known]
+
+
+def test_a_part_is_listed_with_its_kinds_and_the_settings_of_each() -> None:
+    found = {group.title: {setting.name: setting for setting in group.settings} for group in groups()}
+    model, head, attention = found["model"], 'model.head, kind = "mlp"', 'model.sequence.N, kind = "target_attention"'
+    assert model["model.head"].default == '{kind = "mlp"}'
+    assert model["model.head"].range.startswith("a table of kind mlp or ")
+    assert model["model.sequence"].default == '[{kind = "target_attention"}]'
+    assert model["model.sequence"].range.startswith("list, each a table of kind target_attention")
+    assert found[head]["model.head.dropout"].range == "number, 0 or more, less than 1"
+    assert found[attention]["model.sequence.N.hidden"].changes_results
+    assert "model.item.content" in found["model.item"]
+    assert 'model.head, kind = "mlp": A tower of hidden layers.' in as_text()
 
 
 def test_the_page_of_settings_is_what_the_command_prints() -> None:

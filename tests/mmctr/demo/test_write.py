@@ -20,7 +20,8 @@ from mmctr.demo.clicks import draw_rows, history_lengths
 from mmctr.demo.covers import SCENES, draw_cover
 from mmctr.demo.topics import TOPICS
 from mmctr.demo.world import make_world
-from mmctr.demo.write import FILES, is_demo, write_demo
+from mmctr.demo.worlds import WORLDS
+from mmctr.demo.write import files_of, is_demo, write_demo
 
 ITEMS, USERS, EVALUATION_USERS = DEMO_ITEMS, DEMO_USERS, 200
 CLICK_SCHEMA = {
@@ -271,14 +272,16 @@ def test_same_seed_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
     first, again, other = (digests(tmp_path / name) for name in ("first", "again", "other"))
     assert again == first
-    assert set(first) == set(FILES)
+    assert set(first) == set(files_of("content"))
     assert {name for name, digest in first.items() if other[name] == digest} == {"mmctr.toml"}
 
 
 def test_another_seed_another_world() -> None:
-    first, second = (make_world(items=150, rng=np.random.default_rng(seed)) for seed in (0, 1))
+    demand = WORLDS["content"].demand
+    first, second = (make_world(items=150, demand=demand, rng=np.random.default_rng(seed)) for seed in (0, 1))
     assert first.titles != second.titles
-    rows = draw_rows(first, first_user=1, users=50, cold_targets=False, rng=np.random.default_rng(0))
+    weights, _ = WORLDS["content"].weights(first, np.random.default_rng(0))
+    rows = draw_rows(first, first_user=1, users=50, weights=weights, rng=np.random.default_rng(0))
     assert not first.cold[rows.item_id - 1].any()
 
 

@@ -50,7 +50,7 @@ def logit_by_hand(model, history, target, likes, views):
     for item in history:
         key = table[item]
         hidden = linear_by_hand(attention.first, np.concatenate([query, key, query - key, query * key]))
-        hidden = mlp_by_hand(attention.rest, dice_by_hand(attention.first_dice, hidden))
+        hidden = mlp_by_hand(attention.rest, dice_by_hand(attention.first_activation[0], hidden))
         interest += linear_by_hand(attention.last, hidden) * key
     likes_emb, views_emb = (table.weight.detach().numpy() for table in model.row_features.tables)
     levels = [likes_emb[likes], views_emb[views]]
@@ -79,7 +79,7 @@ def test_gradients_equal_those_of_the_plain_first_layer():
     attention = model.sequence[0]
     q = query[batch.row]
     plain_hidden = attention.first(torch.cat([q, keys, q - keys, q * keys], dim=1))
-    plain = attention.last(attention.rest(attention.first_dice(plain_hidden)))
+    plain = attention.last(attention.rest(attention.first_activation(plain_hidden)))
     split = attention.weights(query, keys, batch.row)
     assert torch.allclose(plain, split, atol=1e-5)
     parameters = [attention.first.weight, attention.first.bias, model.items.content.weight]
@@ -118,9 +118,9 @@ def test_an_empty_history_gives_no_interest():
 def test_a_batch_without_any_history_trains():
     model, _, batch = a_batch(0)
     empty = Batch(**{**vars(batch), "history": batch.history[:0], "row": batch.row[:0]})
-    before = model.sequence[0].first_dice.running_mean.clone()
+    before = model.sequence[0].first_activation[0].running_mean.clone()
     model.train()(empty).sum().backward()
-    assert torch.equal(model.sequence[0].first_dice.running_mean, before)
+    assert torch.equal(model.sequence[0].first_activation[0].running_mean, before)
     assert all(weight.grad is None or torch.isfinite(weight.grad.to_dense()).all() for weight in model.parameters())
 
 
@@ -204,9 +204,9 @@ def test_the_checkpoints_keys_are_stable():
         "row_features.tables.1.weight",
         "sequence.0.first.bias",
         "sequence.0.first.weight",
-        "sequence.0.first_dice.alpha",
-        "sequence.0.first_dice.running_mean",
-        "sequence.0.first_dice.running_var",
+        "sequence.0.first_activation.0.alpha",
+        "sequence.0.first_activation.0.running_mean",
+        "sequence.0.first_activation.0.running_var",
         "sequence.0.last.bias",
         "sequence.0.last.weight",
         "sequence.0.rest.0.bias",

@@ -189,7 +189,7 @@ def levels(**changes):
         (["architecture", "head"], part("mlp", dropout=float("nan")), "head must be a kind with plain options"),
         (["architecture", "head"], part("mlp", **TOWER, hidden=[8, 4]), "must be (8, 48), the weights have (7, 48)"),
         (["architecture", "head"], part("mlp", **TOWER, hidden=[7, 4], more=1), "unexpected keyword argument 'more'"),
-        (["architecture", "head"], part("../mlp", **TOWER), "must be one of mlp; found '../mlp'"),
+        (["architecture", "head"], part("../mlp", **TOWER), "must be one of cross, mlp, quadratic; found '../mlp'"),
         (["max_len"], 0, "max_len must be 1 or more"),
         (["max_len"], True, "max_len must be 1 or more"),
         (["item_ids"], None, "item_ids must be different int64 numbers"),

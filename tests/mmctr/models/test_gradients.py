@@ -5,6 +5,7 @@ from itertools import product
 import pytest
 import torch
 
+import mmctr.models.packed
 import mmctr.models.sequence.target_attention
 from mmctr.models.dice import Dice
 from mmctr.models.sequence.target_attention import TargetAttention, first_layer, pool
@@ -16,13 +17,15 @@ BOTH = (False, True)
 @pytest.fixture(autouse=True)
 def several_chunks(monkeypatch):
     """The history in chunks of four items, the last one not whole."""
-    monkeypatch.setattr(mmctr.models.sequence.target_attention, "CHUNK", 4)
+    monkeypatch.setattr(mmctr.models.packed, "CHUNK", 4)
 
 
-def inputs(*, query=True, keys=True, layer=True):
+def inputs(*, query=True, keys=True, weight=True, bias=True):
     """float64 query, keys, rows (the second one is empty) and a first layer; each needs a gradient or not."""
     torch.manual_seed(0)
-    first = torch.nn.Linear(4 * DIM, 5).double().requires_grad_(layer)
+    first = torch.nn.Linear(4 * DIM, 5).double()
+    first.weight.requires_grad_(weight)
+    first.bias.requires_grad_(bias)
     row = torch.tensor([0, 0, 0, 2, 2, 2, 2, 2, 3, 3, 3])
     q = torch.randn(ROWS, DIM, dtype=torch.float64, requires_grad=query)
     return q, torch.randn(ITEMS, DIM, dtype=torch.float64, requires_grad=keys), row, first
@@ -41,9 +44,11 @@ def attention(first, query, keys, row, scale):
     return pool((hidden.sin() @ scale)[:, None], keys, row, rows=len(query))
 
 
-@pytest.mark.parametrize(("query", "keys", "layer"), [flags for flags in product(BOTH, repeat=3) if any(flags)])
-def test_attentions_gradients_are_those_of_the_plain_layer_whichever_are_needed(query, keys, layer):
-    q, k, row, first = inputs(query=query, keys=keys, layer=layer)
+@pytest.mark.parametrize(
+    ("query", "keys", "weight", "bias"), [flags for flags in product(BOTH, repeat=4) if any(flags)]
+)
+def test_attentions_gradients_are_those_of_the_plain_layer_whichever_are_needed(query, keys, weight, bias):
+    q, k, row, first = inputs(query=query, keys=keys, weight=weight, bias=bias)
     scale = torch.randn(5, dtype=torch.float64)
     needed = [tensor for tensor in (q, k, first.weight, first.bias) if tensor.requires_grad]
     found, expected = attention(first, q, k, row, scale), plain_attention(first, q, k, row, scale)
@@ -67,7 +72,7 @@ def test_attentions_gradients_are_those_of_the_plain_layer_whichever_are_needed(
 
 @pytest.mark.parametrize(("query", "keys"), [(True, False), (False, True), (True, True)])
 def test_the_first_layer_alone_and_the_keys_alone_have_their_gradients(query, keys):
-    q, k, row, first = inputs(query=query, keys=keys, layer=False)
+    q, k, row, first = inputs(query=query, keys=keys, weight=False, bias=False)
     needed = [tensor for tensor in (q, k) if tensor.requires_grad]
     assert torch.autograd.gradcheck(lambda *_: first_layer(first, q, k, row)[0], needed)
     if keys:

@@ -48,8 +48,8 @@ def test_defaults_are_those_of_the_challenges_baseline():
 
 def test_file_then_overrides_then_device(tmp_path):
     (tmp_path / "mmctr.toml").write_text("device = 'cuda'\n[train]\nepochs = 7\nbatch_size = 64\n")
-    config = load_config(tmp_path, overrides=["train.epochs=3", "train.patience=8"], device="cpu")
-    assert (config.train.epochs, config.train.batch_size, config.train.patience) == (3, 64, 8)
+    config = load_config(tmp_path, overrides=["train.epochs=3", "model.head.hidden=[8, 4]"], device="cpu")
+    assert (config.train.epochs, config.train.batch_size, config.model.head.hidden) == (3, 64, (8, 4))
     assert config.device == "cpu"
     assert config.base_path == tmp_path
 
@@ -86,7 +86,9 @@ def test_a_checkpoint_in_a_file_is_meant_from_that_files_folder(tmp_path, monkey
         ('run.timeout={"\\u001b[2J" = 3}', r"run.timeout.\x1b[2J"),
         ("train.learning_rate=nan", "train.learning_rate = nan: Input should be"),
         ("train.epochs", "a setting is written section.field=value"),
-        ("train.a.b=1", "a setting is written section.field=value"),
+        ("train.a.b=1", "train.a = {'b': 1}: there is no such setting; known are max_len"),
+        (".".join("abcdefghi") + "=1", "a setting is written section.field=value"),
+        ("train.epochs.x=1", "train.epochs is not a section"),
         ("=1", "a setting is written section.field=value"),
         ("device.x=1", "device is not a section"),
         ("train.epochs=" + "9" * 5000, "train.epochs = '999"),  # from here on what fuzzing found

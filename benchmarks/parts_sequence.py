@@ -1,0 +1,75 @@
+"""Each sequence encoder beside its own padded version, on a batch of the challenge's shape."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from padded_sequence import PaddedMean, PaddedMultiHead, PaddedSimilarity, PaddedTargetAttention, PaddedTransformer
+from real_shape import LENGTH, item_table, write_clicks
+from side_by_side import Row, in_turn
+from torch import Tensor, nn
+
+from mmctr.clicks.split import load_split
+from mmctr.compute.memory import kept_memory
+from mmctr.compute.numerics import deterministic
+from mmctr.models.sequence.mean import Mean
+from mmctr.models.sequence.multi_head import MultiHeadAttention
+from mmctr.models.sequence.similarity import SimilarityHistogram
+from mmctr.models.sequence.target_attention import TargetAttention
+from mmctr.models.sequence.transformer import Transformer
+
+ROWS, DIM = 4096, 128
+INNER = {"layers": 2, "heads": 4, "head_width": 32, "feedforward": 256, "positions": LENGTH}
+
+
+def pairs() -> dict[str, tuple[nn.Module, nn.Module]]:
+    """Each encoder at the defaults of its settings, and its padded version with the same weights."""
+    torch.manual_seed(0)
+    attention = TargetAttention(DIM, hidden=(80, 40), activation="dice", dropout=0.0)
+    heads = MultiHeadAttention(DIM, heads=4, head_width=32, dropout=0.0)
+    plain, dropping = Transformer(DIM, **INNER, dropout=0.0), Transformer(DIM, **INNER, dropout=0.1)
+    similarity = SimilarityHistogram(DIM, bins=16)
+    return {
+        "target_attention": (attention, PaddedTargetAttention(attention)),
+        "multi_head": (heads, PaddedMultiHead(heads)),
+        "transformer": (plain, PaddedTransformer(plain)),
+        "transformer, dropout 0.1": (dropping, PaddedTransformer(dropping)),
+        "mean": (Mean(DIM), PaddedMean()),
+        "similarity": (similarity, PaddedSimilarity(similarity)),
+    }
+
+
+def batch(folder: Path) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """(B, D) targets; (N, D) items and (N,) rows; the same items padded, (B, L, D), and their (B, L) mask."""
+    table = item_table()
+    clicks = load_split(write_clicks(folder / "train25k.parquet", 25_000, seed=1), table=table, with_label=True)
+    packed, vectors = clicks.slice(0, ROWS), torch.from_numpy(table.weights)
+    mask = torch.arange(LENGTH) >= LENGTH - torch.bincount(packed.row, minlength=ROWS)[:, None]
+    padded = torch.zeros(ROWS, LENGTH, DIM)
+    padded[mask] = vectors[packed.history]
+    return vectors[packed.target], vectors[packed.history], packed.row, padded, mask
+
+
+def step(encoder: nn.Module, query: Tensor, keys: Tensor, where: Tensor) -> Callable[[], None]:
+    """Forward and backward, to the gradients of the weights and of both inputs."""
+    inputs = [query.clone().requires_grad_(), keys.clone().requires_grad_()]
+    encoder.train()
+
+    def run() -> None:
+        out = encoder(*inputs, where)
+        if out.requires_grad:
+            torch.autograd.grad(out.square().sum(), [*inputs, *encoder.parameters()], allow_unused=True)
+
+    return run
+
+
+def sequence(folder: Path) -> list[Row]:
+    """Rows a second of a training step's part in the encoder, on 4,096 rows."""
+    query, keys, row, padded, mask = batch(folder)
+    rows = []
+    with deterministic(), kept_memory():  # as an epoch has it
+        for kind, (ours, peer) in pairs().items():
+            seconds = in_turn(step(ours, query, keys, row), step(peer, query, padded, mask), repeats=5)
+            speeds = [ROWS / each for each in seconds]
+            rows.append(Row(f"encoder {kind}", *speeds, "rows/s", "PyTorch's layers, padded to 64", "5 x", 5))
+    return rows

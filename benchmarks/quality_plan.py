@@ -1,0 +1,52 @@
+"""Which rows `quality.py` makes, and the command of each."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+DATA = ("movielens", "challenge", "demo")
+PRESETS = ("mission", "organisers", "regularised", "strong")
+PEERS = ("popularity", "lightgbm", "fuxictr")
+SEEDS = (0, 1, 2)
+# Switches of `strong`, each with what turns it off; the rest of it stays.
+SWITCHES: dict[str, tuple[str, ...]] = {}
+
+
+@dataclass(frozen=True)
+class RowName:
+    """A row: the data set, the preset or the peer, the seed, and the switch that is off."""
+
+    data: str
+    of: str
+    seed: int
+    off: str = ""
+
+    @property
+    def stem(self) -> str:
+        """The beginning of its files' names."""
+        return "-".join([self.data, self.of, *([f"no_{self.off}"] if self.off else []), str(self.seed)])
+
+    def path(self, folder: Path) -> Path:
+        """Its figures."""
+        return folder / f"{self.stem}.row.json"
+
+    @property
+    def command(self) -> str:
+        """What makes it."""
+        what = "peer" if self.of in PEERS else "preset"
+        off = f" --off {self.off}" if self.off else ""
+        return f"python benchmarks/quality.py row --data {self.data} --{what} {self.of} --seed {self.seed}{off}"
+
+    def as_dict(self) -> dict[str, str | int]:
+        """For its JSON file."""
+        return asdict(self)
+
+
+def planned() -> list[RowName]:
+    """All rows, those that say most first."""
+    rows = [RowName(data, of, seed) for seed in SEEDS for of in (*PRESETS, *PEERS) for data in DATA]
+    return rows + [RowName(data, "strong", seed, off) for seed in SEEDS for off in SWITCHES for data in DATA]
+
+
+def overrides_without(switch: str) -> list[str]:
+    """The settings that turn a switch off."""
+    return list(SWITCHES[switch]) if switch else []

@@ -1,0 +1,43 @@
+"""The target times the mean of its packed history, number by number.
+
+Legend: B rows, N history items of all rows together, D width of an item.
+"""
+
+import torch
+from torch import Tensor, nn
+
+
+class Product(nn.Module):
+    """`query * mean(keys)`: what the target and its history have in common, in each of their numbers.
+
+    The sum of these numbers is the mean inner product of the target with the items of the history, as in a factored
+    item similarity model (Kabbur et al., FISM, KDD 2013); the head weighs them. Without it, hidden layers would have to
+    learn to multiply.
+
+    Args:
+        dim: D.
+    """
+
+    of_content = False
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.width = dim
+
+    def forward(self, query: Tensor, keys: Tensor, row: Tensor) -> Tensor:
+        """Multiply each row's target by the mean of its history.
+
+        Args:
+            query: (B, D) target items.
+            keys: (N, D) history items, real ones only.
+            row: (N,) int64, ascending; the row of `query` that each history item belongs to.
+
+        Returns:
+            (B, D); zero for a row without history.
+        """
+        lengths = torch.bincount(row, minlength=len(query)).clamp_(min=1)  # (B,)
+        total = keys.new_zeros(len(query), self.width).index_add(0, row, keys)  # (B, D)
+        return query * (total / lengths[:, None])
+
+
+COMPONENT = Product
