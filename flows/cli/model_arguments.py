@@ -76,6 +76,26 @@ def add_similar(commands: "Commands") -> None:
     command.set_defaults(doing="looking for items like {item_id}")
 
 
+def add_item_info(commands: "Commands") -> None:
+    """`mmctr item-info`."""
+    command = commands.add_parser(
+        "item-info",
+        help="write the organisers' item_info.parquet",
+        description="Write the item table that the organisers' model of task 1 reads: item_id from 0, which is "
+        "padding, item_tags of the item table, and the item embeddings that the last run published.",
+    )
+    add_base_path(command)
+    command.add_argument(
+        "--out",
+        type=Path,
+        metavar="OUT",
+        help="file to write (default: BASE_PATH/MicroLens_1M_x1/item_info.parquet, where their code looks for it)",
+    )
+    command.add_argument("--force", action="store_true", help="write over OUT although another program wrote it")
+    add_settings(command)
+    command.set_defaults(doing="making the organisers' item table of {base_path}")
+
+
 def add_promote(commands: "Commands") -> None:
     """`mmctr promote`."""
     command = commands.add_parser(

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from flows.cli.places import check_place
 from flows.predict import find_model
 from flows.run.context import registry_of, run_context
 from mmctr.common.errors import InputError
@@ -180,17 +181,7 @@ def _place(
     place = home_expanded(out).absolute()
     if place.suffix.lower() not in FORMS:
         raise InputError(f"OUT must end in {' or '.join(FORMS)}, which says its form; found {shown(str(out))}")
-    base, real = config.base_path.resolve(), place.resolve()
-    public = {base / name for name in (layout.item_embeddings, layout.checkpoint, layout.prediction, layout.archive)}
-    tables = (layout.items, layout.train, layout.valid, layout.test, *layout.images, ".mmctr")
-    inputs = {(base / name).resolve() for name in tables if name}
-    taken = public | inputs | {one.resolve() for one in files}
-    if real in taken or any(one in real.parents or real.match(str(one)) for one in inputs):
-        raise InputError(
-            f"score never writes over what a run reads or writes; {place} is such a place; name another with --out"
-        )
-    if place.is_dir():
-        raise InputError(f"OUT must be a file; {place} is a folder; name a file in it with --out")
+    check_place(place, base_path=config.base_path, layout=layout, command="score", besides=files)
     if place.exists() and not force:
         raise InputError(f"score writes a new file; {place} is there already; name another with --out, or add --force")
     return place

@@ -4,21 +4,17 @@ import json
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from shlex import quote
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
-import polars.exceptions
 
-from mmctr.common.errors import InputError, raise_if_of_the_machine
-from mmctr.common.files import is_file
-from mmctr.common.text import first_line, shown, shown_value
+from flows.cli.published_vectors import published_vectors
+from mmctr.common.errors import InputError
+from mmctr.common.text import shown, shown_value
 from mmctr.inputs.columns import ITEM_ID, read_items
 from mmctr.inputs.files import find_table
 from mmctr.inputs.layout import Layout
-from mmctr.inputs.parquet import read_table
 from tasks.settings.sections import PipelineConfig
 
 NEAR_IDS, NEAR_TEXTS = 3, 20_000  # ids that are shown for one that is unknown; most that are compared as texts
@@ -78,7 +74,7 @@ def similar(config: PipelineConfig, item_id: str, *, k: int) -> Similar:
     if k < 1:
         raise InputError(f"-k is the number of items to list, 1 or more; found {k}")
     layout = config.data.layout
-    ids, vectors = _embeddings(config.base_path, layout)
+    ids, vectors = published_vectors(config.base_path, layout, command="similar")
     wanted = _row(ids, item_id)
     norms = np.linalg.norm(vectors, axis=1)
     empty = norms == 0
@@ -96,29 +92,6 @@ def similar(config: PipelineConfig, item_id: str, *, k: int) -> Similar:
         for row, title in zip(order, titles[1:], strict=True)
     )
     return Similar(ids[wanted], titles[0], found, len(ids), int(empty.sum()))
-
-
-def _embeddings(base_path: Path, layout: Layout) -> tuple[pl.Series, npt.NDArray[np.float32]]:
-    """(V,) ids and (V, D) float32 vectors of the file that the last run published."""
-    path = base_path / layout.item_embeddings
-    if not is_file(path):
-        raise InputError(
-            f"similar reads the item embeddings that a run has published; {path} is missing; make it: "
-            f"mmctr run {quote(str(base_path))}"
-        )
-    try:
-        frame = read_table(path)
-        (name,) = (name for name, kind in frame.schema.items() if isinstance(kind, pl.List | pl.Array))
-        column = frame[name]
-        if isinstance(column.dtype, pl.List):
-            column = column.list.to_array(len(column[0]))
-        return frame[ITEM_ID], np.ascontiguousarray(column.to_numpy(), dtype=np.float32)
-    except (polars.exceptions.PolarsError, OSError, ValueError, IndexError, TypeError) as error:
-        raise_if_of_the_machine(error, path=path)
-        raise InputError(
-            f"{path} must be item embeddings as a run publishes them: {first_line(error)}; make them again: "
-            f"mmctr run {quote(str(base_path))}"
-        ) from error
 
 
 def _row(ids: pl.Series, item_id: str) -> int:

@@ -32,6 +32,8 @@ class ItemOptions:
         id_mask_count: m; an id that is in the training rows c times becomes the unknown one with probability
             m / (m + c) while training, so that rare ids are learned the least.
         features: whether the declared features of items are read.
+        history_width: of a vector made of the histories of the training rows (`mmctr.clicks.history_vectors`); 0 has
+            none.
         history_count: whether the model reads how often an item is in the histories of the training rows.
         dropout: probability for each number of an item.
     """
@@ -43,6 +45,7 @@ class ItemOptions:
     id_dropout: float = 0.0
     id_mask_count: float = 0.0
     features: bool = True
+    history_width: int = 0
     history_count: bool = False
     dropout: float = 0.0
 

@@ -54,7 +54,7 @@ class ClickModel(nn.Module):
         """Take the vectors and the features of the items of `table`, and what the rows of `train` say of them."""
         self.items.set_table(table)
         if train is not None:
-            self.items.set_counts(train)
+            self.items.fit(train)
 
     def forward(self, batch: Batch) -> Tensor:
         """(B,) float32 logits of a click; `torch.sigmoid` makes the probability of it."""

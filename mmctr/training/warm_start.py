@@ -14,7 +14,7 @@ from mmctr.inputs.vocabulary import Vocabulary
 from mmctr.models.base import ClickModel
 from mmctr.models.checkpoint import TABLE, Checkpoint
 
-IDS = "items.ids.weight"
+IDS, HISTORY_VECTORS = "items.ids.weight", "items.history_vectors"
 OF_TRAIN = ("items.counts", "items.history_count")  # what the training rows say of items: those of the new ones
 FEATURES = {"row_features": "row_features", "item_features": "items.features"}  # where a model has their tables
 
@@ -37,7 +37,7 @@ def start_from(
     Raises:
         InputError: the two models differ in a width, or in their features as declared.
     """
-    maps = {name: _rows(earlier.ids, table.ids) for name in (TABLE, IDS)}
+    maps = {name: _rows(earlier.ids, table.ids) for name in (TABLE, IDS, HISTORY_VECTORS)}
     for name, ours, theirs in (
         ("row_features", row_encoding, earlier.row_encoding),
         ("item_features", item_encoding, earlier.item_encoding),
@@ -62,6 +62,8 @@ def start_from(
             own[name].copy_(weight)
         elif name != TABLE or model.items.content.weight.requires_grad:
             known = maps[name] != PADDING_IDX
+            if name == HISTORY_VECTORS:  # those of these rows have other axes
+                own[name].zero_()
             own[name][known] = weight[maps[name][known]].to(own[name].device)
     return int((maps[TABLE] != PADDING_IDX).sum())
 

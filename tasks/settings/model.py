@@ -49,6 +49,12 @@ class ItemConfig(Section):
         description="m: an id that is in train's rows c times becomes the unknown one with probability m / (m + c)",
     )
     features: bool = Field(ItemOptions.features, description="read the declared features of items")
+    history_width: int = Field(
+        ItemOptions.history_width,
+        ge=0,
+        le=1024,
+        description="numbers of a vector of the item that is made of train's histories; 0 for none",
+    )
     history_count: bool = Field(
         ItemOptions.history_count, description="read how often an item is in the histories of train"
     )

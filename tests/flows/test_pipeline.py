@@ -78,7 +78,12 @@ def test_from_base_path_to_submission_and_again(finished):
     predicted = pl.read_csv(base / "predictions_task1and2/prediction.csv").join(truth, on="ID")
     assert auc(predicted["label"].to_numpy(), predicted["Task1&2"].to_numpy()) > 0.7
 
-    second = run(base)
+    run_tags = [client.get_run(first.mlflow_run).data.tags]
+    second = run(base, "rules=task12")
+    run_tags.append(client.get_run(first.mlflow_run).data.tags)
+    assert [tags["mmctr.preset"] for tags in run_tags] == ["mission", "mission"]
+    assert [tags["mmctr.rules"] for tags in run_tags] == ["free", "task12"]
+    assert "\nrules         task12 of the challenge, kept\n" in second.text()
     assert ran(second) == []
     assert sizes_and_bytes(second) == sizes_and_bytes(first)
     assert second.mlflow_run == first.mlflow_run

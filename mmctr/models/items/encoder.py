@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mmctr.clicks.batch import ClickSplit
+from mmctr.clicks.history_vectors import history_vectors
 from mmctr.clicks.item_table import PADDING_IDX, ItemTable
 from mmctr.inputs.features import Feature
 from mmctr.inputs.vocabulary import UNKNOWN
@@ -19,7 +20,7 @@ ID_STD = 0.05  # initial spread of id embeddings where there are no vectors whos
 
 
 class ItemEncoder(nn.Module):
-    """An item as `[content, id, features, count]`, of which each may be left out.
+    """An item as `[content, id, features, history vector, count]`, of which each may be left out.
 
     Embeddings have sparse gradients, as a batch touches few of their rows; added to a dense one they stay dense.
 
@@ -34,6 +35,7 @@ class ItemEncoder(nn.Module):
     feature_ids: Tensor
     feature_numbers: Tensor
     counts: Tensor
+    history_vectors: Tensor
     history_count: Tensor
 
     def __init__(self, num_items: int, dim: int, *, options: ItemOptions, features: Sequence[Feature]) -> None:
@@ -47,7 +49,9 @@ class ItemEncoder(nn.Module):
         self.features = FeatureEmbedding(features if options.features else ())
         self.dropout = nn.Dropout(options.dropout)
         content = {"none": 0}.get(options.content, options.content_width or dim)
-        self.width = content + options.id_width + self.features.width + options.history_count  # E
+        self.width = (
+            content + options.id_width + self.features.width + options.history_width + options.history_count
+        )  # E
         # What is known of an item is no weight: a checkpoint has it beside the item ids.
         ids = torch.zeros(num_items + 1, self.features.id_columns, dtype=torch.int32)
         numbers = torch.zeros(num_items + 1, self.features.number_columns)
@@ -56,6 +60,8 @@ class ItemEncoder(nn.Module):
         # What the training rows say of an item is a part of the model.
         if options.id_width:
             self.register_buffer("counts", torch.zeros(num_items + 1))
+        if options.history_width:
+            self.register_buffer("history_vectors", torch.zeros(num_items + 1, options.history_width))
         if options.history_count:
             self.register_buffer("history_count", torch.zeros(num_items + 1))
 
@@ -100,12 +106,15 @@ class ItemEncoder(nn.Module):
                 raise ValueError(f"item_{name} must be {tuple(own.shape)} numbers, the table has {tuple(found.shape)}")
             own.copy_(found)
 
-    def set_counts(self, train: ClickSplit) -> None:
-        """Take how often an item is in the training rows, and how often in their histories."""
+    def fit(self, train: ClickSplit) -> None:
+        """Take what the training rows say of each item: how often they have it, and with which others; no label."""
         rows = self.content.num_embeddings
         in_histories = torch.bincount(train.history, minlength=rows)
         if self.ids is not None:
             self.counts.copy_(in_histories + torch.bincount(train.target, minlength=rows))
+        if self.options.history_width:
+            vectors = history_vectors(train, items=rows - 1, width=self.options.history_width)
+            self.history_vectors.copy_(torch.from_numpy(vectors))
         if self.options.history_count:
             logs = torch.log1p(in_histories.double())
             spread = logs[1:].std(correction=0) if len(logs) > 1 else logs.new_ones(())
@@ -122,6 +131,8 @@ class ItemEncoder(nn.Module):
         if self.features.width:
             ids, numbers = (known.index_select(0, items) for known in (self.feature_ids, self.feature_numbers))
             parts.append(self.features(ids, numbers))
+        if self.options.history_width:
+            parts.append(self.history_vectors.index_select(0, items))
         if self.options.history_count:
             parts.append(self.history_count.index_select(0, items).unsqueeze(1))
         return self.dropout(parts[0] if len(parts) == 1 else torch.cat(parts, dim=1))

@@ -6,6 +6,7 @@ import torch
 from generated import architecture, click_split, item_table
 
 from mmctr.clicks.batch import ClickSplit
+from mmctr.clicks.history_vectors import history_vectors
 from mmctr.models.architecture import ItemOptions
 from mmctr.models.base import ClickModel
 from mmctr.models.items.encoder import ItemEncoder
@@ -24,7 +25,7 @@ def encoder(table, split=None, **options):
     made = ItemEncoder(ITEMS, DIM, options=ItemOptions(**options), features=())
     made.set_table(table)
     if split is not None:
-        made.set_counts(split)
+        made.fit(split)
     return made
 
 
@@ -139,11 +140,21 @@ def test_embeddings_are_drawn_anew_as_they_began_and_nothing_else_is(table):
     assert not torch.equal(model.items.ids.weight, first["items.ids.weight"])
 
 
+def test_vectors_of_histories_stand_beside_the_others(table):
+    split = click_split(np.random.default_rng(1), table, rows=300)
+    items = encoder(table, split, content="none", id_width=4, history_width=6).eval()
+    expected = torch.from_numpy(history_vectors(split, items=ITEMS, width=6))
+    assert items.width == 10
+    assert torch.equal(items(torch.arange(ITEMS + 1))[:, 4:], expected)
+    assert (expected[1:] != 0).any(dim=1).all()
+
+
 def test_what_train_says_of_items_goes_with_the_model(table):
     split = click_split(np.random.default_rng(1), table)
-    model = ClickModel(replace(architecture(table), item=ItemOptions(id_width=4, history_count=True)))
+    options = ItemOptions(id_width=4, history_width=3, history_count=True)
+    model = ClickModel(replace(architecture(table), item=options))
     model.set_items(table, split)
-    other = ClickModel(replace(architecture(table), item=ItemOptions(id_width=4, history_count=True)))
+    other = ClickModel(replace(architecture(table), item=options))
     other.load_state_dict(model.state_dict())
     batch = split.slice(0, 20)
     assert torch.equal(other.eval()(batch), model.eval()(batch))
