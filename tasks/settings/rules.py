@@ -102,7 +102,7 @@ def _one_model(settings: Settings) -> Broken:
 def _more_inputs(settings: Settings, organisers: Settings) -> list[str]:
     item, theirs = settings["model"]["item"], organisers["model"]["item"]
     is_more = item["history_count"] and not theirs["history_count"]
-    return [*_more_features(settings), *(["model.item.history_count = true"] if is_more else [])]
+    return [*_more_features(settings), *(["model.item.history_count = true, not false"] if is_more else [])]
 
 
 def _more_features(settings: Settings) -> list[str]:
