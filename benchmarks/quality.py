@@ -37,7 +37,9 @@ def main() -> None:
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--off", default="", help="a switch of the preset that is turned off")
     options.add_argument("--jobs", type=int, default=max(1, min(2, os.cpu_count() or 1)), help="rows at once")
-    options.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "mmctr-quality", help="for the data")
+    options.add_argument(
+        "--folder", type=Path, default=Path(tempfile.gettempdir()) / "mmctr-quality", help="for the data"
+    )
     chosen = options.parse_args()
     chosen.folder.mkdir(parents=True, exist_ok=True)
     if chosen.step == "row":
@@ -93,7 +95,7 @@ def make_row(row: RowName, folder: Path) -> dict:
     return made
 
 
-def _peer(name: str):  # noqa: ANN202 one of three functions
+def _peer(name: str):
     if name == "fuxictr":
         from quality_fuxictr import fuxictr_din
 

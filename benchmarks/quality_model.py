@@ -32,7 +32,9 @@ class Outcome:
 def trained(data: Opened, *, seed: int) -> Outcome:
     """Train on the settings of `data` and score both splits by the best validation."""
     settings = data.config.train
-    recipe = Recipe(**{name: getattr(settings, name) for name in Recipe.__dataclass_fields__ if name != "seed"}, seed=seed)
+    recipe = Recipe(
+        **{name: getattr(settings, name) for name in Recipe.__dataclass_fields__ if name != "seed"}, seed=seed
+    )
     architecture = Architecture(
         num_items=len(data.items.ids),
         dim=data.items.weights.shape[1],

@@ -28,9 +28,10 @@ from flows.run.parts import parts_in, parts_of
 from flows.run.publish import Model, Outputs, publish_run
 from flows.run.settings import prediction_settings, whole_settings
 from flows.run.summary import Summary
+from flows.run.training import ancestor_of, clicks_of, training_inputs
 from mmctr.encoders.names import parse_model
 from tasks.cache.code_digest import vectors_folder
-from tasks.cache.results import Predicted, Result, Trained
+from tasks.cache.results import Predicted, Trained
 from tasks.cache.run_manifest import ManifestWriter, settings_digest
 from tasks.cache.stage import RunContext, StageRunner
 from tasks.cache.workspace import FileRef, Workspace
@@ -39,11 +40,11 @@ from tasks.promote import Decision, promote
 from tasks.running.refusal import refusing
 from tasks.settings.model import ModelParts
 from tasks.settings.sections import PipelineConfig
-from tasks.tracking.ancestor import Ancestor, find_ancestor, space_of_run
+from tasks.tracking.ancestor import Ancestor
 from tasks.tracking.lost_artifacts import log_lost_artifacts
 from tasks.tracking.registry import Registry
-from tasks.tracking.store import Tracker
-from tasks.tracking.training_run import end_left_runs
+from tasks.tracking.training_run import end_left_runs, is_kept
+from tasks.tracking.trial import NO_TRIAL
 from tasks.train import train
 
 
@@ -74,28 +75,17 @@ def run_stages(config: PipelineConfig, context: RunContext, *, reason: str = "by
     """All stages one after the other; each runs only when its inputs, its settings or its code have changed."""
     started, workspace = time.perf_counter(), context.workspace
     start = begin(config, workspace)
-    inputs, ancestor, tracker, layout = start.inputs, start.ancestor, start.registry.tracker, config.data.layout
-    run = StageRunner(context, intact=partial(run_is_kept, tracker=tracker), begin=start.manifest.begin_stage)
+    inputs, ancestor, tracker = start.inputs, start.ancestor, start.registry.tracker
+    run = StageRunner(context, intact=partial(is_kept, tracker=tracker), begin=start.manifest.begin_stage)
 
     with start.manifest.going_on():
         items = make_items(run, config, inputs, ancestor)
         lineage = lineage_of(config, inputs, items, ancestor=ancestor.run_id, reason=reason)
-        trained = run(
-            train,
-            config=config.train,
-            model=config.model,
-            **clicks_of(config, inputs),
-            user=layout.user,
-            train=inputs.train,
-            table=items.weights.table,
-            items=inputs.items if layout.item_features else None,
-            item_columns=layout.item_columns if layout.item_features else None,
-            earlier=ancestor.checkpoint,
-            tracker=tracker,
-            lineage=lineage,
-        )
+        training = training_inputs(config, inputs, items, ancestor, half=None)
+        trained = run(train, **training, trial=NO_TRIAL, tracker=tracker, lineage=lineage)
         log_lost_artifacts(tracker, trained, lineage=lineage, workspace=workspace)
         if run.is_cached(train):
+            tracker.tag(trained.run_id, lineage.tags)
             show_training(trained.run_id, epochs=workspace.path(trained.history), tracker=tracker)
         made = Made(items, trained, predicted_by(run, config, inputs, trained.checkpoint, parts=parts_of(config)))
         decision, outputs = promote_and_publish(config, context, start, made)
@@ -109,6 +99,8 @@ def run_stages(config: PipelineConfig, context: RunContext, *, reason: str = "by
         mlflow_address=tracker.run_address(trained.run_id),
         decision=decision,
         reason=reason,
+        preset=config.preset,
+        rules=config.rules,
         n_components=config.reduce.n_components,
         most_epochs=config.train.epochs,
         **figures_of(made, workspace),
@@ -136,16 +128,6 @@ class Made:
     predicted: Predicted | None
 
 
-def clicks_of(config: PipelineConfig, inputs: Inputs) -> dict[str, Any]:
-    """What stages that read validation clicks are called with: where there are none, users of train are held out."""
-    layout = config.data.layout
-    return {
-        "columns": layout.click_columns,
-        "valid": inputs.train if inputs.valid is None else inputs.valid,
-        "held_out": layout.held_out("valid"),
-    }
-
-
 def predicted_by(
     run: StageRunner, config: PipelineConfig, inputs: Inputs, checkpoint: FileRef, *, parts: ModelParts | None = None
 ) -> Predicted | None:
@@ -168,14 +150,7 @@ def predicted_by(
 def begin(config: PipelineConfig, workspace: Workspace) -> Start:
     """Open the inputs, find what the run starts from, and write down that it has started."""
     inputs, registry = open_inputs(config, workspace), registry_of(config)
-    ancestor = find_ancestor(
-        registry,
-        reuse_pca=config.reduce.pca == "reuse",
-        warm_start=config.train.warm_start,
-        digests=inputs.digests(),
-        space=space_of_run(config.embed, config.reduce, clip_model=inputs.digests().get("clip_model")),
-        workspace=workspace,
-    )
+    ancestor = ancestor_of(config, inputs, registry=registry, workspace=workspace)
     manifest = ManifestWriter(
         workspace,
         settings=settings_digest(config),
@@ -185,11 +160,6 @@ def begin(config: PipelineConfig, workspace: Workspace) -> Start:
     )
     end_left_runs(registry.tracker, workspace)
     return Start(inputs, registry, ancestor, manifest)
-
-
-def run_is_kept(result: Result, *, tracker: Tracker) -> bool:
-    """A training's record counts only as long as its MLflow run is there."""
-    return not isinstance(result, Trained) or tracker.is_finished(result.run_id)
 
 
 def promote_and_publish(

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmctr.inputs.layout import ClickColumns, HeldOut, ItemColumns
+from mmctr.inputs.layout import ClickColumns, Half, HeldOut, ItemColumns
 from tasks.cache.results import Trained
 from tasks.cache.stage import RunContext, logger, own_folder, own_work, stage
 from tasks.cache.workspace import STORED, FileRef, PartsRef, Workspace
@@ -17,6 +17,7 @@ from tasks.tracking.page import show_auc_plot
 from tasks.tracking.shown_training import ShownTraining
 from tasks.tracking.store import Tracker
 from tasks.tracking.training_run import MEMORY, TrainingRun, training_run
+from tasks.tracking.trial import Trial
 
 if TYPE_CHECKING:  # PyTorch is loaded when there is something to train
     from mmctr.clicks.batch import ClickSplit
@@ -44,6 +45,8 @@ def train(
     items: PartsRef | None,
     item_columns: ItemColumns | None,
     earlier: FileRef | None,
+    half: Half | None,
+    trial: Trial,
     tracker: Tracker,
     lineage: Lineage,
 ) -> Trained:
@@ -51,7 +54,8 @@ def train(
 
     `columns` are those of the click logs, and `user` that of users, which need not be there. `held_out` says which rows
     of `train` stand for `valid`, which is the same log then. `items`, with their columns, is the item table where items
-    have features. With a checkpoint of an `earlier` model, training starts from its weights.
+    have features. With a checkpoint of an `earlier` model, training starts from its weights. A `trial` validates by
+    `half` of `valid` and logs figures alone.
     """
     from mmctr.compute.device import resolve_device
     from mmctr.training.loop import train_model
@@ -62,17 +66,21 @@ def train(
         clicks = _open(
             workspace, config, columns=columns, user=user, train=train, valid=valid, held_out=held_out, table=table
         )
+    if half is not None:
+        clicks = _with_half(workspace, clicks, half, valid=valid, label=columns.label, held_out=held_out)
     if items is not None and item_columns is not None:
         clicks = _with_item_features(workspace, clicks, items=items, columns=item_columns)
     recipe = Recipe(**{name: getattr(config, name) for name in Recipe.__dataclass_fields__})
     start = _load(workspace, earlier)
+    settings = {"train": config, "model": model}
     recorded = training_run(
-        tracker, work / MEMORY, settings={"train": config, "model": model}, lineage=lineage, rows=len(clicks.train)
+        tracker, work / MEMORY, settings=settings, lineage=lineage, rows=len(clicks.train), trial=trial
     )
-    with recorded as run, settings_named("train"):  # within: what MLflow keeps of a failure names settings too
+    with trial.hopeless_is_pruned(), recorded as run, settings_named("train"):
+        # settings are named within: what MLflow keeps of a failure names them too
         run.log_device(device)
         logger().info("training on %s, %d rows, MLflow run %s", device, len(clicks.train), run.run_id)
-        shown = ShownTraining(run)
+        shown = ShownTraining(run, trial)
         checkpoint, history = train_model(
             clicks.items,
             clicks.train,
@@ -91,7 +99,9 @@ def train(
         )
         shown.end()
         made = _write(workspace, own_folder(workspace), checkpoint, history, run_id=run.run_id)
-        _log(run, made, history, best=checkpoint.metrics, lineage=lineage, workspace=workspace)
+        run.log_outcome(history, best=checkpoint.metrics)
+        if not trial.is_one:
+            log_model(run, made, lineage=lineage, workspace=workspace)
     return made
 
 
@@ -158,6 +168,19 @@ def _with_item_features(workspace: Workspace, clicks: Clicks, *, items: PartsRef
     return replace(clicks, items=table, item_encoding=encoding)
 
 
+def _with_half(
+    workspace: Workspace, clicks: Clicks, half: Half, *, valid: PartsRef, label: str, held_out: HeldOut | None
+) -> Clicks:
+    """The same with one half of the validation clicks."""
+    import torch
+
+    from mmctr.evaluation.halves import rows_of
+
+    with workspace.reading_table(valid) as files:
+        kept = rows_of(half, files, label=label, held_out=held_out)
+    return replace(clicks, valid=clicks.valid.only(torch.from_numpy(kept.nonzero()[0])))
+
+
 def _load(workspace: Workspace, checkpoint: FileRef | None) -> "Checkpoint | None":
     from mmctr.models.checkpoint import load_checkpoint
 
@@ -199,18 +222,9 @@ def _write(
     )
 
 
-def _log(
-    run: TrainingRun,
-    made: Trained,
-    history: "list[Epoch]",
-    *,
-    best: dict[str, float],
-    lineage: Lineage,
-    workspace: Workspace,
-) -> None:
-    """Log the outcome, the files and the models to MLflow."""
+def log_model(run: TrainingRun, made: Trained, *, lineage: Lineage, workspace: Workspace) -> None:
+    """Log the files and the models of a training to MLflow."""
     checkpoint, epochs = workspace.path(made.checkpoint), workspace.path(made.history)
-    run.log_outcome(history, best=best)
     show_auc_plot(run.tracker, run.run_id)
     run.log_files(workspace, lineage=lineage, checkpoint=checkpoint, epochs=epochs)
     run.log_models(checkpoint=checkpoint, pca=None if lineage.pca is None else workspace.path(lineage.pca))

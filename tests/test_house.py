@@ -16,6 +16,7 @@ from tasks.cache.counted_syntax import parsed
 FLOORS = [
     {"flows.cli"},
     {"flows"},
+    {"flows.search"},
     {"flows.run"},
     {"flows.process"},
     {"tasks"},

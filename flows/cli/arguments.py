@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from flows.cli.model_arguments import add_item_info, add_predict, add_promote, add_run, add_score, add_similar
 from flows.cli.options import add_base_path, add_rules, add_settings
 from flows.cli.prepare_options import add_prepare
+from flows.cli.tune_options import add_tune
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -23,7 +24,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(title="commands", required=True, dest="command", metavar="COMMAND")
     of_data, of_models = (
         (_demo, add_prepare, _init, _check),
-        (add_run, add_predict, add_score, add_similar, add_item_info, add_promote),
+        (add_run, add_tune, add_predict, add_score, add_similar, add_item_info, add_promote),
     )
     for add in (*of_data, *of_models, _presets, _settings, _gc, _check_submission, _ui):
         add(commands)

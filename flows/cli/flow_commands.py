@@ -6,10 +6,13 @@ What can be refused is refused before Prefect's server starts, which takes ten s
 import argparse
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flows.cli.options import config_of
 from flows.process.terminal import MISTAKE, OK, say, show
+
+if TYPE_CHECKING:
+    from tasks.settings.search import SearchConfig
 
 
 def run_pipeline(options: argparse.Namespace) -> int:
@@ -26,6 +29,49 @@ def run_pipeline(options: argparse.Namespace) -> int:
         return partial(pipeline, config, return_state=True)
 
     return _run_flow(load)
+
+
+def run_tune(options: argparse.Namespace) -> int:
+    """`mmctr tune`."""
+    config = config_of(options)
+    from tasks.settings.sections import home_expanded
+    from tasks.settings.space import read_space, space_of
+
+    path = home_expanded(options.space)
+    space, search = read_space(path), _search_of(options)
+    space_of(space, config)
+    from flows.run.inputs import look_at_images, look_before
+
+    look_before(config)
+    look_at_images(config)
+
+    def load() -> Callable[[], Any]:
+        from flows.tune import tune
+
+        return partial(tune, config, space=space, search=search, called=path.stem, return_state=True)
+
+    return _run_flow(load)
+
+
+def _search_of(options: argparse.Namespace) -> "SearchConfig":
+    """How a search goes on, by the options.
+
+    Raises:
+        InputError: the name cannot be one.
+    """
+    from pydantic import ValidationError
+
+    from mmctr.common.errors import InputError
+    from mmctr.common.text import shown_value
+    from tasks.settings.search import SearchConfig
+
+    try:
+        return SearchConfig(**{name: getattr(options, name) for name in SearchConfig.model_fields})
+    except ValidationError:
+        raise InputError(
+            f"--study must be at most 100 letters, digits, dots, dashes and underscores, and begin with a letter or a "
+            f"digit; found {shown_value(options.study)}"
+        ) from None
 
 
 def run_predict(options: argparse.Namespace) -> int:

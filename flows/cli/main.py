@@ -25,7 +25,7 @@ from flows.cli.commands import (
     run_similar,
     run_ui,
 )
-from flows.cli.flow_commands import run_pipeline, run_predict
+from flows.cli.flow_commands import run_pipeline, run_predict, run_tune
 from flows.cli.prepare import run_prepare
 from flows.process.terminal import MISTAKE, prepare_streams, say, show
 
@@ -75,6 +75,7 @@ def commands() -> dict[str, Callable[[argparse.Namespace], int]]:
         "init": run_init,
         "check": run_check,
         "run": run_pipeline,
+        "tune": run_tune,
         "predict": run_predict,
         "score": run_score,
         "similar": run_similar,

@@ -9,7 +9,8 @@ from mmctr.common.errors import InputError
 from tasks.cache.workspace import Workspace, public_places
 from tasks.settings.sections import PipelineConfig
 
-FILES = ("lock", "digests.json", "checked.json", "published.json")  # of .mmctr, besides its folders
+FILES = ("lock", "digests.json", "checked.json", "published.json")  # of .mmctr
+FOLDERS = ("store", "work", "records", "vectors", "models", "runs", "tune", "locks")
 LONG_NAME = "0" * 120  # as long as the longest path in .mmctr
 
 
@@ -30,7 +31,10 @@ def check_places(workspace: Workspace, *, writes: bool = True) -> None:
     """
     base_path, root = workspace.base_path, workspace.root
     files = [base_path / place for place in workspace.public.values()] + [root / name for name in FILES]
-    folders = [root, *(root / name for name in ("store", "work", "records", "vectors", "models", "runs", "locks"))]
+    folders = [
+        root,
+        *(root / name for name in ("store", "work", "records", "vectors", "models", "runs", "tune", "locks")),
+    ]
     folders += [path.parent for path in files if path.parent != base_path]
     for stages in (root / "store", root / "work"):
         folders += sorted(stages.iterdir()) if stages.is_dir() and os.access(stages, os.R_OK | os.X_OK) else []

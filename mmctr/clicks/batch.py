@@ -86,6 +86,14 @@ class ClickSplit:
         position = torch.arange(len(row), device=row.device) + (begin - before)[row]
         return self._batch(rows, history=self.history[position], row=row)
 
+    def only(self, rows: Tensor) -> "ClickSplit":
+        """A split of some of the rows, in any order; `rows` is (K,) int64."""
+        taken = self.take(rows)
+        ends = torch.bincount(taken.row, minlength=len(rows)).cumsum(0)
+        offsets = torch.cat([ends.new_zeros(1), ends])
+        columns: dict[str, Any] = {name: getattr(taken, name) for name in OF_ROW}
+        return ClickSplit(history=taken.history, offsets=offsets, **columns)
+
     def _batch(self, rows: Rows, *, history: Tensor, row: Tensor) -> Batch:
         columns = {name: getattr(self, name) for name in OF_ROW}
         chosen: dict[str, Any] = {name: None if value is None else value[rows] for name, value in columns.items()}

@@ -117,15 +117,44 @@ def auc_difference_interval(
         first: (n,) scores of one model, finite.
         second: (n,) scores of the other one.
     """
-    positive = labels.astype(bool)
-    positives, negatives = int(positive.sum()), int((~positive).sum())
+    positives, negatives = _classes(labels)
     if min(positives, negatives) < 2:
         return -1.0, 1.0
-    of_positives, of_negatives = np.zeros(positives), np.zeros(negatives)  # differences of each row's share in the AUC
-    for sign, scores in ((1, first), (-1, second)):
-        ranks = rankdata(scores)
-        of_positives += sign * (ranks[positive] - rankdata(scores[positive])) / negatives
-        of_negatives += sign * (1 - (ranks[~positive] - rankdata(scores[~positive])) / positives)
-    variance = of_positives.var(ddof=1) / positives + of_negatives.var(ddof=1) / negatives
-    difference, half = float(of_positives.mean()), NORMAL_95 * float(np.sqrt(variance))
+    ours, theirs = _shares(labels, first), _shares(labels, second)
+    of_positives, of_negatives = (mine - other for mine, other in zip(ours, theirs, strict=True))
+    difference, half = float(of_positives.mean()), NORMAL_95 * _deviation(of_positives, of_negatives)
     return difference - half, difference + half
+
+
+def auc_standard_error(labels: npt.NDArray[np.generic], scores: npt.NDArray[np.floating]) -> float:
+    """Standard error of the AUC of (n,) finite `scores`, by DeLong et al. 1988; rows are taken to be independent.
+
+    Raises:
+        ValueError: there are less than two rows of a class.
+    """
+    positives, negatives = _classes(labels)
+    if min(positives, negatives) < 2:
+        raise ValueError(f"two rows of each class are needed, found {positives} positive and {negatives} negative ones")
+    return _deviation(*_shares(labels, scores))
+
+
+def _classes(labels: npt.NDArray[np.generic]) -> tuple[int, int]:
+    """Positive and negative rows."""
+    positives = int(labels.astype(bool).sum())
+    return positives, len(labels) - positives
+
+
+def _shares(
+    labels: npt.NDArray[np.generic], scores: npt.NDArray[np.floating]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Of each positive row the share of negatives that it is ranked above, of each negative one that of positives."""
+    positive = labels.astype(bool)
+    positives, negatives = _classes(labels)
+    ranks = rankdata(scores)
+    of_positives = (ranks[positive] - rankdata(scores[positive])) / negatives
+    return of_positives, 1 - (ranks[~positive] - rankdata(scores[~positive])) / positives
+
+
+def _deviation(of_positives: npt.NDArray[np.float64], of_negatives: npt.NDArray[np.float64]) -> float:
+    """Standard deviation of the mean of both."""
+    return float(np.sqrt(sum(shares.var(ddof=1) / len(shares) for shares in (of_positives, of_negatives))))

@@ -152,3 +152,17 @@ class HeldOut:
     share: float
     seed: int
     part: Literal["train", "valid"]
+
+
+@dataclass(frozen=True)
+class Half:
+    """Which half of the validation clicks is meant.
+
+    Attributes:
+        user: column of the user's id, by which rows are divided, so that a user is in one half; where the clicks do
+            not have it, or it is empty, rows are divided by their number.
+        part: `choosing` or `judging`.
+    """
+
+    user: str = ""
+    part: Literal["choosing", "judging"] = "choosing"

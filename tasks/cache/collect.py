@@ -23,7 +23,7 @@ from tasks.cache.stage import KEY_DIGITS
 from tasks.cache.workspace import Workspace
 
 GRACE_SECONDS = 3600
-MEMORIES = ("lock", "locks", "digests.json", "images.parquet", "checked.json", "published.json")
+MEMORIES = ("lock", "locks", "digests.json", "images.parquet", "checked.json", "published.json", "tune")
 RUNS, RECORDS, STORE, WORK, VECTORS, MODELS = "runs", "records", "store", "work", "vectors", "models"
 UNKNOWN = "unknown"
 LEVELS = {

@@ -3,6 +3,7 @@
     lock                         shared by every run for its life; `mmctr gc` has it for itself
     locks/begin                  whoever takes or leaves `lock`, for that moment
     locks/runs/<manifest>        a run of the pipeline, for its life
+    locks/searches/<name>        a search, for its life
     locks/stages/<stage>-<key>   whoever runs that stage: from the look at its record until the record is written
     locks/champion               whoever compares a model with the champion, or makes another one champion
     locks/models                 whoever fetches files of earlier trainings
@@ -102,6 +103,22 @@ class Locks:
             os.close(descriptor)
 
     @contextmanager
+    def of_search(self, name: str) -> Iterator[None]:
+        """Be the one that goes on with a search.
+
+        Raises:
+            InputError: another process does; the message names it.
+        """
+        with self._opened(f"locks/searches/{name}") as descriptor:
+            if not self._take(descriptor, fcntl.LOCK_EX):
+                raise InputError(
+                    f"one process goes on with a search, and {_named(_read(descriptor))[0]} does with {name}; wait for "
+                    "its end, or choose another --study; more trials at once are --jobs"
+                )
+            _write(descriptor, [os.getpid()])
+            yield
+
+    @contextmanager
     def of_stage(self, stage: str, key: str, *, say: Say) -> Iterator[None]:
         """Be the one that runs a stage for a key."""
         with self._held(_stage(stage, key), f"runs {stage} on the same inputs; its result will be used", say=say):
@@ -182,7 +199,7 @@ class Locks:
 
     def _remove_names(self) -> None:
         """Remove what there is one of for each run and stage; the caller is alone, so nobody has any of them."""
-        for folder in ("runs", "stages"):
+        for folder in ("runs", "searches", "stages"):
             for path in (self.root / "locks" / folder).glob("*"):
                 path.unlink()
 

@@ -8,7 +8,7 @@ the later time, so a schedule that finds nothing new leaves no thousand files.
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
@@ -80,10 +80,14 @@ class ManifestWriter:
         if runs:
             self._write(self.manifest)
 
-    def finish(self, *, mlflow_run: str) -> RunManifest:
-        """Write that the run has finished; it replaces what it finished and earlier runs of the same facts."""
-        now = datetime.now(UTC)
-        self.manifest = self.manifest.model_copy(update={"finished": now, "mlflow_run": mlflow_run})
+    def finish(self, *, mlflow_run: str, stages: Mapping[str, str] | None = None) -> RunManifest:
+        """Write that the run has finished; it replaces what it finished and earlier runs of the same facts.
+
+        With `stages`, these are all that it still needs.
+        """
+        facts = {"finished": datetime.now(UTC), "mlflow_run": mlflow_run}
+        kept = self.manifest.stages if stages is None else dict(stages)
+        self.manifest = self.manifest.model_copy(update={**facts, "stages": kept})
         self._write(self.manifest)
         return self.manifest
 

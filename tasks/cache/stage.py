@@ -17,6 +17,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from prefect import Task, get_run_logger, task
 from prefect.cache_policies import CachePolicy
 from prefect.context import TaskRunContext
+from prefect.exceptions import MissingContextError
 from prefect.filesystems import LocalFileSystem
 from prefect.results import ResultStore
 
@@ -101,8 +102,14 @@ def stage(function: Callable[Concatenate[RunContext, P], R]) -> Task[Concatenate
 
 
 def logger() -> logging.LoggerAdapter[logging.Logger] | logging.Logger:
-    """The logger of the stage that is running; its lines are shown on Prefect's page of the run."""
-    return get_run_logger()
+    """The logger of the stage or flow that is running; its lines are shown on Prefect's page of the run.
+
+    Before a stage of a process that has no flow run, as one of a search, it is this module's own.
+    """
+    try:
+        return get_run_logger()
+    except MissingContextError:
+        return logging.getLogger(__name__)
 
 
 def own_folder(workspace: Workspace) -> Path:

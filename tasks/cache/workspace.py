@@ -7,6 +7,7 @@ BASE_PATH/.mmctr/
     models/<MLflow run>/         checkpoints and PCA models of earlier runs that later ones start from
     records/                     Prefect's records of finished tasks
     runs/                        what each finished run used (tasks/cache/run_manifest.py)
+    tune/<search>/               what a search knows of its trials, and the settings of its best one
     digests.json                 remembered SHA-256 of files that have not changed since
     images.parquet               the same of the images in a folder that they are read from in place
     published.json               whose files the public ones are (tasks/cache/public_files.py)
@@ -92,6 +93,7 @@ class Workspace:
         self.vectors = self.root / "vectors"
         self.models = self.root / "models"
         self.runs = self.root / "runs"
+        self.searches = self.root / "tune"
         self.image_memory = self.root / "images.parquet"
         self.locks = Locks(self.root)
 

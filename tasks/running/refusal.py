@@ -11,17 +11,23 @@ from typing import Any, ParamSpec, TypeVar
 
 from prefect.client.schemas.objects import State
 from prefect.exceptions import FailedRun
-from prefect.states import Failed
+from prefect.states import Cancelled, Failed
 
 from mmctr.common.errors import InputError, as_input_error
 from mmctr.common.text import first_line
+from tasks.running.pruned import PrunedError
 
 P = ParamSpec("P")
 R = TypeVar("R")
 REFUSED = "Refused: "  # begins the message of a state
 TIMED_OUT = "TimedOut"  # Prefect's own name
+PRUNED = "Pruned"  # name of a state of its kind Cancelled
 ENDS = ("Finished in state Failed(", "Task run failed with state: Failed(")  # as Prefect 3 writes them,
 LINES = tuple(f"{end}{quote}{REFUSED}" for end in ENDS for quote in "'\"")  # with the `repr` of the message
+
+
+class TimedOutError(InputError):
+    """A task did not end in the time that it was allowed."""
 
 
 _said: set[str] = set()  # messages of refusals of this process
@@ -41,12 +47,17 @@ def refusal(state: State[Any] | None) -> str | None:
 
 
 def refusing(function: Callable[P, R]) -> Callable[P, Any]:
-    """Let a task's or flow's function end in the state `refused` where the user can fix what went wrong."""
+    """Let a task's or flow's function end in the state `refused` where the user can fix what went wrong.
+
+    A trial that is pruned ends in a state that is no failure.
+    """
 
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> Any:
         try:
             return function(*args, **kwargs)
+        except PrunedError as pruned:
+            return Cancelled(name=PRUNED, message=str(pruned))
         except Exception as error:
             mistake = as_input_error(error)
             if mistake is None:
@@ -61,12 +72,17 @@ def outcome(state: State[Any], *, of: str) -> Any:
 
     Raises:
         InputError: the user can fix what went wrong; a limit on time that the user has set is such a thing.
+        PrunedError: it was a trial, and is pruned.
     """
+    if state.name == PRUNED:
+        raise PrunedError(state.message)
     refused_with = refusal(state)
     if refused_with is not None:
         raise InputError(refused_with)
     if state.name == TIMED_OUT:
-        raise InputError(f"{of} must end in the time that run.timeout allows: {state.message}; raise it and run again")
+        raise TimedOutError(
+            f"{of} must end in the time that run.timeout allows: {state.message}; raise it and run again"
+        )
     return state.result()
 
 

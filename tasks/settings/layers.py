@@ -81,18 +81,26 @@ def table_of(overrides: list[str]) -> Table:
 
 def _single(override: str) -> Table:
     name, equals, text = override.partition("=")
+    return single(name if equals else "", _value(text), found=override)
+
+
+def single(name: str, value: Any, *, found: str) -> Table:
+    """One setting by its dotted name, as a table that goes over another.
+
+    Raises:
+        InputError: the name is none, or there is nothing to set below a name in it; `found` is what is shown.
+    """
     steps = name.strip().split(".")
-    if not equals or not all(steps) or len(steps) > DEEPEST:
+    if not all(steps) or len(steps) > DEEPEST:
         raise InputError(
-            f"a setting is written section.field=value, such as train.epochs=3; found {shown_value(override)}"
+            f"a setting is written section.field=value, such as train.epochs=3; found {shown_value(found)}"
         )
     annotation: Any = PipelineConfig
     for depth, step in enumerate(steps[:-1], start=1):
         annotation = below(annotation, step)
         if annotation is not None and not takes_names(annotation):
             within = ".".join(steps[:depth])
-            raise InputError(f"{within} is not a section of the configuration; found {shown_value(override)}")
-    value = _value(text)
+            raise InputError(f"{within} is not a section of the configuration; found {shown_value(found)}")
     for step in reversed(steps):
         value = Entries({step: value})
     return dict(value)

@@ -3,6 +3,7 @@
 defaults < preset < BASE_PATH/mmctr.toml or the file of --config < what a command or a deployment sets itself
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from pydantic import ValidationError
 
 from mmctr.common.errors import InputError, check_text
 from tasks.settings.folder import settings_of_folder
-from tasks.settings.layers import Table, merged, table_of
+from tasks.settings.layers import Table, merged, single, table_of
 from tasks.settings.presets import MISSION, ORGANISERS, from_folder, read_preset
 from tasks.settings.problems import described
 from tasks.settings.rules import FREE, broken_rules
@@ -74,6 +75,18 @@ def completed(config: PipelineConfig) -> PipelineConfig:
     return _whole(settings_of_folder(config.base_path, given=given), given=given, base_path=config.base_path)
 
 
+def with_settings(config: PipelineConfig, settings: Mapping[str, Any]) -> PipelineConfig:
+    """`config` with other values of some settings, by their dotted names.
+
+    Raises:
+        InputError: there is no such setting, a value is out of range, or the configuration's rules forbid it.
+    """
+    whole = config.model_dump()
+    for name in sorted(settings, key=lambda name: name.count(".")):  # a part before what is set within it
+        whole = merged(whole, single(name, settings[name], found=name))
+    return _ruled(_checked(whole))
+
+
 def preset_config(name: str, *, base_path: Path) -> PipelineConfig:
     """A preset over the defaults, and nothing over it.
 
@@ -96,6 +109,11 @@ def _layered(base_path: Path, preset: Any, layers: list[Table]) -> PipelineConfi
     of_preset = [read_preset(preset).settings] if isinstance(preset, str) else []  # else it is refused with all others
     for layer in [*of_preset, *layers]:
         whole = merged(whole, layer)
+    return _checked(whole)
+
+
+def _checked(whole: Table) -> PipelineConfig:
+    """The configuration of settings that are all there."""
     try:
         config = PipelineConfig.model_validate(whole)
         return PipelineConfig.model_validate(config.model_dump())  # every field is set, of parts and features too

@@ -6,6 +6,7 @@ from tasks.cache.stage import logger
 from tasks.running.progress import ProgressArtifact
 from tasks.tracking.page import EpochTable, show_link
 from tasks.tracking.training_run import TrainingRun
+from tasks.tracking.trial import Trial
 
 if TYPE_CHECKING:  # PyTorch is loaded when there is something to train
     from mmctr.training.state import Epoch
@@ -14,19 +15,20 @@ if TYPE_CHECKING:  # PyTorch is loaded when there is something to train
 class ShownTraining:
     """A training that goes on, in MLflow, on its page in Prefect, and in the log."""
 
-    def __init__(self, run: TrainingRun) -> None:
-        self.run = run
+    def __init__(self, run: TrainingRun, trial: Trial) -> None:
+        self.run, self.trial = run, trial
         self.epochs: list[dict[str, float]] = []
         self.table = EpochTable()
         self.show_progress = ProgressArtifact("training, rows of all epochs that are allowed")
         show_link(run.tracker, run.run_id)
 
     def add_epoch(self, epoch: "Epoch") -> None:
-        """Log a validation."""
+        """Log a validation, and tell a search of it, which may prune its trial."""
         self.run.log_epoch(epoch)
         self.epochs.append(epoch.figures)
         self.table(self.epochs)
         logger().info("%s: %s", epoch.name, _in_words(epoch))
+        self.trial.report(epoch.valid_auc)
 
     def end(self) -> None:
         """Show all of it; the training may have stopped early."""

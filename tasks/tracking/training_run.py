@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from mlflow.entities import Dataset, DatasetInput, Metric, Param, RunTag
@@ -17,11 +18,14 @@ from prefect.runtime import flow_run
 
 from mmctr.common.files import write_bytes
 from mmctr.common.text import first_line
+from tasks.cache.results import Result, Trained
 from tasks.cache.workspace import STORED, Workspace
+from tasks.running.pruned import PrunedError
 from tasks.settings.base import Section
 from tasks.tracking.lineage import Lineage
 from tasks.tracking.store import FLOW_RUN_TAG, Tracker
 from tasks.tracking.store_calls import call, hurried
+from tasks.tracking.trial import NO_TRIAL, Trial
 
 if TYPE_CHECKING:  # PyTorch and Matplotlib are loaded when there is something to log
     from mmctr.training.state import Epoch
@@ -54,6 +58,7 @@ class TrainingRun:
         new = {name: value for name, value in {**lineage.params, **training}.items() if name not in known}
         params = [Param(name, str(value)[:6000]) for name, value in new.items()]
         tags = [RunTag(f"digest.{name}", digest) for name, digest in lineage.digests.items()]
+        tags += [RunTag(name, value) for name, value in lineage.tags.items()]
         tags.append(RunTag(REASON_TAG, lineage.reason))
         if lineage.ancestor:
             tags.append(RunTag(ANCESTOR_TAG, lineage.ancestor))
@@ -166,9 +171,17 @@ class TrainingRun:
 
 @contextmanager
 def training_run(
-    tracker: Tracker, memory: Path, *, settings: Mapping[str, Section], lineage: Lineage, rows: int
+    tracker: Tracker,
+    memory: Path,
+    *,
+    settings: Mapping[str, Section],
+    lineage: Lineage,
+    rows: int,
+    trial: Trial = NO_TRIAL,
 ) -> Iterator[TrainingRun]:
     """The run of a training; FINISHED at the end, KILLED or FAILED with the message as a tag otherwise.
+
+    One that is pruned is FINISHED too, with the reason as its note.
 
     Args:
         tracker: the store, and the experiment in it.
@@ -176,11 +189,16 @@ def training_run(
         settings: of the training, by the name of their section.
         lineage: settings, digests and counts of what came before.
         rows: train rows.
+        trial: of a search, whose run it is nested in.
     """
-    run = TrainingRun(tracker, open_run(tracker, _training_name(memory)))
+    run = TrainingRun(tracker, open_run(tracker, _training_name(memory), name=trial.name, tags=trial.tags))
     try:
         run.log_start(settings=settings, lineage=lineage, rows=rows)
         yield run
+    except PrunedError as pruned:
+        run.client.set_tag(run.run_id, MLFLOW_RUN_NOTE, str(pruned))
+        run.end("FINISHED")
+        raise
     except BaseException as error:
         run.end_badly(error)
         raise
@@ -198,8 +216,9 @@ def _params(path: str, section: Section) -> Iterator[tuple[str, Any]]:
             yield f"{path}.{name}", values[name]
 
 
-def open_run(tracker: Tracker, training: str) -> str:
-    """Id of the run that is tagged with `training`, set to running; a new one where there is none.
+def open_run(tracker: Tracker, training: str, *, name: str = "", tags: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Id of the run that is tagged with `training`, set to running; a new one, with `name` and `tags`, where there is
+    none.
 
     The tag comes with the run in one transaction, so a process that is killed right here leaves no run behind that
     the next one does not find.
@@ -207,13 +226,19 @@ def open_run(tracker: Tracker, training: str) -> str:
     experiment = tracker.experiment_id()
     found = tracker.client.search_runs([experiment], f"tags.`{TRAINING_TAG}` = '{training}'", max_results=1)
     if not found:
-        name = flow_run.name or "pipeline"
-        return str(tracker.client.create_run(experiment, tags={TRAINING_TAG: training}, run_name=name).info.run_id)
+        name = name or flow_run.name or "pipeline"
+        tags = {TRAINING_TAG: training, **tags}
+        return str(tracker.client.create_run(experiment, tags=tags, run_name=name).info.run_id)
     run = found[0]
     tracker.client.update_run(run.info.run_id, status="RUNNING")
     if MLFLOW_RUN_NOTE in run.data.tags:  # why it ended
         tracker.client.delete_tag(run.info.run_id, MLFLOW_RUN_NOTE)
     return str(run.info.run_id)
+
+
+def is_kept(result: Result, *, tracker: Tracker) -> bool:
+    """Whether a stage's record counts: that of a training only as long as its MLflow run is there."""
+    return not isinstance(result, Trained) or tracker.is_finished(result.run_id)
 
 
 def end_left_runs(tracker: Tracker, workspace: Workspace) -> None:

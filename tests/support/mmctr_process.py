@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from project import PROJECT
@@ -63,17 +63,25 @@ class MmctrRun:
     """A run in a process group of its own, with its output in a file."""
 
     def __init__(
-        self, base: Path, *settings: str, log: Path, largest_file: int | None = None, server: str | None = None
+        self,
+        base: Path,
+        *settings: str,
+        log: Path,
+        command: str = "run",
+        options: Sequence[str] = (),
+        largest_file: int | None = None,
+        server: str | None = None,
     ) -> None:
         """Start it; no file that it writes may grow beyond `largest_file` bytes.
 
-        It reports to the Prefect server at `server`: by default the tests' own, "" for a temporary one.
+        `command` is another one than `mmctr run`, with its own `options`. It reports to the Prefect server at
+        `server`: by default the tests' own, "" for a temporary one.
         """
         from prefect.settings import PREFECT_API_URL
 
         address = PREFECT_API_URL.value() if server is None else server
         assert address is not None
-        arguments = ["run", str(base), *(word for setting in settings for word in ("--set", setting))]
+        arguments = [command, str(base), *options, *(word for setting in settings for word in ("--set", setting))]
         environment = {**os.environ, "PREFECT_API_URL": address, "OMP_NUM_THREADS": "1"}
         self.log = log
         log.write_bytes(b"")

@@ -46,6 +46,16 @@ def test_sizes_and_functions_are_of_all_tensors(split):
     assert all(torch.equal(getattr(doubled, f.name), getattr(batch, f.name) * 2) for f in fields(batch))
 
 
+def test_a_split_of_some_rows_has_just_them(split):
+    rows = torch.tensor([7, 0, 19, 3])
+    some, taken = split.only(rows), split.take(rows)
+    assert len(some) == 4
+    for field in fields(Batch):
+        ours, theirs = getattr(some.slice(0, 4), field.name), getattr(taken, field.name)
+        assert ours is theirs is None or torch.equal(ours, theirs), field.name
+    assert len(split.only(rows[:0])) == 0
+
+
 def test_batches_end_where_they_are_told_to(split):
     order = torch.arange(19, -1, -1)
     found = [batch.user.tolist() for batch in split.batches(8, order=order, ends=[5, 7, 20])]
