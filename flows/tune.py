@@ -88,6 +88,7 @@ def tune(config: PipelineConfig, space: dict[str, Any], search: SearchConfig, ca
         verdict=kept.verdict,
         settings=kept.settings,
         command=command_of(config, kept.settings),
+        model=registry.name,
         version=kept.version,
         mlflow_address=registry.tracker.run_address(ready.run.run_id),
     )
@@ -134,7 +135,7 @@ def _begin(
         ancestor="",
     )
     stack.enter_context(manifest.going_on())
-    recorded = search_run(tracker, study.run_name, name=name, space=table, digests=inputs.digests())
+    recorded = search_run(tracker, study.folder, name=name, space=table, digests=inputs.digests())
     run = stack.enter_context(recorded)
     surroundings = Surroundings(
         base_path=workspace.base_path,
