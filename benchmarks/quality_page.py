@@ -26,13 +26,14 @@ HEAD = """# Quality: presets beside each other and beside peers
 
 `make bench ONLY=quality` writes this page, `benchmarks/quality.py` makes each row by the command that stands below. A
 figure is the mean of the seeds with its standard error over them. Choices were made on validation alone; the labels of
-test were read once, at the end. **Figures on the made-up worlds are not Codabench figures, nor are those on MovieLens.**
+test were read once, at the end. **No figure here is one of Codabench.**
 
 Presets and peers read the same columns, vectors and features, and have the same batch size where the data set's own
 mmctr.toml sets one (512 on all three, as they are small). `cold` is the AUC of the test rows whose target is never one
 in train; `entropy` is the logloss over that of the base rate: 1 is as good as a constant; `s`, `rows/s` and `MB` are
 wall time, speed and peak memory of one training on one thread, two rows at a time.
 """
+COMMANDS = "`python benchmarks/quality.py all` makes what is missing of these, and then their test figures."
 Rows = list[dict]
 
 
@@ -96,14 +97,23 @@ def _ablation(rows: Rows) -> str:
     for switch, how in SWITCHES.items():
         without = {data: _chosen(rows, data, "strong", switch) for data in DATA}
 
-        def lost(found: Rows, split: str, without: dict[str, Rows] = without) -> str:
-            base = _values(whole[found[0]["data"]], split, "auc")
-            return _difference(_values(found, split, "auc"), base)
-
         if any(without.values()):
-            lines.append(_line([switch, "<br>".join(f"`{one}`" for one in how), *_auc_cells(without, lost)]))
+            lines.append(
+                _line(
+                    [
+                        switch,
+                        "<br>".join(f"`{one}`" for one in how),
+                        *_auc_cells(without, lambda found, split: _lost(found, whole, split)),
+                    ]
+                )
+            )
     note = "The difference to `strong` with its standard error; below zero the switch helps."
     return "\n".join([*lines, "", note, ""])
+
+
+def _lost(found: Rows, whole: dict[str, Rows], split: str) -> str:
+    base = _values(whole[found[0]["data"]], split, "auc")
+    return _difference(_values(found, split, "auc"), base)
 
 
 def _auc_cells(found: dict[str, Rows], cell: Callable[[Rows, str], str]) -> list[str]:

@@ -19,7 +19,7 @@ SMOOTHING = 20.0  # rows of the average item that the rate of an item begins wit
 Floats = npt.NDArray[np.float64]
 
 
-def popularity(data: Opened, *, seed: int) -> Outcome:
+def popularity(data: Opened, *, seed: int) -> Outcome:  # noqa: ARG001 the signature is that of all peers
     """How often an item is a target of train or in its histories, as the logit of a rate that is fitted to train.
 
     It has no seed: all of them are equal.

@@ -85,6 +85,7 @@ def run_stages(config: PipelineConfig, context: RunContext, *, reason: str = "by
         trained = run(train, **training, trial=NO_TRIAL, tracker=tracker, lineage=lineage)
         log_lost_artifacts(tracker, trained, lineage=lineage, workspace=workspace)
         if run.is_cached(train):
+            tracker.tag(trained.run_id, lineage.tags)
             show_training(trained.run_id, epochs=workspace.path(trained.history), tracker=tracker)
         made = Made(items, trained, predicted_by(run, config, inputs, trained.checkpoint, parts=parts_of(config)))
         decision, outputs = promote_and_publish(config, context, start, made)
@@ -98,6 +99,8 @@ def run_stages(config: PipelineConfig, context: RunContext, *, reason: str = "by
         mlflow_address=tracker.run_address(trained.run_id),
         decision=decision,
         reason=reason,
+        preset=config.preset,
+        rules=config.rules,
         n_components=config.reduce.n_components,
         most_epochs=config.train.epochs,
         **figures_of(made, workspace),

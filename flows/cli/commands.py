@@ -110,6 +110,14 @@ def run_similar(options: argparse.Namespace) -> int:
     return OK
 
 
+def run_item_info(options: argparse.Namespace) -> int:
+    """`mmctr item-info`."""
+    from flows.cli.item_info import make_item_info
+
+    show(make_item_info(config_of(options), out=options.out, force=options.force).text())
+    return OK
+
+
 def run_presets(options: argparse.Namespace) -> int:
     """`mmctr presets`."""
     from flows.cli.presets_report import as_json, as_text
@@ -119,14 +127,6 @@ def run_presets(options: argparse.Namespace) -> int:
         show(read_preset(options.name).text.rstrip("\n"))
     else:
         show(as_json() if options.json else as_text())
-    return OK
-
-
-def run_item_info(options: argparse.Namespace) -> int:
-    """`mmctr item-info`."""
-    from flows.cli.item_info import make_item_info
-
-    show(make_item_info(config_of(options), out=options.out, force=options.force).text())
     return OK
 
 

@@ -28,11 +28,14 @@ def add_predict(commands: "Commands") -> None:
         "predict",
         help="make a submission with a model that is there already",
         description="Predict the test split with a trained model and write prediction.csv and prediction.zip, and that "
-        "model and its item embeddings; nothing is trained, and of the data only the test split is needed.",
+        "model and its item embeddings; nothing is trained, and of the data only the test split is needed. Of the "
+        "challenge's columns it fills Task1&2; Task1 and Task2 are 0, or of the models that are named for them.",
     )
     add_base_path(command)
     add_settings(command)
-    add_model(command)
+    add_model(command, also="--task12")
+    command.add_argument("--task1", metavar="MODEL", help="model that fills column Task1, named as in --model")
+    command.add_argument("--task2", metavar="MODEL", help="model that fills column Task2, named as in --model")
     add_device(command)
     command.set_defaults(doing="predicting the test split of {base_path} with {model}")
 
@@ -76,26 +79,6 @@ def add_similar(commands: "Commands") -> None:
     command.set_defaults(doing="looking for items like {item_id}")
 
 
-def add_promote(commands: "Commands") -> None:
-    """`mmctr promote`."""
-    command = commands.add_parser(
-        "promote",
-        help="say which model is the champion, or choose another",
-        description="Choose the champion by hand, go back to the one before, or keep it whatever comes; the files "
-        "under BASE_PATH become those of the champion. Without VERSION and options, say which versions there are.",
-    )
-    add_base_path(command)
-    command.add_argument(
-        "version", nargs="?", metavar="VERSION", help="number of the version that is to be the champion, or an alias"
-    )
-    command.add_argument("--rollback", action="store_true", help="go back to the champion before; again goes further")
-    command.add_argument("--pin", action="store_true", help="keep the champion, however good later models are")
-    command.add_argument("--unpin", action="store_true", help="let better models become the champion again")
-    add_settings(command)
-    add_device(command)
-    command.set_defaults(doing="the champion of {base_path}")
-
-
 def add_item_info(commands: "Commands") -> None:
     """`mmctr item-info`."""
     command = commands.add_parser(
@@ -114,3 +97,23 @@ def add_item_info(commands: "Commands") -> None:
     command.add_argument("--force", action="store_true", help="write over OUT although another program wrote it")
     add_settings(command)
     command.set_defaults(doing="making the organisers' item table of {base_path}")
+
+
+def add_promote(commands: "Commands") -> None:
+    """`mmctr promote`."""
+    command = commands.add_parser(
+        "promote",
+        help="say which model is the champion, or choose another",
+        description="Choose the champion by hand, go back to the one before, or keep it whatever comes; the files "
+        "under BASE_PATH become those of the champion. Without VERSION and options, say which versions there are.",
+    )
+    add_base_path(command)
+    command.add_argument(
+        "version", nargs="?", metavar="VERSION", help="number of the version that is to be the champion, or an alias"
+    )
+    command.add_argument("--rollback", action="store_true", help="go back to the champion before; again goes further")
+    command.add_argument("--pin", action="store_true", help="keep the champion, however good later models are")
+    command.add_argument("--unpin", action="store_true", help="let better models become the champion again")
+    add_settings(command)
+    add_device(command)
+    command.set_defaults(doing="the champion of {base_path}")

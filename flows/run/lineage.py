@@ -8,6 +8,7 @@ from tasks.settings.sections import PipelineConfig
 from tasks.tracking.lineage import Lineage
 
 NO_METRIC = re.compile(r"[^\w./ -]", re.ASCII)  # what a metric's name in MLflow cannot have
+PRESET_TAG, RULES_TAG = "mmctr.preset", "mmctr.rules"
 LONGEST = 200  # of MLflow's 250 characters
 
 
@@ -34,5 +35,6 @@ def lineage_of(config: PipelineConfig, inputs: Inputs, items: ItemStages, *, anc
         pca=None if items.reduced is None else items.reduced.pca,
         reports={name: result.report for name, result in results.items()},
         reason=reason,
+        tags={PRESET_TAG: config.preset, RULES_TAG: config.rules},
         ancestor=ancestor,
     )

@@ -7,6 +7,8 @@ from pathlib import Path
 from mmctr.common.text import shown
 from tasks.cache.stage import StageReport
 from tasks.promote import Decision
+from tasks.settings.presets import MISSION
+from tasks.settings.rules import FREE
 from tasks.tracking.store import ui_address
 
 
@@ -34,6 +36,8 @@ class Summary:
     mlflow_address: str
     decision: Decision
     reason: str
+    preset: str
+    rules: str
 
     def text(self) -> str:
         """The summary as lines of text, for a terminal."""
@@ -77,6 +81,7 @@ class Summary:
         early = f"; stopped early after epoch {self.epochs} of {self.most_epochs}"
         early = early if self.epochs < self.most_epochs else ""
         return {
+            **self._asked_for(),
             "items": f"{self.items['items']}{f': {counts}' if counts else ''}",
             **self._reduction(),
             "best epoch": f"{self.best_epoch}: valid AUC {self.valid_auc:.4f}, logloss {self.valid_logloss:.4f}{early}",
@@ -84,6 +89,11 @@ class Summary:
             **self._predictions(),
             "outputs of": self.owner,
         }
+
+    def _asked_for(self) -> dict[str, str]:
+        """The preset and the rules, where they are not the default ones."""
+        preset = {"preset": shown(self.preset)} if self.preset != MISSION else {}
+        return {**preset, **({"rules": f"{self.rules} of the challenge, kept"} if self.rules != FREE else {})}
 
     def _reduction(self) -> dict[str, str]:
         if self.explained_variance is None:

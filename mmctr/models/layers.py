@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -34,19 +35,28 @@ def activated(features: int, *, activation: Activation, dropout: float) -> list[
     return [Dice(features), nn.Dropout(dropout)] if dropout > 0 else [Dice(features)]
 
 
-class BatchNorm(nn.BatchNorm1d):
-    """Batch norm of (B, features) that trains on any number of rows.
+class BatchNorm(nn.Module):
+    """Batch norm of (B, features) that trains on any number of rows, with PyTorch's numbers and names of weights.
 
     A batch of one row has no variance, and an empty one has no mean: as in `Dice`, both are normalised with the running
-    averages, which they leave as they are. PyTorch's own raises an error.
+    averages, which they leave as they are. PyTorch's own raises an error, and counts batches, which nothing reads.
     """
 
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the name is PyTorch's
-        if self.training and len(input) < 2:
-            return F.batch_norm(
-                input, self.running_mean, self.running_var, self.weight, self.bias, training=False, eps=self.eps
-            )
-        return super().forward(input)
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, features: int, *, eps: float = 1e-5, momentum: float = 0.1) -> None:
+        super().__init__()
+        self.eps, self.momentum = eps, momentum
+        self.weight, self.bias = nn.Parameter(torch.ones(features)), nn.Parameter(torch.zeros(features))
+        self.register_buffer("running_mean", torch.zeros(features))
+        self.register_buffer("running_var", torch.ones(features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        from_batch = self.training and len(x) > 1
+        return F.batch_norm(
+            x, self.running_mean, self.running_var, self.weight, self.bias, from_batch, self.momentum, self.eps
+        )
 
 
 def logits(layer: nn.Linear, hidden: Tensor) -> Tensor:

@@ -131,8 +131,8 @@ class Trainer:
         if entropy is not None and entropy > 1:
             logger.warning(
                 "the best model (%s, validation AUC %.4f) gives probabilities that are worse than the base rate alone: "
-                "logloss %.4f is %.2f times that of the base rate (normalised entropy), as it is too sure of itself; "
-                "regularise it (`net_l2`, `embedding_l2`, `weight_decay`, dropout), lower `learning_rate` or `epochs`, "
-                "or use its predictions as a ranking alone",
+                "logloss %.4f is %.2f times that of the base rate (normalised entropy), mostly as a model is too sure "
+                "of itself; regularise it (`net_l2`, `embedding_l2`, `weight_decay`, dropout), lower `learning_rate` "
+                "or `epochs`, or use its predictions as a ranking alone",
                 *(state.best.name, state.best.valid_auc, state.best.valid_logloss, entropy),
             )

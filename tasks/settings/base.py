@@ -44,10 +44,15 @@ class Section(BaseModel):
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         """The schema of Prefect's form, without defaults: sent back, they would go over the data folder's own."""
         made = handler(schema)
-        for field in handler.resolve_ref_schema(made).get("properties", {}).values():
+        own = handler.resolve_ref_schema(made)
+        for name, field in own.get("properties", {}).items():
             default = field.pop("default", None)
             if default is not None and "description" in field:
                 field["description"] += f"; default {default}"
+            _let_choose(field)
+            if name == "kind" and "const" in field:  # of a part; the form knows lists of values, and no constants
+                field["enum"] = [field.pop("const")]
+                own["required"] = [*own.get("required", []), name]
         return made
 
     @classmethod
@@ -80,6 +85,14 @@ class Section(BaseModel):
         """The module that each field marked as a component names, by the field."""
         marks = self.marked(Component).items()
         return {name: f"{mark.package}.{mark.module(getattr(self, name))}" for name, mark in marks}
+
+
+def _let_choose(field: JsonSchemaValue) -> None:
+    """Say of a part of several kinds that it is any of them, in words that the form knows."""
+    for choice in (field, field.get("items", {})):
+        if "oneOf" in choice:
+            choice["anyOf"] = choice.pop("oneOf")
+            choice.pop("discriminator", None)
 
 
 def _keyed_fields(section: Section, names: Iterable[str]) -> dict[str, Any]:

@@ -101,6 +101,12 @@ class MeanConfig(Section):
     kind: Annotated[Literal["mean"], Component(SEQUENCE)] = "mean"
 
 
+class ProductConfig(Section):
+    """The target times the mean of the history items, number by number; no weights."""
+
+    kind: Annotated[Literal["product"], Component(SEQUENCE)] = "product"
+
+
 class SimilarityConfig(Section):
     """How many history items are how similar to the target, by the cosine of their vectors (SimTier); no weights."""
 
@@ -148,7 +154,7 @@ class QuadraticConfig(Section):
 
 
 SequenceConfig = Annotated[
-    TargetAttentionConfig | MultiHeadConfig | TransformerConfig | MeanConfig | SimilarityConfig,
+    TargetAttentionConfig | MultiHeadConfig | TransformerConfig | MeanConfig | ProductConfig | SimilarityConfig,
     Field(discriminator="kind"),
 ]
 HeadConfig = Annotated[MlpConfig | CrossConfig | QuadraticConfig, Field(discriminator="kind")]

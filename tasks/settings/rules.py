@@ -4,6 +4,7 @@ Task 1 is about the item embedding, task 2 about the model, tasks 1 & 2 about bo
 the organisers have, so settings are compared with theirs. docs/model.md says what no tool can check.
 """
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -19,6 +20,7 @@ FEATURES = {  # of the organisers, with their kinds
     "row_features": {"likes_level": "category", "views_level": "category"},
     "item_features": {"item_tags": "tags"},
 }
+OF_HISTORIES = ("history_width", "history_count")  # of `model.item`: what is made of train's histories
 MAY_CHANGE = {  # of the organisers' DIN in task 1, and how they call it
     "train.embedding_l2": "embedding_regularizer",
     "train.net_l2": "net_regularizer",
@@ -101,8 +103,8 @@ def _one_model(settings: Settings) -> Broken:
 
 def _more_inputs(settings: Settings, organisers: Settings) -> list[str]:
     item, theirs = settings["model"]["item"], organisers["model"]["item"]
-    is_more = item["history_count"] and not theirs["history_count"]
-    return [*_more_features(settings), *(["model.item.history_count = true"] if is_more else [])]
+    more = [name for name in OF_HISTORIES if item[name] and not theirs[name]]
+    return [*_more_features(settings), *(f"model.item.{name} = {json.dumps(item[name])}" for name in more)]
 
 
 def _more_features(settings: Settings) -> list[str]:

@@ -18,4 +18,5 @@ class Lineage(BaseModel, Unkeyed):
     pca: FileRef | None  # none where no vectors were reduced
     reports: dict[str, FileRef]
     reason: str = "by hand"
+    tags: dict[str, str] = {}  # of the MLflow run: what it was asked for
     ancestor: str = ""  # MLflow run of the model that this one starts from

@@ -84,6 +84,13 @@ class Tracker(Unkeyed):
             tags = [RunTag(f"predict.{name}", str(value)) for name, value in settings]
             self.client.log_batch(run_id, tags=[*tags, RunTag(SUBMISSION_TAG, sha256)])
 
+    def tag(self, run_id: str, tags: dict[str, str]) -> None:
+        """Set tags of a run that have another value."""
+        known = self.client.get_run(run_id).data.tags
+        changed = [RunTag(name, value) for name, value in tags.items() if known.get(name) != value]
+        if changed:
+            self.client.log_batch(run_id, tags=changed)
+
     def end_runs_of(self, flow_run_id: str, *, status: str, note: str) -> None:
         """Set the final `status` and a note of those runs of a Prefect flow run that nobody works on any more."""
         running = f"attributes.status = 'RUNNING' and tags.`{FLOW_RUN_TAG}` = '{flow_run_id}'"

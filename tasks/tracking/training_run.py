@@ -59,6 +59,7 @@ class TrainingRun:
         new = {name: value for name, value in {**lineage.params, **training}.items() if name not in known}
         params = [Param(name, str(value)[:6000]) for name, value in new.items()]
         tags = [RunTag(f"digest.{name}", digest) for name, digest in lineage.digests.items()]
+        tags += [RunTag(name, value) for name, value in lineage.tags.items()]
         tags.append(RunTag(REASON_TAG, lineage.reason))
         if lineage.ancestor:
             tags.append(RunTag(ANCESTOR_TAG, lineage.ancestor))

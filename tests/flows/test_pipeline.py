@@ -78,7 +78,12 @@ def test_from_base_path_to_submission_and_again(finished):
     predicted = pl.read_csv(base / "predictions_task1and2/prediction.csv").join(truth, on="ID")
     assert auc(predicted["label"].to_numpy(), predicted["Task1&2"].to_numpy()) > 0.7
 
-    second = run(base)
+    run_tags = [client.get_run(first.mlflow_run).data.tags]
+    second = run(base, "rules=task12")
+    run_tags.append(client.get_run(first.mlflow_run).data.tags)
+    assert [tags["mmctr.preset"] for tags in run_tags] == ["mission", "mission"]
+    assert [tags["mmctr.rules"] for tags in run_tags] == ["free", "task12"]
+    assert "\nrules         task12 of the challenge, kept\n" in second.text()
     assert ran(second) == []
     assert sizes_and_bytes(second) == sizes_and_bytes(first)
     assert second.mlflow_run == first.mlflow_run
@@ -95,10 +100,14 @@ def test_what_mlflow_knows_of_a_training(finished, tmp_path):
     assert params["embed.max_pixels"] == "100000000"
     assert params["reduce.n_components"] == "128"
     assert metrics["best_valid_auc"] == summary.valid_auc
+    assert 0 < metrics["best_valid_gauc"] <= 1
+    assert 0 < metrics["best_valid_normalised_entropy"] < 2
     assert metrics["embed.items"] == 200
     assert metrics["embed.missing_images"] > 0
     assert 0.9 < metrics["explained_variance"] <= 1
-    for name in ("train_loss", "valid_auc", "valid_logloss", "learning_rate", "rows_per_second"):
+    figures = ("train_loss", "valid_auc", "valid_gauc", "valid_logloss", "valid_normalised_entropy", "learning_rate")
+    assert not {"epoch", "step", "l2_loss"} & set(metrics)
+    for name in (*figures, "rows_per_second"):
         assert [metric.step for metric in client.get_metric_history(summary.mlflow_run, name)] == [1, 2, 3], name
     assert len(tags["prefect.flow_run_id"]) == 36
     assert len(tags["digest.train"]) == 64

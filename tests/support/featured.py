@@ -1,10 +1,12 @@
 """A small shop with text ids, and features of every kind of its rows and its items, one of which decides a click."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
+import torch
 
 from mmctr.clicks.batch import ClickSplit
 from mmctr.clicks.feature_encoding import FeatureEncoding
@@ -15,6 +17,7 @@ from mmctr.inputs.features import Feature
 from mmctr.inputs.layout import ClickColumns, ItemColumns
 from mmctr.inputs.vocabulary import Vocabulary, texts
 from mmctr.models.architecture import Architecture, ItemOptions, Part
+from mmctr.models.base import ClickModel
 from mmctr.models.checkpoint import Checkpoint
 from mmctr.training.loop import train_model
 from mmctr.training.recipe import Recipe
@@ -109,6 +112,16 @@ class Shop:
             row_features=self.rows.sized,
             item_features=self.items.sized,
         )
+
+    def model(self, *, dropout: float = 0.0, batch_norm: bool = False, **item: Any) -> ClickModel:
+        """A model with seeded weights that reads items as `item` says."""
+        head = Part("mlp", {**self.architecture.head.options, "batch_norm": batch_norm, "dropout": dropout})
+        architecture = replace(self.architecture, item=ItemOptions(**item), head=head)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            model = ClickModel(architecture)
+            model.set_items(self.table, self.train)
+        return model
 
     def trained(self, recipe: Recipe, *, earlier: Checkpoint | None = None) -> Checkpoint:
         """The best epoch of a training on this shop's clicks."""

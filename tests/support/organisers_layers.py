@@ -13,6 +13,7 @@ from organisers import LEVEL_VOCABULARY, TAGS
 from torch import Tensor, nn
 
 from mmctr.models.architecture import Architecture, Part
+from mmctr.models.layers import BatchNorm
 
 ITEM = torch.arange(ITEM_DIM).roll(CONTENT_DIM)  # where the library's [content, id, tags] lies in [id, tags, content]
 LEVELS = 2 * ID_DIM
@@ -82,7 +83,7 @@ def without_dropout(built: Architecture) -> Architecture:
 
 
 def with_weights(layers: nn.Sequential) -> list[nn.Module]:
-    return [layer for layer in layers if isinstance(layer, nn.Linear | nn.BatchNorm1d)]
+    return [layer for layer in layers if isinstance(layer, nn.Linear | nn.BatchNorm1d | BatchNorm)]
 
 
 def layers_of_ours(model: nn.Module) -> list[nn.Module]:

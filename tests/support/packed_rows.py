@@ -10,6 +10,7 @@ SEQUENCE = {
     "multi_head": {"heads": 3, "head_width": 2, "dropout": 0.2},
     "transformer": {"layers": 2, "heads": 2, "head_width": 2, "feedforward": 7, "positions": 3, "dropout": 0.2},
     "mean": {},
+    "product": {},
     "similarity": {"bins": 6},
 }
 LENGTHS = (3, 0, 1, 5, 0, 3, 2)
@@ -42,7 +43,7 @@ def histories(keys, row, *, rows):
 def by_row(plain, module, query, keys, row):
     """What `plain(module, target, history)` makes of each row with a history, and zeros of the others."""
     of_rows = zip(query, histories(keys, row, rows=len(query)), strict=True)
-    return torch.stack([plain(module, q, k) if len(k) else query.new_zeros(module.width) for q, k in of_rows])
+    return torch.stack([plain(module, q, k) if len(k) else 0 * q.sum() + q.new_zeros(module.width) for q, k in of_rows])
 
 
 def assert_as_plain(plain, module, query, keys, row):

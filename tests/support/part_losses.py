@@ -1,9 +1,16 @@
 """Losses of short trainings of one part of a model each, as the golden files of `tests/golden/parts` have them."""
 
+from dataclasses import replace
+
+import numpy as np
 import torch
-from torch.nn.functional import binary_cross_entropy_with_logits
+from generated import architecture, click_split, item_table
+from packed_rows import SEQUENCE
+from torch.nn.functional import binary_cross_entropy_with_logits, normalize
 
 from mmctr.common.components import load_component
+from mmctr.models.architecture import Part
+from mmctr.models.base import ClickModel
 
 WIDTH, ROWS, STEPS = 10, 64, 20
 HEADS = {
@@ -37,6 +44,36 @@ def head_losses(kind):
             x = torch.randn(ROWS, WIDTH)
             loss = binary_cross_entropy_with_logits(module(x), (x[:, 0] * x[:, 1] > 0).float())
             optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+    return losses
+
+
+def sequence_losses(kind, *, steps=STEPS, told=True, rate=0.01, **options):
+    """One loss a step of a model with this encoder alone, on clicks of targets that are like their history.
+
+    Without `told` the model gets each history with the target of another row.
+    """
+    table = item_table(np.random.default_rng(0))
+    split = click_split(np.random.default_rng(1), table, rows=steps * ROWS)
+    vectors = normalize(torch.from_numpy(table.weights), dim=1)
+    sizes = replace(architecture(table), sequence=[Part(kind, SEQUENCE[kind] | options)])
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = ClickModel(sizes).train()
+        model.set_items(table)
+        optimizer = torch.optim.Adam(model.parameters(), lr=rate)
+        for weight in model.parameters():
+            weight.grad = torch.zeros_like(weight)  # a sparse gradient is added to it
+        losses = []
+        for start in range(0, len(split), ROWS):
+            batch = split.slice(start, start + ROWS)
+            alike = torch.linalg.vecdot(vectors[batch.history], vectors[batch.target][batch.row])
+            label = (torch.zeros(ROWS).index_add(0, batch.row, alike) > 0).float()
+            seen = batch if told else replace(batch, history=batch.history.flip(0))
+            loss = binary_cross_entropy_with_logits(model(seen), label)
+            optimizer.zero_grad(set_to_none=False)
             loss.backward()
             optimizer.step()
             losses.append(loss.item())

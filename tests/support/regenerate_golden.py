@@ -2,7 +2,8 @@
 
 import json
 
-from part_losses import HEADS, head_losses
+from packed_rows import SEQUENCE
+from part_losses import HEADS, head_losses, sequence_losses
 from project import GOLDEN
 from short_training import figures, run
 
@@ -18,3 +19,5 @@ if __name__ == "__main__":
     write(GOLDEN / "training.json", figures(run(Recipe(epochs=5, batch_size=64, learning_rate=3e-3, patience=5))))
     for kind in HEADS:
         write(GOLDEN / "parts" / f"{kind}.json", head_losses(kind))
+    for kind in SEQUENCE:
+        write(GOLDEN / "parts" / f"{kind}.json", sequence_losses(kind))

@@ -1,8 +1,9 @@
 """Small trainings that take a second."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
+import torch
 from generated import click_split, din, item_table
 
 from mmctr.training.loop import fit
@@ -28,3 +29,10 @@ def figures(done):
 
 
 SHORT = Recipe(epochs=6, batch_size=32, learning_rate=3e-3, patience=6)
+
+
+def with_users(setting, *, rows=4):
+    """The same setting with `rows` rows of each user, of both splits."""
+    model, *splits = setting
+    users = [torch.arange(len(split), dtype=torch.int32) // rows for split in splits]
+    return (model, *(replace(split, user=user) for split, user in zip(splits, users, strict=True)))

@@ -11,8 +11,8 @@ class Product(nn.Module):
     """`query * mean(keys)`: what the target and its history have in common, in each of their numbers.
 
     The sum of these numbers is the mean inner product of the target with the items of the history, as in a factored
-    item similarity model (Kabbur et al., FISM, KDD 2013); the head weighs them. Without it a head of hidden layers would
-    have to learn to multiply. A target that is in the history of its row meets itself there.
+    item similarity model (Kabbur et al., FISM, KDD 2013); the head weighs them. Without it, hidden layers would have to
+    learn to multiply.
 
     Args:
         dim: D.

@@ -5,6 +5,8 @@ import pytest
 import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from torch._subclasses.fake_tensor import FakeTensorMode
+from without_gpu import Products, autocast_without_a_gpu
 
 import mmctr.models.sequence.target_attention
 from mmctr.models.sequence.target_attention import TargetAttention, _parts
@@ -80,3 +82,14 @@ def test_parts_are_whole_rows_and_no_longer_than_they_must_be(seed, part):
     assert items == [part.sum() for part in np.split(lengths, np.cumsum(rows)[:-1])]
     assert all(count > 0 for count in rows)
     assert all(count <= part + lengths.max() for count in items)
+
+
+def test_on_a_gpu_all_rows_go_through_at_once_in_bfloat16(monkeypatch):
+    monkeypatch.setattr(mmctr.models.sequence.target_attention, "PART", 2)
+    with FakeTensorMode(), torch.device("cuda"):
+        module = TargetAttention(DIM, hidden=(8, 5), activation="relu", dropout=0.2)
+        query, keys = torch.ones(ROWS, DIM), torch.ones(50, DIM)
+        with autocast_without_a_gpu(torch.device("cuda")), Products() as products:
+            interest = module(query, keys, torch.zeros(50, dtype=torch.int64))
+    assert (interest.device.type, interest.dtype) == ("cuda", torch.float32)
+    assert products.found == [{torch.bfloat16}] * 4  # two of the first layer, one of the second, the weights

@@ -200,7 +200,7 @@ def bfloat16_products(monkeypatch):
     def autocast(device, *, enabled=True):
         return torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled)
 
-    for module in ("models.heads.mlp", "training.step", "evaluation.prediction"):
+    for module in ("models.layers", "training.step", "evaluation.prediction"):
         monkeypatch.setattr(f"mmctr.{module}.autocast", autocast)
 
 

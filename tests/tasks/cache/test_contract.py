@@ -82,8 +82,10 @@ def test_every_setting_has_a_row():
 
 
 CHOSEN = {
+    "preset": "strong",  # what it sets counts, not its name
+    "rules": "task12",
     "model.item.content": "frozen",
-    "model.sequence": [],
+    "model.sequence": [{"kind": "target_attention", "hidden": [8]}],  # another kind is other code for predict, too
     "model.head": {"kind": "mlp", "hidden": [8]},
 }
 DATA = {

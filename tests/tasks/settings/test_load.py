@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 from pathlib import Path
 
@@ -93,6 +94,19 @@ def test_a_form_cannot_send_defaults_that_nobody_chose():
         for section in definitions.values():
             assert [name for name, field in section["properties"].items() if "default" in field] == []
         assert definitions["TrainConfig"]["properties"]["epochs"]["description"].endswith("; default 20")
+
+
+def test_a_form_offers_the_kinds_of_a_part():
+    """Prefect's form knows `anyOf` and `enum`, neither `oneOf` nor `const`."""
+    from flows.pipeline import pipeline
+
+    schema = parameter_schema(pipeline)
+    assert not {"oneOf", "const", "discriminator"} & set(re.findall(r"'(\w+)':", str(schema.definitions)))
+    head = schema.definitions["ModelConfig"]["properties"]["head"]
+    assert {"$ref": "#/definitions/MlpConfig"} in head["anyOf"]
+    assert schema.definitions["MlpConfig"]["properties"]["kind"]["enum"] == ["mlp"]
+    assert schema.definitions["MlpConfig"]["required"] == ["kind"]
+    assert {"preset", "rules"} <= set(schema.definitions["PipelineConfig"]["properties"])
 
 
 @pytest.mark.integration

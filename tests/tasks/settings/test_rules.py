@@ -109,6 +109,8 @@ def test_a_model_that_is_another_altogether_is_one_line(folder):
             "data.item_features has likes_level (category)",
         ),
         ("task12", "model.item.history_count=true", "no additional features", "model.item.history_count = true"),
+        ("task2", "model.item.history_width=32", "the inputs are", "model.item.history_width = 32"),
+        ("task12", "model.item.history_width=32", "no additional features", "model.item.history_width = 32"),
         ("task12", "model.item.content=none", "both in cascade", 'model.item.content = "none"'),
         ("task12", "embed.source=none", "an item embedding of 128 numbers", 'embed.source = "none"'),
         ("task12", "reduce.n_components=64", "an item embedding of 128", "reduce.n_components = 64"),

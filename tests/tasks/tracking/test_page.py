@@ -63,12 +63,16 @@ def test_the_summary_says_when_training_stopped_early():
     facts |= {"test_auc": None, "test_logloss": None, "part_variances": {"text": 0.25, "image": 0.5}}
     facts |= {"n_components": 8, "best_epoch": 3, "valid_auc": 0.7, "valid_logloss": 0.5, "rows": 5, "reason": "x"}
     facts |= {"mlflow_run": "r", "mlflow_address": "http://m", "decision": Decision, "owner": "the champion"}
+    facts |= {"preset": "mission", "rules": "free"}
     assert (
         "keep 100.00% of the variance (25.00% of text's, 50.00% of image's)"
         in Summary(**facts, epochs=6, most_epochs=6).text()
     )
     assert "stopped" not in Summary(**facts, epochs=6, most_epochs=6).text()
     assert "logloss 0.5000; stopped early after epoch 6 of 20" in Summary(**facts, epochs=6, most_epochs=20).text()
+    assert not {"preset", "rules"} & set(Summary(**facts, epochs=6, most_epochs=6).text().split())
+    asked = Summary(**{**facts, "preset": "./mine.toml", "rules": "task1"}, epochs=6, most_epochs=6).text()
+    assert "\npreset        ./mine.toml\nrules         task1 of the challenge, kept\n" in asked
 
 
 NAMES = ("items", "missing_images", "unreadable_images", "missing_titles", "neither", "unknown_images")

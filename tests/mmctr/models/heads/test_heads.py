@@ -1,10 +1,12 @@
 """Every head: what a slow plain version computes, its gradients, any number of rows, and losses that stay."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from generated import architecture, click_split, item_table
 from part_losses import HEADS, WIDTH, head, head_losses
 from project import GOLDEN
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -12,6 +14,10 @@ from without_gpu import Products, autocast_without_a_gpu
 
 import mmctr.models.heads
 from mmctr.common.components import load_component
+from mmctr.evaluation.prediction import predict_logits
+from mmctr.models.architecture import Part
+from mmctr.models.base import ClickModel
+from mmctr.models.checkpoint import Checkpoint, load_checkpoint, restore_model, save_checkpoint
 from mmctr.models.dice import Dice
 from mmctr.models.layers import BatchNorm
 
@@ -183,6 +189,21 @@ def test_on_a_gpu_products_are_in_bfloat16_and_the_logit_in_float32(kind, option
     assert last == {torch.float32}
     assert others
     assert all(dtypes == {torch.bfloat16} for dtypes in others)
+
+
+@pytest.mark.parametrize(("kind", "options"), CASES)
+def test_a_checkpoint_brings_every_head_back(kind, options, tmp_path):
+    rng = np.random.default_rng(0)
+    table = item_table(rng)
+    split = click_split(rng, table)
+    built = replace(architecture(table), head=Part(kind, options))
+    model = ClickModel(built).train()
+    model.set_items(table)
+    model(split.slice(0, 64))
+    saved = Checkpoint(built, model.state_dict(), max_len=64, ids=table.ids, metrics={})
+    save_checkpoint(saved, tmp_path / "a.pt")
+    restored = restore_model(load_checkpoint(tmp_path / "a.pt"))
+    assert np.array_equal(*(predict_logits(one, split, batch_size=7) for one in (model.eval(), restored)))
 
 
 @pytest.mark.parametrize("kind", HEADS)

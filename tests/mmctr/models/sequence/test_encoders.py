@@ -1,6 +1,7 @@
 """What every sequence encoder keeps to, whatever its kind."""
 
 import inspect
+import json
 from pkgutil import iter_modules
 
 import pytest
@@ -8,6 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from packed_rows import DIM, LENGTHS, PACKAGE, SEQUENCE, encoder, histories, rows_of
+from part_losses import sequence_losses
+from project import GOLDEN
 
 import mmctr.models.sequence
 from mmctr.common.components import load_component
@@ -163,3 +166,36 @@ def test_the_width_of_an_item_may_be_any(kind):
     module, (query, keys, row) = encoder(kind, dim=7), rows_of(dim=7)
     assert module(query, keys, row).shape == (len(LENGTHS), module.width)
     assert DIM % 4
+
+
+@each_kind
+def test_products_in_bfloat16_stay_near_those_in_float32(kind):
+    module, (query, keys, row) = encoder(kind, dim=16).float(), rows_of(dim=16, dtype=torch.float32)
+    inputs = [query.requires_grad_(), keys.requires_grad_()]
+    exact = module(*inputs, row)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rounded = module(*inputs, row)
+    torch.testing.assert_close(rounded.float(), exact, atol=0.05, rtol=0.05)
+    if exact.requires_grad:
+        wanted = [*inputs, *module.parameters()]
+        gradients = [torch.autograd.grad(out.float().sum(), wanted, materialize_grads=True) for out in (rounded, exact)]
+        for found, expected in zip(*gradients, strict=True):
+            assert found.dtype == torch.float32
+            assert (found - expected).norm() <= 0.1 * expected.norm() + 0.02
+
+
+@each_kind
+def test_losses_are_those_of_the_golden_file(kind):
+    expected = json.loads((GOLDEN / "parts" / f"{kind}.json").read_text())
+    assert sequence_losses(kind) == pytest.approx(expected, rel=1e-4)
+
+
+LEARNS = [(kind, {}) for kind in KINDS if kind != "transformer"]
+LEARNS += [("transformer", {"rate": 0.004, "head_width": 8, "feedforward": 32, "dropout": 0.0})]
+
+
+@pytest.mark.parametrize(("kind", "options"), LEARNS)
+def test_what_the_history_says_of_the_target_is_learned(kind, options):
+    """With the histories of other rows the loss stays above."""
+    told, not_told = (sequence_losses(kind, steps=200, told=one, **options)[-40:] for one in (True, False))
+    assert sum(told) / 40 < sum(not_told) / 40 - 0.03
