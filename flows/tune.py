@@ -39,7 +39,8 @@ from tasks.cache.stage import RunContext
 from tasks.running.refusal import refusing
 from tasks.settings.search import SearchConfig
 from tasks.settings.sections import PipelineConfig
-from tasks.settings.space import Space, space_of
+from tasks.settings.space import Space
+from tasks.settings.space_file import space_of
 from tasks.tracking.registry import Registry
 from tasks.tracking.search_run import search_run
 from tasks.tracking.training_run import TrainingRun, end_left_runs
@@ -78,7 +79,8 @@ def tune(config: PipelineConfig, space: dict[str, Any], search: SearchConfig, ca
             kept = ready.keeper.keep()
         prepared = ready.items.of(found.config_at(kept.best.params))
         key = kept.best.user_attrs["key"]
-        ready.manifest.finish(mlflow_run=kept.trained.run_id, stages={**prepared.keys, "train": key})
+        if not ready.study.left:  # else a later call still needs what they have done
+            ready.manifest.finish(mlflow_run=kept.trained.run_id, stages={**prepared.keys, "train": key})
     return Found(
         name=ready.study.folder.name,
         base_path=config.base_path,

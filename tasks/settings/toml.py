@@ -22,10 +22,10 @@ def changed(settings: Mapping[str, Any], base: Mapping[str, Any], *, of: Any = P
         known, inner = base.get(name), below(of, name)
         if value == known or value is None:
             continue
-        goes_over = isinstance(value, dict) and isinstance(known, dict) and not is_free_table(inner)
-        if goes_over and value.get("kind") == known.get("kind"):
+        both = isinstance(value, dict) and isinstance(known, dict)
+        if both and not is_free_table(inner) and value.get("kind") == (known or {}).get("kind"):
             kind = {"kind": value["kind"]} if "kind" in value else {}
-            found[name] = kind | changed(value, known, of=inner)
+            found[name] = kind | changed(value, known or {}, of=inner)
         else:
             found[name] = value
     return found

@@ -154,7 +154,8 @@ def test_trials_that_are_pruned_or_diverge_do_not_end_a_search(demo, tracking_ur
 
 
 def test_a_search_is_refused_where_it_cannot_be_one(demo, tracking_uri):
-    with Workspace(demo).locks.of_search("mine"):
+    workspace = Workspace(demo)
+    with workspace.running(), workspace.locks.of_search("mine"):
         message = refusal_of(demo, *IDS, study="mine", trials=1)
         assert message.startswith(f"one process goes on with a search, and process {os.getpid()} does with mine; wait")
     assert "high 2 of train.learning_rate" in refusal_of(
