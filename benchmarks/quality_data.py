@@ -40,16 +40,8 @@ likes_level = { kind = "category", size = 20 }
 views_level = { kind = "category", size = 20 }
 item_tags = { kind = "tags", max_tags = 5 }
 """
-FILM_SETTINGS = f"""
-[embed]
-source = "columns"
-columns = ["vector"]
-[reduce]
-n_components = {VECTOR}
-[train]
-# The default of 4096 would leave about twenty steps an epoch on a data set this small.
-batch_size = 512
-"""
+FILM_SETTINGS = {'source = "clip"': 'source = "columns"\ncolumns = ["vector"]'}  # lines of what `mmctr prepare` writes
+FILM_REDUCTION = f"\n[reduce]\nn_components = {VECTOR}\n"
 # A rating says that a user has seen a film: a positive, beside three films that the user has never rated. A user is in
 # one split alone, with up to 30 rows and what was seen before.
 PREPARE = (
@@ -124,15 +116,24 @@ def prepared(name: str, folder: Path) -> Path:
         return base
     if name in WORLDS:
         _mmctr(folder, "demo", base, "--world", WORLDS[name])
-        settings = WORLD_FEATURES
+        _rewrite(base, {}, WORLD_FEATURES)
     else:
         _films(folder, base)
-        settings = FILM_SETTINGS
-    with (base / "mmctr.toml").open("a") as file:
-        file.write(settings)
+        _rewrite(base, FILM_SETTINGS, FILM_REDUCTION)
     _mmctr(folder, "run", base, "--set", "train.epochs=1")
     ready.touch()
     return base
+
+
+def _rewrite(base: Path, changes: dict[str, str], more: str) -> None:
+    """Change lines of a data set's settings, and add some."""
+    path = base / "mmctr.toml"
+    text = path.read_text()
+    for old, new in changes.items():
+        if old not in text:
+            raise ValueError(f"{path} must have the line {old!r}, which `mmctr prepare` writes; it has not")
+        text = text.replace(old, new)
+    path.write_text(text + more)
 
 
 def _films(folder: Path, base: Path) -> None:

@@ -131,9 +131,8 @@ def _ruled(config: PipelineConfig) -> PipelineConfig:
     )
     if broken:
         lines = "".join(f"\n  {line}" for line in broken)
-        remedy = f"the preset {ORGANISERS} has the organisers' settings (mmctr presets {ORGANISERS}); set these"
         raise InputError(
-            f'rules = "{config.rules}" refuses what this task of the challenge forbids:{lines}\n{remedy}, or '
-            f'rules = "{FREE}"'
+            f'rules = "{config.rules}" refuses what this task of the challenge forbids:{lines}\nset these as the '
+            f'organisers have them (mmctr presets {ORGANISERS}), or rules = "{FREE}"'
         )
     return config
