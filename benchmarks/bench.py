@@ -1,7 +1,8 @@
 """Measure each stage beside its peer, in one run on one machine: `make bench`, or `make bench ONLY=train`.
 
 Both sides of a part are called in turn, and medians are compared. The table goes to the terminal, to
-`benchmarks/results.json` and to `benchmarks/RESULTS.md`. A peer that is not installed is named as missing.
+`benchmarks/results.json` and to `benchmarks/RESULTS.md`. A peer that is not installed is named as missing. The part
+`quality`, which takes half an hour and has a page of its own, runs only where it is named.
 """
 
 import flows.process.environment  # noqa: F401  the settings that a run has
@@ -23,6 +24,7 @@ import parts_model
 import parts_prepare
 import parts_sequence
 import parts_vectors
+import quality
 from side_by_side import MissingPeer, Row
 
 HERE = Path(__file__).resolve().parent
@@ -45,13 +47,16 @@ PARTS: dict[str, Callable[[Path], list[Row]]] = {
     "start": parts_data.start,
     "rerun": parts_flow.rerun,
 }
+QUALITY = "quality"  # how good models are, not how fast
 PACKAGES = ("torch", "numpy", "polars", "pyarrow", "scikit-learn", "pillow", "rarfile", "clip-anytorch")
 
 
 def main() -> None:
     """Run the chosen parts and write the table."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--only", nargs="*", choices=sorted(PARTS), default=list(PARTS), help="parts to run")
+    options.add_argument(
+        "--only", nargs="*", choices=sorted([*PARTS, QUALITY]), default=list(PARTS), help="parts to run"
+    )
     options.add_argument(
         "--folder", type=Path, default=Path(tempfile.gettempdir()) / "mmctr-bench", help="for the data"
     )
@@ -59,6 +64,9 @@ def main() -> None:
     chosen.folder.mkdir(parents=True, exist_ok=True)
     kept = _kept(HERE / "results.json")
     for name in chosen.only or PARTS:
+        if name == QUALITY:
+            quality.make_all(chosen.folder / QUALITY)
+            continue
         print(f"{name} ...", file=sys.stderr, flush=True)
         try:
             rows = [row.as_dict() for row in PARTS[name](chosen.folder)]

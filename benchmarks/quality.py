@@ -24,7 +24,8 @@ import quality_page
 from quality_plan import PEERS, PRESETS, RowName, overrides_without, planned
 
 HERE = Path(__file__).resolve().parent
-ROWS, SCORES = "rows.json", "scores"
+SCORES = "scores"  # folder of what each row says of test
+JOBS = max(1, min(2, os.cpu_count() or 1))
 
 
 def main() -> None:
@@ -36,21 +37,31 @@ def main() -> None:
     options.add_argument("--peer", default="", choices=("", *PEERS))
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--off", default="", help="a switch of the preset that is turned off")
-    options.add_argument("--jobs", type=int, default=max(1, min(2, os.cpu_count() or 1)), help="rows at once")
+    options.add_argument("--jobs", type=int, default=JOBS, help="rows at once")
     options.add_argument(
-        "--folder", type=Path, default=Path(tempfile.gettempdir()) / "mmctr-quality", help="for the data"
+        "--folder", type=Path, default=Path(tempfile.gettempdir()) / "mmctr-bench/quality", help="for the data"
     )
     chosen = options.parse_args()
     chosen.folder.mkdir(parents=True, exist_ok=True)
     if chosen.step == "row":
         name = RowName(chosen.data, chosen.preset or chosen.peer, chosen.seed, chosen.off)
         print(json.dumps(make_row(name, chosen.folder), indent=1))
-    if chosen.step in ("all", "rows"):
+    if chosen.step == "all":
+        make_all(chosen.folder, jobs=chosen.jobs)
+    if chosen.step == "rows":
         make_rows(chosen.folder, jobs=chosen.jobs)
-    if chosen.step in ("all", "test"):
+    if chosen.step == "test":
         add_test_figures(chosen.folder)
-    if chosen.step in ("all", "page"):
+    if chosen.step == "page":
         quality_page.write(kept_rows(chosen.folder), HERE)
+
+
+def make_all(folder: Path, *, jobs: int = JOBS) -> None:
+    """Each row that is missing, then the test figures of all, then the page."""
+    folder.mkdir(parents=True, exist_ok=True)
+    make_rows(folder, jobs=jobs)
+    add_test_figures(folder)
+    quality_page.write(kept_rows(folder), HERE)
 
 
 def make_rows(folder: Path, *, jobs: int) -> None:
