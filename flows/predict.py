@@ -9,9 +9,10 @@ from typing import Any
 
 from prefect import flow
 
+from flows.run.columns import check_columns, record_columns, with_others
 from flows.run.context import registry_of, run_context
 from flows.run.outputs import check_places
-from flows.run.parts import parts_in
+from flows.run.parts import parts_in, together
 from flows.run.publish import Choice, Model, model_of_run, publish_model
 from flows.run.settings import prediction_settings, whole_settings
 from mmctr.common.errors import InputError
@@ -48,31 +49,44 @@ class Submission:
 
 @flow(name="predict", flow_run_name="predict-{config.base_path.name}", validate_parameters=True)
 @refusing
-def predict_with(config: PipelineConfig, model: str = "champion") -> Any:
+def predict_with(
+    config: PipelineConfig, model: str = "champion", task1: str | None = None, task2: str | None = None
+) -> Any:
     """Predict the test split of `config.base_path` with a trained model and make the submission.
 
     Args:
         config: the data folder, of which only the test split is read, and settings that go over those
             of its mmctr.toml.
         model: a version of the registered model, an alias such as champion, an MLflow run's id, or a checkpoint's path.
+        task1: the same, of the model that fills the column Task1 of the challenge's submission; 0 without one.
+        task2: the same for Task2.
     """
     config = whole_settings(config)
+    check_columns(config.data.submission, task1=task1, task2=task2)
     context = run_context(config)
     workspace = context.workspace
     check_store(tracking_uri(), config.experiment)
     check_places(workspace)
     with workspace.running():
         test = workspace.parts_ref(check_split(config.base_path, config.data.layout, "test"))
-        found = find_model(model, registry_of(config), workspace)
+        registry = registry_of(config)
+        found = find_model(model, registry, workspace)
+        named = {column: name for column, name in (("Task1", task1), ("Task2", task2)) if name is not None}
+        others = {column: find_model(name, registry, workspace) for column, name in named.items()}
+        checkpoints = [found.checkpoint, *(other.checkpoint for other in others.values())]
         run = StageRunner(context)
         predicted = run(
             predict,
             test=test,
             checkpoint=found.checkpoint,
-            parts=parts_in(workspace, found.checkpoint),
+            parts=together(parts_in(workspace, checkpoint) for checkpoint in checkpoints),
+            task1=others["Task1"].checkpoint if "Task1" in others else None,
+            task2=others["Task2"].checkpoint if "Task2" in others else None,
             **prediction_settings(config),
         )
-        outputs = publish_model(Choice(found, predicted), workspace=workspace)
+        if others:
+            record_columns(registry.tracker, {**others, "Task1&2": found}, sha256=predicted.archive.sha256)
+        outputs = publish_model(Choice(with_others(found, others), predicted), workspace=workspace)
         return Submission(outputs.owner, predicted.rows, cached=run.reports[0].cached, outputs=outputs.places)
 
 

@@ -1,7 +1,8 @@
 """Stage 6: predictions for the test split and the submission."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from mmctr.common.errors import InputError
@@ -29,11 +30,15 @@ def predict(
     parts: ModelParts,  # noqa: ARG001 the code of the model's parts counts in the key
     row_id: str,
     submission: Submission,
+    task1: FileRef | None = None,
+    task2: FileRef | None = None,
 ) -> Predicted:
     """Write `prediction.csv` and `prediction.zip`.
 
     `columns` are those of the click log, of which the features of the checkpoint are read. `row_id` is the column that
-    names a row in the prediction, empty where rows are numbered, and `submission` says how it is written.
+    names a row in the prediction, empty where rows are numbered, and `submission` says how it is written. `task1` and
+    `task2` are the checkpoints that fill the challenge's columns of these names, which are 0 without one; `parts` are
+    those of all models.
     """
     return make_submission(
         context,
@@ -44,6 +49,7 @@ def predict(
         checkpoint=checkpoint,
         row_id=row_id,
         submission=submission,
+        others={column: ref for column, ref in (("Task1", task1), ("Task2", task2)) if ref is not None},
     )
 
 
@@ -57,32 +63,31 @@ def make_submission(
     checkpoint: FileRef,
     row_id: str,
     submission: Submission,
+    others: Mapping[str, FileRef] = MappingProxyType({}),
 ) -> Predicted:
-    """Write `prediction.csv` and `prediction.zip` to `folder`; where test has labels, return its figures too."""
-    from mmctr.compute.device import resolve_device
+    """Write `prediction.csv` and `prediction.zip` to `folder`; where test has labels, return its figures too.
+
+    `others` are checkpoints that fill further columns of the submission; the figures are those of `checkpoint`.
+    """
     from mmctr.evaluation.prediction import probabilities_of
-    from mmctr.evaluation.scoring import answer
     from mmctr.inputs.columns import read_ids
-    from mmctr.inputs.targets import check_targets_known
-    from mmctr.models.checkpoint import load_checkpoint
     from mmctr.submission.forms import FORMS
     from mmctr.submission.packed import zip_prediction
 
     workspace, form = context.workspace, FORMS[submission]
-    with workspace.reading(checkpoint) as checkpoint_file:
-        trained = load_checkpoint(checkpoint_file)
+    filled: dict[str, npt.NDArray[np.float32]] = {}
     with workspace.reading_table(test) as clicks:
-        found = answer(
-            trained,
-            clicks,
-            device=resolve_device(context.device),
-            columns=columns,
-            batch_size=config.batch_size,
-        )
+        logits = _logits(context, checkpoint, clicks=clicks, columns=columns, config=config)
+        for column, other in others.items():
+            try:
+                found = _logits(context, other, clicks=clicks, columns=columns, config=config)
+            except InputError as error:
+                raise InputError(f"{column}: {error}") from error
+            filled[column] = probabilities_of(found)
         ids = read_ids(clicks, row_id=row_id)
-        auc, logloss = _figures(clicks, found.logits, label=columns.label)
-    check_targets_known(found.known, min_known_targets=config.min_known_targets)
-    form.write(ids, probabilities_of(found.logits), folder / STORED["csv"])
+        auc, logloss = _figures(clicks, logits, label=columns.label)
+    extra = {"others": filled} if filled else {}
+    form.write(ids, probabilities_of(logits), folder / STORED["csv"], **extra)
     zip_prediction(folder / STORED["csv"], folder / STORED["archive"])
     rows = form.check(folder / STORED["archive"], test_ids=ids)
     return Predicted(
@@ -92,6 +97,28 @@ def make_submission(
         auc=auc,
         logloss=logloss,
     )
+
+
+def _logits(
+    context: RunContext, checkpoint: FileRef, *, clicks: Sequence[Path], columns: ClickColumns, config: PredictConfig
+) -> "npt.NDArray[np.float32]":
+    """(R,) logits of the model in a checkpoint.
+
+    Raises:
+        InputError: it cannot be read, or knows too few of the targets.
+    """
+    from mmctr.compute.device import resolve_device
+    from mmctr.evaluation.scoring import answer
+    from mmctr.inputs.targets import check_targets_known
+    from mmctr.models.checkpoint import load_checkpoint
+
+    with context.workspace.reading(checkpoint) as path:
+        trained = load_checkpoint(path)
+    found = answer(
+        trained, clicks, device=resolve_device(context.device), columns=columns, batch_size=config.batch_size
+    )
+    check_targets_known(found.known, min_known_targets=config.min_known_targets)
+    return found.logits
 
 
 def _figures(

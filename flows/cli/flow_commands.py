@@ -77,12 +77,14 @@ def _search_of(options: argparse.Namespace) -> "SearchConfig":
 def run_predict(options: argparse.Namespace) -> int:
     """`mmctr predict`."""
     config = config_of(options)
+    from flows.run.columns import check_columns
     from flows.run.outputs import check_places, workspace_of
     from mmctr.inputs.files import find_inputs
     from mmctr.inputs.rules import check_split
     from tasks.tracking.store_address import tracking_uri
     from tasks.tracking.store_check import check_store
 
+    check_columns(config.data.submission, task1=options.task1, task2=options.task2)
     if not find_inputs(config.base_path, config.data.layout)[0]["test"]:
         check_split(config.base_path, config.data.layout, "test")
     check_places(workspace_of(config))
@@ -91,7 +93,9 @@ def run_predict(options: argparse.Namespace) -> int:
     def load() -> Callable[[], Any]:
         from flows.predict import predict_with
 
-        return partial(predict_with, config, model=options.model, return_state=True)
+        return partial(
+            predict_with, config, model=options.model, task1=options.task1, task2=options.task2, return_state=True
+        )
 
     return _run_flow(load)
 

@@ -28,11 +28,14 @@ def add_predict(commands: "Commands") -> None:
         "predict",
         help="make a submission with a model that is there already",
         description="Predict the test split with a trained model and write prediction.csv and prediction.zip, and that "
-        "model and its item embeddings; nothing is trained, and of the data only the test split is needed.",
+        "model and its item embeddings; nothing is trained, and of the data only the test split is needed. Of the "
+        "challenge's columns it fills Task1&2; Task1 and Task2 are 0, or of the models that are named for them.",
     )
     add_base_path(command)
     add_settings(command)
-    add_model(command)
+    add_model(command, also="--task12")
+    command.add_argument("--task1", metavar="MODEL", help="model that fills column Task1, named as in --model")
+    command.add_argument("--task2", metavar="MODEL", help="model that fills column Task2, named as in --model")
     add_device(command)
     command.set_defaults(doing="predicting the test split of {base_path} with {model}")
 

@@ -63,10 +63,10 @@ def add_rules(command: argparse.ArgumentParser) -> None:
     )
 
 
-def add_model(command: argparse.ArgumentParser) -> None:
-    """Which model."""
+def add_model(command: argparse.ArgumentParser, *, also: str | None = None) -> None:
+    """Which model; `also` is another name of the option."""
     command.add_argument(
-        "--model",
+        *("--model", *([also] if also else [])),
         default="champion",
         help="number or alias of a version in MLflow's registry, the id of an MLflow run, or the path of a checkpoint "
         "(default %(default)s)",

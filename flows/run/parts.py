@@ -1,5 +1,7 @@
 """Which parts a model has: their code counts in the key of what it predicts."""
 
+from collections.abc import Iterable
+
 from tasks.cache.workspace import FileRef, Workspace
 from tasks.settings.model import ModelParts
 from tasks.settings.sections import PipelineConfig
@@ -20,3 +22,8 @@ def parts_in(workspace: Workspace, checkpoint: FileRef) -> ModelParts:
 
     with workspace.reading(checkpoint) as file:
         return ModelParts(modules=modules_of(file))
+
+
+def together(models: Iterable[ModelParts]) -> ModelParts:
+    """Those of several models, each once."""
+    return ModelParts(modules=tuple(dict.fromkeys(module for parts in models for module in parts.modules)))

@@ -206,16 +206,17 @@ def slots_for(jobs: int | Literal["auto"], surroundings: Surroundings, *, device
     resolved = resolve_device(device)
     devices = _gpus() if resolved == "cuda" else [resolved]
     cores = usable_cores()
-    if jobs == "auto":
-        jobs = len(devices) if resolved.startswith("cuda") else max(1, cores // CORES_A_JOB)
-    if not 1 <= jobs <= MOST_JOBS:
+    at_once = max(1, cores // CORES_A_JOB) if jobs == "auto" else jobs
+    if jobs == "auto" and resolved.startswith("cuda"):
+        at_once = len(devices)
+    if not 1 <= at_once <= MOST_JOBS:
         raise InputError(f"--jobs must be auto or from 1 to {MOST_JOBS}; found {jobs}")
-    if jobs == 1:
+    if at_once == 1:
         return Here(surroundings, device=device)
-    if jobs > cores:
+    if at_once > cores:
         raise InputError(f"--jobs must be at most the cores that can be used; found {jobs}, there are {cores}")
-    shared = [devices[number % len(devices)] for number in range(jobs)]
-    return Processes(surroundings, devices=shared, threads=max(1, cores // jobs), folder=folder)
+    shared = [devices[number % len(devices)] for number in range(at_once)]
+    return Processes(surroundings, devices=shared, threads=max(1, cores // at_once), folder=folder)
 
 
 def _gpus() -> list[str]:

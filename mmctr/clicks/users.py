@@ -10,10 +10,9 @@ import pyarrow.compute as pc
 
 from mmctr.common.errors import InputError
 from mmctr.common.text import first_line, shown
-from mmctr.inputs.columns import ids_of
 from mmctr.inputs.files import Files
 from mmctr.inputs.hashes import GOLDEN, hash_texts, mixed
-from mmctr.inputs.numbers import is_text, value_type
+from mmctr.inputs.numbers import without_dictionary
 from mmctr.inputs.tables import column_names
 
 Keys = npt.NDArray[np.int64]
@@ -42,22 +41,22 @@ def check_users_known(known: bool, *, pairwise_weight: float) -> None:
 
 
 def user_keys(column: pa.Array, *, name: str, first_row: int) -> Keys:
-    """(R,) int64, equal for rows of one user: an integer id itself, the 64-bit hash of a text.
+    """(R,) int64, equal for rows of one user: an integer id itself, the 64-bit hash of any other as a text.
 
-    A row without a user (a null, an empty text) is of one of its own. That two users meet in a hash has a chance of one
-    in ten million with a million of them, and would make them one.
+    A row without a user (a null, a NaN, an empty text) is of one of its own. That two users meet in a hash has a chance
+    of one in ten million with a million of them, and would make them one.
 
     Args:
-        column: ids, integers or texts.
+        column: ids.
         name: of the column.
         first_row: number of its first row in the split.
 
     Raises:
-        InputError: the column holds no ids.
+        InputError: the column holds lists or the like, or a text is no UTF-8.
     """
     try:
-        keys, present = _keys(column)
-    except (InputError, pa.ArrowException, ValueError, TypeError) as error:
+        keys, present = _keys(without_dictionary(column))
+    except (InputError, pa.ArrowException) as error:
         raise InputError(
             f"the column of users (`user`) must hold integers or texts, {shown(name)} does not: {first_line(error)}; "
             "name another column, or none"
@@ -70,17 +69,14 @@ def user_keys(column: pa.Array, *, name: str, first_row: int) -> Keys:
 
 def _keys(column: pa.Array) -> tuple[Keys, npt.NDArray[np.bool_]]:
     """The keys of rows, and which of them have a user."""
-    present = column.is_valid()
-    if is_text(value_type(column.type)):
-        keys = hash_texts(column).view(np.int64)
-        present = pc.and_(present, pc.fill_null(pc.not_equal(column.cast(pa.large_string()), ""), False))
-    elif column.null_count:
-        keys = np.zeros(len(column), dtype=np.int64)
-        if column.null_count < len(column):
-            keys[present.to_numpy(zero_copy_only=False)] = ids_of(column.drop_null())
-    else:
-        keys = np.array(ids_of(column))  # a copy: the chunk's own memory is read-only
-    return keys, present.to_numpy(zero_copy_only=False)
+    if pa.types.is_integer(column.type):
+        present = column.is_valid().to_numpy(zero_copy_only=False)
+        return np.array(column.fill_null(0).to_numpy(zero_copy_only=False)).astype(np.int64, copy=False), present
+    if pa.types.is_floating(column.type):
+        column = pc.if_else(pc.is_nan(column), None, column)
+    texts = column.cast(pa.large_string())
+    present = pc.fill_null(pc.not_equal(texts, ""), False).to_numpy(zero_copy_only=False)
+    return hash_texts(texts).view(np.int64), present
 
 
 def numbered(keys: Keys) -> npt.NDArray[np.int32]:

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from mmctr.inputs.layout import Submission
@@ -23,11 +21,12 @@ class Check(Protocol):
 class Form:
     """What writes a CSV, and what verifies it in its zip."""
 
-    write: Callable[[pl.Series, npt.NDArray[np.float32], Path], None]
+    write: Callable[..., None]  # (ids, probabilities, path), and `others` by their columns where it has some
     check: Check
+    others: tuple[str, ...]  # columns that further models may fill
 
 
 FORMS: dict[Submission, Form] = {
-    "challenge": Form(challenge.write_prediction, challenge.check_submission),
-    "plain": Form(plain.write_prediction, plain.check_submission),
+    "challenge": Form(challenge.write_prediction, challenge.check_submission, challenge.OTHERS),
+    "plain": Form(plain.write_prediction, plain.check_submission, ()),
 }

@@ -19,15 +19,16 @@ CSV_NAME = "prediction.csv"  # in a zip, as the challenge's scorer looks for it
 ROW_BYTES = 1024  # no sensible row is longer; what is read of a zip stops there, whatever it would unpack to
 
 
-def write_rows(table: pl.DataFrame, *, probability: str, path: Path) -> None:
-    """Write a CSV with LF line ends; `probability` names its column of numbers in [0, 1].
+def write_rows(table: pl.DataFrame, *, probabilities: Sequence[str], path: Path) -> None:
+    """Write a CSV with LF line ends; `probabilities` names its columns of numbers in [0, 1].
 
     Raises:
         ValueError: one is NaN or outside [0, 1].
     """
-    probabilities: npt.NDArray[np.float32] = table[probability].to_numpy()
-    if not bool(((probabilities >= 0) & (probabilities <= 1)).all()):
-        raise ValueError("probabilities must be in [0, 1], without NaN")
+    for name in probabilities:
+        values: npt.NDArray[np.float32] = table[name].to_numpy()
+        if not bool(((values >= 0) & (values <= 1)).all()):
+            raise ValueError("probabilities must be in [0, 1], without NaN")
     with replacing(path) as partial:
         table.write_csv(partial, line_terminator="\n")
 

@@ -26,7 +26,7 @@ def write_prediction(ids: pl.Series, probabilities: npt.NDArray[np.float32], pat
     if len(ids) != len(probabilities):
         raise ValueError(f"one probability for each row is needed, found {len(probabilities)} for {len(ids)}")
     table = pl.DataFrame({_name(ids): ids, PROBABILITY: probabilities})
-    write_rows(table, probability=PROBABILITY, path=path)
+    write_rows(table, probabilities=(PROBABILITY,), path=path)
 
 
 def check_submission(path: Path, *, test_ids: pl.Series) -> int:

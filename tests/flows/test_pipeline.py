@@ -100,10 +100,14 @@ def test_what_mlflow_knows_of_a_training(finished, tmp_path):
     assert params["embed.max_pixels"] == "100000000"
     assert params["reduce.n_components"] == "128"
     assert metrics["best_valid_auc"] == summary.valid_auc
+    assert 0 < metrics["best_valid_gauc"] <= 1
+    assert 0 < metrics["best_valid_normalised_entropy"] < 2
     assert metrics["embed.items"] == 200
     assert metrics["embed.missing_images"] > 0
     assert 0.9 < metrics["explained_variance"] <= 1
-    for name in ("train_loss", "valid_auc", "valid_logloss", "learning_rate", "rows_per_second"):
+    figures = ("train_loss", "valid_auc", "valid_gauc", "valid_logloss", "valid_normalised_entropy", "learning_rate")
+    assert not {"epoch", "step", "l2_loss"} & set(metrics)
+    for name in (*figures, "rows_per_second"):
         assert [metric.step for metric in client.get_metric_history(summary.mlflow_run, name)] == [1, 2, 3], name
     assert len(tags["prefect.flow_run_id"]) == 36
     assert len(tags["digest.train"]) == 64

@@ -50,7 +50,7 @@ def head_losses(kind):
     return losses
 
 
-def sequence_losses(kind, *, steps=STEPS, told=True, **options):
+def sequence_losses(kind, *, steps=STEPS, told=True, rate=0.01, **options):
     """One loss a step of a model with this encoder alone, on clicks of targets that are like their history.
 
     Without `told` the model gets each history with the target of another row.
@@ -63,7 +63,7 @@ def sequence_losses(kind, *, steps=STEPS, told=True, **options):
         torch.manual_seed(0)
         model = ClickModel(sizes).train()
         model.set_items(table)
-        optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+        optimizer = torch.optim.Adam(model.parameters(), lr=rate)
         for weight in model.parameters():
             weight.grad = torch.zeros_like(weight)  # a sparse gradient is added to it
         losses = []

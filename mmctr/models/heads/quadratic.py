@@ -6,6 +6,7 @@ Legend: B rows, W numbers of a row, R linear maps of a layer.
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmctr.models.dropout import Dropout
 from mmctr.models.layers import BatchNorm, logits
 
 
@@ -42,19 +43,20 @@ class Quadratic(nn.Module):
 class _Layer(nn.Module):
     def __init__(self, width: int, *, maps: int, batch_norm: bool, dropout: float) -> None:
         super().__init__()
-        self.width, self.maps, self.dropout = width, maps, dropout
+        self.width, self.maps = width, maps
+        self.dropout = Dropout(dropout)
         self.linear = nn.Linear(width, maps * width)
         self.norm = BatchNorm(width) if batch_norm else nn.Identity()
         self.activation = nn.PReLU()
 
     def forward(self, x: Tensor) -> Tensor:
         product = x * self._mapped(x)  # (B, W)
-        return x + F.dropout(self.activation(self.norm(product)), self.dropout, self.training)
+        return x + self.dropout(self.activation(self.norm(product)))
 
     def _mapped(self, x: Tensor) -> Tensor:
         """(B, W) sum of the maps."""
-        if self.training and self.dropout:
-            dropped = F.dropout(self.linear(x), self.dropout)  # (B, R W)
+        if self.training and self.dropout.dropout:
+            dropped = self.dropout(self.linear(x))  # (B, R W)
             return dropped.view(len(x), self.maps, self.width).sum(1)
         weight = self.linear.weight.view(self.maps, self.width, self.width).sum(0)
         return F.linear(x, weight, self.linear.bias.view(self.maps, self.width).sum(0))

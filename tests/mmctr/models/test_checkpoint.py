@@ -180,7 +180,7 @@ def levels(**changes):
         (["architecture", "sequence"], None, "architecture must have a list of sequence"),
         (["architecture", "sequence"], [], "must be (7, 40), the weights have (7, 48)"),
         (["architecture", "sequence"], [{}], "sequence must have kind, options"),
-        (["architecture", "sequence"], [part("os")], "must be one of target_attention; found 'os'"),
+        (["architecture", "sequence"], [part("os")], "a component of mmctr.models.sequence must be"),
         (["architecture", "sequence"], [part("target_attention")], "missing 3 required keyword-only arguments"),
         (["architecture", "sequence"], [part("target_attention", layers=10**6)], "must be a kind with plain options"),
         (["architecture", "head"], part("mlp", hidden=[]), "head must be a kind with plain options"),

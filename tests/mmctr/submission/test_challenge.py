@@ -27,6 +27,19 @@ def test_the_bytes_are_these(tmp_path):
     assert check_submission(tmp_path / "a.zip", test_ids=IDS) == 3
 
 
+def test_other_columns_are_written_where_they_are_given(tmp_path):
+    ones = np.array([0.25, 1.0, 1e-9], dtype=np.float32)
+    write_prediction(IDS, ones, tmp_path / "prediction.csv", others={"Task2": ones[::-1]})
+    rows = [f"{a},0,{c},{d}" for a, c, d in ((0, "1e-9", "0.25"), (7, "1.0", "1.0"), (3, "0.25", "1e-9"))]
+    assert (tmp_path / "prediction.csv").read_text() == "\n".join(["ID,Task1,Task2,Task1&2", *rows, ""])
+    zip_prediction(tmp_path / "prediction.csv", tmp_path / "a.zip")
+    assert check_submission(tmp_path / "a.zip", test_ids=IDS) == 3
+    for wrong, words in ((ones[:2], "found 2 for 3 in Task1"), (ones * 2, r"in \[0, 1\]")):
+        with pytest.raises(ValueError, match=words):
+            write_prediction(IDS, ones, tmp_path / "other.csv", others={"Task1": wrong})
+    assert not (tmp_path / "other.csv").exists()
+
+
 @given(st.lists(st.floats(0, 1, width=32), min_size=1, max_size=20))
 def test_probabilities_are_read_back_as_they_were(tmp_path_factory, values):
     path = tmp_path_factory.mktemp("csv") / "prediction.csv"

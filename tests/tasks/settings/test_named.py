@@ -86,7 +86,7 @@ def test_several_sections_at_once() -> None:
 
 
 def test_an_error_of_no_parameter_passes_as_it_is() -> None:
-    error = diverged(FloatingPointError("a loss"), [], recipe=Recipe())
+    error = diverged(FloatingPointError("a loss"), [], recipe=Recipe(), epoch=1)
     with pytest.raises(type(error)) as found, settings_named("extract"):
         raise error
     assert found.value is error
@@ -100,7 +100,7 @@ def refused_by_library(name: str) -> str:
 
 
 def diverge() -> None:
-    raise diverged(FloatingPointError("a loss"), [], recipe=Recipe())
+    raise diverged(FloatingPointError("a loss"), [], recipe=Recipe(), epoch=1)
 
 
 MISTAKES = {

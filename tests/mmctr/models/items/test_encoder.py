@@ -165,6 +165,6 @@ def test_every_trained_weight_is_an_embedding_or_dense(table):
     embeddings = {id(weight) for weight in model.embedding_weights()}
     names = {name for name, weight in model.named_parameters() if id(weight) in embeddings}
     rows = {f"row_features.tables.{number}.weight" for number in (0, 1)}
-    assert names == {"items.content.weight", "items.ids.weight", *rows}
+    assert names == {"items.content.weight", "items.projection.weight", "items.ids.weight", *rows}
     frozen = ClickModel(replace(architecture(table), item=ItemOptions(content="frozen")))
     assert len(frozen.embedding_weights()) == 2
