@@ -92,6 +92,13 @@ class PaddedMean(nn.Module):
         return (keys * mask[:, :, None]).sum(dim=1) / mask.sum(dim=1, keepdim=True).clamp(min=1)
 
 
+class PaddedProduct(PaddedMean):
+    """The target times that mean."""
+
+    def forward(self, query: Tensor, keys: Tensor, mask: Tensor) -> Tensor:
+        return query * super().forward(query, keys, mask)
+
+
 class PaddedSimilarity(nn.Module):
     """SimTier's histogram."""
 

@@ -4,7 +4,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from padded_sequence import PaddedMean, PaddedMultiHead, PaddedSimilarity, PaddedTargetAttention, PaddedTransformer
+from padded_sequence import (
+    PaddedMean,
+    PaddedMultiHead,
+    PaddedProduct,
+    PaddedSimilarity,
+    PaddedTargetAttention,
+    PaddedTransformer,
+)
 from real_shape import LENGTH, item_table, write_clicks
 from side_by_side import Row, in_turn
 from torch import Tensor, nn
@@ -14,11 +21,12 @@ from mmctr.compute.memory import kept_memory
 from mmctr.compute.numerics import deterministic
 from mmctr.models.sequence.mean import Mean
 from mmctr.models.sequence.multi_head import MultiHeadAttention
+from mmctr.models.sequence.product import Product
 from mmctr.models.sequence.similarity import SimilarityHistogram
 from mmctr.models.sequence.target_attention import TargetAttention
 from mmctr.models.sequence.transformer import Transformer
 
-ROWS, DIM = 4096, 128
+ROWS, DIM, REPEATS = 4096, 128, 3
 INNER = {"layers": 2, "heads": 4, "head_width": 32, "feedforward": 256, "positions": LENGTH}
 
 
@@ -35,6 +43,7 @@ def pairs() -> dict[str, tuple[nn.Module, nn.Module]]:
         "transformer": (plain, PaddedTransformer(plain)),
         "transformer, dropout 0.1": (dropping, PaddedTransformer(dropping)),
         "mean": (Mean(DIM), PaddedMean()),
+        "product": (Product(DIM), PaddedProduct()),
         "similarity": (similarity, PaddedSimilarity(similarity)),
     }
 
@@ -69,7 +78,7 @@ def sequence(folder: Path) -> list[Row]:
     rows = []
     with deterministic(), kept_memory():  # as an epoch has it
         for kind, (ours, peer) in pairs().items():
-            seconds = in_turn(step(ours, query, keys, row), step(peer, query, padded, mask), repeats=5)
+            seconds = in_turn(step(ours, query, keys, row), step(peer, query, padded, mask), repeats=REPEATS)
             speeds = [ROWS / each for each in seconds]
-            rows.append(Row(f"encoder {kind}", *speeds, "rows/s", "PyTorch's layers, padded to 64", "5 x", 5))
+            rows.append(Row(f"encoder {kind}", *speeds, "rows/s", "PyTorch's layers, padded to 64", "5 x", REPEATS))
     return rows

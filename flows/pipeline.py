@@ -136,7 +136,15 @@ def predicted_by(
         return None
     if parts is None:
         parts = parts_in(run.context.workspace, checkpoint)
-    return run(predict, test=inputs.test, checkpoint=checkpoint, parts=parts, **prediction_settings(config))
+    return run(
+        predict,
+        test=inputs.test,
+        checkpoint=checkpoint,
+        parts=parts,
+        task1=None,
+        task2=None,
+        **prediction_settings(config),
+    )
 
 
 def begin(config: PipelineConfig, workspace: Workspace) -> Start:

@@ -39,7 +39,8 @@ from tasks.cache.stage import RunContext
 from tasks.running.refusal import refusing
 from tasks.settings.search import SearchConfig
 from tasks.settings.sections import PipelineConfig
-from tasks.settings.space import Space, space_of
+from tasks.settings.space import Space
+from tasks.settings.space_file import space_of
 from tasks.tracking.registry import Registry
 from tasks.tracking.search_run import search_run
 from tasks.tracking.training_run import TrainingRun, end_left_runs
@@ -78,7 +79,8 @@ def tune(config: PipelineConfig, space: dict[str, Any], search: SearchConfig, ca
             kept = ready.keeper.keep()
         prepared = ready.items.of(found.config_at(kept.best.params))
         key = kept.best.user_attrs["key"]
-        ready.manifest.finish(mlflow_run=kept.trained.run_id, stages={**prepared.keys, "train": key})
+        if not ready.study.left:  # else a later call still needs what they have done
+            ready.manifest.finish(mlflow_run=kept.trained.run_id, stages={**prepared.keys, "train": key})
     return Found(
         name=ready.study.folder.name,
         base_path=config.base_path,
@@ -88,6 +90,7 @@ def tune(config: PipelineConfig, space: dict[str, Any], search: SearchConfig, ca
         verdict=kept.verdict,
         settings=kept.settings,
         command=command_of(config, kept.settings),
+        model=registry.name,
         version=kept.version,
         mlflow_address=registry.tracker.run_address(ready.run.run_id),
     )
@@ -134,7 +137,7 @@ def _begin(
         ancestor="",
     )
     stack.enter_context(manifest.going_on())
-    recorded = search_run(tracker, study.run_name, name=name, space=table, digests=inputs.digests())
+    recorded = search_run(tracker, study.folder, name=name, space=table, digests=inputs.digests())
     run = stack.enter_context(recorded)
     surroundings = Surroundings(
         base_path=workspace.base_path,

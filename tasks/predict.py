@@ -30,8 +30,8 @@ def predict(
     parts: ModelParts,  # noqa: ARG001 the code of the model's parts counts in the key
     row_id: str,
     submission: Submission,
-    task1: FileRef | None = None,
-    task2: FileRef | None = None,
+    task1: FileRef | None,
+    task2: FileRef | None,
 ) -> Predicted:
     """Write `prediction.csv` and `prediction.zip`.
 

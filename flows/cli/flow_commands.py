@@ -35,7 +35,7 @@ def run_tune(options: argparse.Namespace) -> int:
     """`mmctr tune`."""
     config = config_of(options)
     from tasks.settings.sections import home_expanded
-    from tasks.settings.space import read_space, space_of
+    from tasks.settings.space_file import read_space, space_of
 
     path = home_expanded(options.space)
     space, search = read_space(path), _search_of(options)

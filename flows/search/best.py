@@ -80,7 +80,7 @@ class Keeper:
         write_bytes(settings, _settings_text(config, best, name=self.study.folder.name, path=settings).encode())
         version = self._register(best, trained, verdict, config)
         self._log(best, verdict, settings)
-        return Kept(best, verdict, settings, f"{self.registry.name} version {version}", trained)
+        return Kept(best, verdict, settings, version, trained)
 
     def _trained(self, trial: FrozenTrial) -> Trained:
         """The model of a trial that has ended with one; it is trained again where its files are gone."""

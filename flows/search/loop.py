@@ -10,7 +10,6 @@ from flows.search.slots import Slots
 from flows.search.study import PRESENT, Point, Study
 from flows.search.trial import Ended, Job
 from mmctr.common.errors import InputError
-from mmctr.common.text import first_line
 from tasks.settings.sections import PipelineConfig
 
 
@@ -65,10 +64,12 @@ class Course:
     def _begin(self, point: Point) -> None:
         self.begun_at[point.number] = time.monotonic()
         try:
-            job = self.job_of(point.number, self.study.space.config_at(point.values))
-        except InputError as error:  # of the items too, such as a PCA of more dimensions than there are items
-            self._end(Ended(point.number, None, first_line(error)))
+            config = self.study.space.config_at(point.values)
+        except InputError as error:  # of settings that cannot be used together
+            reasons = str(error).splitlines()
+            self._end(Ended(point.number, None, (reasons[1:] or reasons)[0].strip()))
             return
+        job = self.job_of(point.number, config)
         self.study.note(point.number, key=job.key)
         same = next((number for number, key in self.keys.items() if key == job.key), None)
         if same is not None:

@@ -29,6 +29,7 @@ class Found:
     verdict: Verdict
     settings: Path  # TOML of the best trial's
     command: str  # that uses them
+    model: str  # the registered one
     version: str
     mlflow_address: str
 
@@ -46,7 +47,8 @@ class Found:
             *self._gain(),
             f"settings      {self.settings}",
             f"  to use them {self.command}",
-            f"model         {self.version}, no champion; mmctr promote {quote(str(self.base_path))} makes it one",
+            f"model         {self.model} version {self.version}, no champion",
+            f"  to make it  mmctr promote {quote(str(self.base_path))} {self.version}",
             f"MLflow run    {self.mlflow_address}",
         ]
         if len(ended) < self.most:

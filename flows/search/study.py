@@ -5,7 +5,6 @@ its number and its point, and what it reported before stays.
 """
 
 import hashlib
-import uuid
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,7 +24,7 @@ from tasks.tracking.store_address import sqlite_uri
 Pruner = Literal["median", "hyperband", "none"]
 FIRST_WHOLE = 5  # trials of which none is pruned by the median
 IN_A_ROW = {"median": 2, "hyperband": 1, "none": 1}  # validations that must all say so, as one may be a bad one
-FILE, ABOUT, RUN, PRESENT = "study.db", "about", "run", "present"
+FILE, ABOUT, PRESENT = "study.db", "about", "present"
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
@@ -68,8 +67,6 @@ class Study:
             )
         self.study.set_user_attr(ABOUT, about)
         self.study.sampler = optuna.samplers.TPESampler(seed=_seed(seed, len(trials)))
-        self.run_name = self.study.user_attrs.get(RUN) or str(uuid.uuid4())  # of its run in MLflow
-        self.study.set_user_attr(RUN, self.run_name)
         present = space.present()
         if not trials and present is not None:  # whatever is found is compared with what there is
             self.study.enqueue_trial(present, user_attrs={PRESENT: True})

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -81,3 +82,25 @@ class _Permuted(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         (order,) = ctx.saved_tensors
         return grad.index_select(0, inverse(order)), None
+
+
+def mean(items: Tensor, row: Tensor, *, rows: int) -> Tensor:
+    """(rows, W) mean of the (N, W) items of each row's history, zero where there are none; `row` is as in `blocks`."""
+    return _Mean.apply(items, row, rows)
+
+
+class _Mean(torch.autograd.Function):
+    """PyTorch's sum over bags, which reads each item once, with a gradient that writes each once."""
+
+    @staticmethod
+    def forward(ctx: Any, items: Tensor, row: Tensor, rows: int) -> Tensor:
+        lengths = torch.bincount(row, minlength=rows)
+        ctx.save_for_backward(row, lengths)
+        each = torch.arange(len(items), device=items.device)
+        return F.embedding_bag(each, items, lengths.cumsum(0) - lengths, mode="mean")
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        row, lengths = ctx.saved_tensors
+        return (grad / lengths.clamp(min=1)[:, None]).index_select(0, row), None, None

@@ -109,7 +109,7 @@ class Locks:
         Raises:
             InputError: another process does; the message names it.
         """
-        with self._opened(f"locks/searches/{name}") as descriptor:
+        with self._opened(_search(name)) as descriptor:
             if not self._take(descriptor, fcntl.LOCK_EX):
                 raise InputError(
                     f"one process goes on with a search, and {_named(_read(descriptor))[0]} does with {name}; wait for "
@@ -117,6 +117,12 @@ class Locks:
                 )
             _write(descriptor, [os.getpid()])
             yield
+
+    @contextmanager
+    def search_if_free(self, name: str) -> Iterator[bool]:
+        """Be the one that goes on with a search, where nobody is; yields whether that is so."""
+        with self._opened(_search(name)) as descriptor:
+            yield self._take(descriptor, fcntl.LOCK_EX)
 
     @contextmanager
     def of_stage(self, stage: str, key: str, *, say: Say) -> Iterator[None]:
@@ -202,6 +208,10 @@ class Locks:
         for folder in ("runs", "searches", "stages"):
             for path in (self.root / "locks" / folder).glob("*"):
                 path.unlink()
+
+
+def _search(name: str) -> str:
+    return f"locks/searches/{name}"
 
 
 def _stage(stage: str, key: str) -> str:

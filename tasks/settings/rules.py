@@ -104,7 +104,10 @@ def _one_model(settings: Settings) -> Broken:
 def _more_inputs(settings: Settings, organisers: Settings) -> list[str]:
     item, theirs = settings["model"]["item"], organisers["model"]["item"]
     more = [name for name in OF_HISTORIES if item[name] and not theirs[name]]
-    return [*_more_features(settings), *(f"model.item.{name} = {json.dumps(item[name])}" for name in more)]
+    return [
+        *_more_features(settings),
+        *(f"model.item.{name} = {json.dumps(item[name])}, not {json.dumps(theirs[name])}" for name in more),
+    ]
 
 
 def _more_features(settings: Settings) -> list[str]:

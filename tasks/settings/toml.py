@@ -5,19 +5,28 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mmctr.inputs.discover.draft import toml as text_of
+from tasks.settings.sections import PipelineConfig
+from tasks.settings.structure import below, is_free_table
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
-def changed(settings: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
-    """What of nested `settings`, as JSON values, differs from `base`; a part of another kind and a list as a whole."""
+def changed(settings: Mapping[str, Any], base: Mapping[str, Any], *, of: Any = PipelineConfig) -> dict[str, Any]:
+    """What of nested `settings`, as JSON values, differs from `base`, so that it can go over that as a layer.
+
+    A part of another kind, a list and a table of the user's own names are there as a whole. `of` is what they are
+    settings of.
+    """
     found = {}
     for name, value in settings.items():
-        known = base.get(name)
-        if isinstance(value, dict) and isinstance(known, dict) and value.get("kind") == known.get("kind"):
-            if inner := changed(value, known):
-                found[name] = {"kind": value["kind"], **inner} if "kind" in value else inner
-        elif value != known and value is not None:
+        known, inner = base.get(name), below(of, name)
+        if value == known or value is None:
+            continue
+        both = isinstance(value, dict) and isinstance(known, dict)
+        if both and not is_free_table(inner) and value.get("kind") == (known or {}).get("kind"):
+            kind = {"kind": value["kind"]} if "kind" in value else {}
+            found[name] = kind | changed(value, known or {}, of=inner)
+        else:
             found[name] = value
     return found
 

@@ -10,7 +10,7 @@ from mlflow.entities import Param, RunTag
 from prefect.runtime import flow_run
 
 from tasks.tracking.store import FLOW_RUN_TAG, Tracker
-from tasks.tracking.training_run import TrainingRun, open_run
+from tasks.tracking.training_run import MEMORY, TrainingRun, open_run, training_name
 
 SEARCH_TAG = "mmctr.search"  # its name, in the tags of its run and of the version that it registers
 LONGEST = 6000  # letters of a parameter, MLflow's own
@@ -18,18 +18,18 @@ LONGEST = 6000  # letters of a parameter, MLflow's own
 
 @contextmanager
 def search_run(
-    tracker: Tracker, training: str, *, name: str, space: Mapping[str, Any], digests: Mapping[str, str]
+    tracker: Tracker, folder: Path, *, name: str, space: Mapping[str, Any], digests: Mapping[str, str]
 ) -> Iterator[TrainingRun]:
     """The run of a search; FINISHED at the end, KILLED or FAILED with the message as a note otherwise.
 
     Args:
         tracker: the store, and the experiment in it.
-        training: what the run is known by, so that a later process goes on with it.
+        folder: of the search, in which it is written down what the run is known by.
         name: of the search.
         space: what is searched, by the names of settings.
         digests: of the inputs, by their role.
     """
-    run = TrainingRun(tracker, open_run(tracker, training, name=name, tags={SEARCH_TAG: name}))
+    run = TrainingRun(tracker, open_run(tracker, training_name(folder / MEMORY), name=name, tags={SEARCH_TAG: name}))
     try:
         known = run.client.get_run(run.run_id).data.params
         params = [Param(f"space.{name}", json.dumps(entry)[:LONGEST]) for name, entry in space.items()]

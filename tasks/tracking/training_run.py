@@ -31,7 +31,8 @@ if TYPE_CHECKING:  # PyTorch and Matplotlib are loaded when there is something t
     from mmctr.training.state import Epoch
 
 TRAINING_TAG = "mmctr.training"
-MEMORY = "training_name"  # file in the unfinished work of a training
+MEMORY = "training_name"  # file in the unfinished work of a training, and in the folder of a search
+OF_TRAININGS = f"work/train/*/{MEMORY}"  # below .mmctr
 REASON_TAG, ANCESTOR_TAG = "mmctr.reason", "mmctr.ancestor"
 CHECKPOINT, PCA, AUC_PLOT = f"checkpoint/{STORED['checkpoint']}", "pca/pca.npz", "plots/valid_auc.png"  # artifacts
 VARIANCE_PLOT = "plots/explained_variance.png"
@@ -191,7 +192,7 @@ def training_run(
         rows: train rows.
         trial: of a search, whose run it is nested in.
     """
-    run = TrainingRun(tracker, open_run(tracker, _training_name(memory), name=trial.name, tags=trial.tags))
+    run = TrainingRun(tracker, open_run(tracker, training_name(memory), name=trial.name, tags=trial.tags))
     try:
         run.log_start(settings=settings, lineage=lineage, rows=rows)
         yield run
@@ -242,10 +243,13 @@ def is_kept(result: Result, *, tracker: Tracker) -> bool:
 
 
 def end_left_runs(tracker: Tracker, workspace: Workspace) -> None:
-    """Set runs that a killed process left RUNNING to KILLED; the training that a run belongs to still resumes it."""
-    for memory in sorted(workspace.root.glob(f"work/train/*/{MEMORY}")):
-        with workspace.locks.stage_if_free("train", memory.parent.name) as is_free:
-            if is_free:  # else that training goes on in another process
+    """Set runs that a killed process left RUNNING to KILLED; the training or search of such a run still resumes it."""
+    locks = workspace.locks
+    trainings = ((path, locks.stage_if_free("train", path.parent.name)) for path in workspace.root.glob(OF_TRAININGS))
+    searches = ((path, locks.search_if_free(path.parent.name)) for path in workspace.searches.glob(f"*/{MEMORY}"))
+    for memory, lock in sorted([*trainings, *searches], key=lambda one: one[0]):
+        with lock as is_free:
+            if is_free:  # else it goes on in another process
                 _end_left_run(tracker, memory)
 
 
@@ -258,7 +262,7 @@ def _end_left_run(tracker: Tracker, memory: Path) -> None:
             tracker.client.set_tag(run.info.run_id, MLFLOW_RUN_NOTE, "its process ended without a word")
 
 
-def _training_name(memory: Path) -> str:
+def training_name(memory: Path) -> str:
     """The name in the file `memory`, or a new one, which is written there first."""
     try:
         return str(uuid.UUID(memory.read_text()))

@@ -6,7 +6,7 @@ import torch
 from real_shape import write_clicks
 
 ROWS = 96
-KINDS = ("target_attention", "multi_head", "transformer", "mean", "similarity")
+KINDS = ("target_attention", "multi_head", "transformer", "mean", "product", "similarity")
 
 
 @pytest.fixture

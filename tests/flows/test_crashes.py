@@ -22,7 +22,7 @@ from tasks.cache.workspace import PUBLIC, FileRef, Workspace
 from tasks.settings.train import TrainConfig
 from tasks.tracking.lineage import Lineage
 from tasks.tracking.store import Tracker
-from tasks.tracking.training_run import MEMORY, TrainingRun, _training_name, end_left_runs, open_run, training_run
+from tasks.tracking.training_run import MEMORY, TrainingRun, end_left_runs, open_run, training_name, training_run
 
 SETTINGS = ["embed.shard_size=32", "embed.image_batch=32", "embed.workers=1", "train.batch_size=256"]
 SETTINGS += ["train.epochs=6", "train.patience=10", 'model.head={kind="mlp", hidden=[512,256]}']
@@ -278,7 +278,7 @@ def test_a_run_that_a_killed_process_left_running_is_ended_by_the_next_one(track
     tracker, workspace = Tracker(tracking_uri, "mmctr"), Workspace(tmp_path)
 
     def opened(name):
-        return open_run(tracker, _training_name(workspace.work("train", name) / MEMORY))
+        return open_run(tracker, training_name(workspace.work("train", name) / MEMORY))
 
     left, others = opened("left"), open_run(tracker, "of another folder")
     (workspace.work("train", "garbage") / MEMORY).write_text("no name")
@@ -291,6 +291,11 @@ def test_a_run_that_a_killed_process_left_running_is_ended_by_the_next_one(track
     assert tracker.client.get_run(others).info.status == "RUNNING"
     assert opened("left") == left
     assert tracker.client.get_run(left).info.status == "RUNNING"
+
+    searches = [open_run(tracker, training_name(workspace.searches / name / MEMORY)) for name in ("left", "going on")]
+    with workspace.locks.of_search("going on"):
+        end_left_runs(tracker, workspace)
+    assert [tracker.client.get_run(run).info.status for run in searches] == ["KILLED", "RUNNING"]
 
 
 def test_an_error_of_the_store_does_not_hide_why_the_training_ended(tracking_uri, tmp_path, monkeypatch):

@@ -3,8 +3,9 @@
 Legend: B rows, N history items of all rows together, D width of an item.
 """
 
-import torch
 from torch import Tensor, nn
+
+from mmctr.models.packed import mean
 
 
 class Product(nn.Module):
@@ -35,9 +36,7 @@ class Product(nn.Module):
         Returns:
             (B, D); zero for a row without history.
         """
-        lengths = torch.bincount(row, minlength=len(query)).clamp_(min=1)  # (B,)
-        total = keys.new_zeros(len(query), self.width).index_add(0, row, keys)  # (B, D)
-        return query * (total / lengths[:, None])
+        return query * mean(keys, row, rows=len(query))
 
 
 COMPONENT = Product

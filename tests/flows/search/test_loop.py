@@ -10,7 +10,7 @@ from mmctr.common.errors import InputError
 from tasks.cache.results import Trained
 from tasks.cache.workspace import FileRef
 from tasks.settings.load import load_config
-from tasks.settings.space import space_of
+from tasks.settings.space_file import space_of
 from tasks.tracking.lineage import Lineage
 
 LINEAGE = Lineage(params={}, digests={}, counts={}, pca=None, reports={})

@@ -6,7 +6,7 @@ from optuna.trial import TrialState
 from flows.search.study import FILE, Study
 from mmctr.common.errors import InputError
 from tasks.settings.load import load_config
-from tasks.settings.space import space_of
+from tasks.settings.space_file import space_of
 
 TABLE = {
     "train.learning_rate": {"low": 1e-4, "high": 1e-2, "log": True},

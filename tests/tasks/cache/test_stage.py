@@ -1,5 +1,6 @@
 """Keys and names of stages."""
 
+import inspect
 from dataclasses import dataclass
 
 import pytest
@@ -39,3 +40,10 @@ def test_the_names_of_the_stages_are_those_of_their_tasks_results_and_sections()
     assert [task.name for task in tasks] == list(STAGES)
     assert [result.model_fields["stage"].default for result in Result.__subclasses__()] == list(STAGES)
     assert set(PipelineConfig.model_fields) & set(STAGES) == {*STAGES} - {"build_weights"}
+
+
+@pytest.mark.parametrize("task", [extract, embed, reduce, build_weights, train, predict], ids=lambda task: task.name)
+def test_no_stage_fills_in_an_input_by_itself(task):
+    """Its key is made of what it is called with, and Prefect's of what it then has: both must be the same."""
+    parameters = inspect.signature(task.fn).parameters.values()
+    assert [one.name for one in parameters if one.default is not inspect.Parameter.empty] == []

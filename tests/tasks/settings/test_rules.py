@@ -31,7 +31,7 @@ def refused(folder, rules, overrides, preset="organisers"):
         load_config(folder, preset=preset, rules=rules, overrides=overrides)
     text = str(error.value)
     assert text.startswith(f'rules = "{rules}" refuses what this task of the challenge forbids:\n  ')
-    assert text.endswith('set these, or rules = "free"')
+    assert text.endswith('set these as the organisers have them (mmctr presets organisers), or rules = "free"')
     return text
 
 

@@ -42,3 +42,5 @@ def test_what_differs():
     another_kind = {"model": {"head": {"kind": "cross", "layers": 3}}}
     assert changed(another_kind, base) == another_kind
     assert changed({"run": {"timeout": {}}}, base) == {"run": {"timeout": {}}}
+    times = {"run": {"timeout": {"train": 60, "embed": 30}}}
+    assert changed(times, {"run": {"timeout": {"train": 60, "embed": 20}}}) == times

@@ -13,6 +13,7 @@ from mmctr.training.state import Epoch
 from tasks.settings.load import load_config
 from tasks.tracking.plots import auc_plot
 from tasks.tracking.shown_training import ShownTraining
+from tasks.tracking.trial import Trial
 
 SWITCHES = [
     *("train.validate_steps=3", "train.pairwise_weight=0.5", "train.net_l2=0.001", "train.embedding_l2=0.001"),
@@ -65,7 +66,7 @@ class Run:
 
 def test_the_log_tells_the_figures_that_there_are(caplog, monkeypatch):
     monkeypatch.setattr(tasks.tracking.shown_training, "logger", lambda: logging.getLogger("mmctr"))
-    shown = ShownTraining(Run())
+    shown = ShownTraining(Run(), Trial())
     with caplog.at_level(logging.INFO):
         shown.add_epoch(Epoch(2, 0.25, 0.75, 0.5, 0.001, 1234.4, 0.9, 0.625))
         shown.add_epoch(Epoch(2, 0.25, 0.75, 0.5, 0.001, 1234.4, 0.9, None, 0.125, 1700))

@@ -6,7 +6,8 @@ import pytest
 
 from mmctr.common.errors import InputError
 from tasks.settings.load import load_config, with_settings
-from tasks.settings.space import Choices, Range, read_space, space_of
+from tasks.settings.space import Choices, Range
+from tasks.settings.space_file import read_space, space_of
 
 GOOD = """
 "train.learning_rate" = {low = 1e-4, high = 1e-2, log = true}
