@@ -43,10 +43,10 @@ item_tags = { kind = "tags", max_tags = 5 }
 FILM_SETTINGS = {'source = "clip"': 'source = "columns"\ncolumns = ["vector"]'}  # lines of what `mmctr prepare` writes
 FILM_REDUCTION = f"\n[reduce]\nn_components = {VECTOR}\n"
 # A rating says that a user has seen a film: a positive, beside three films that the user has never rated. A user is in
-# one split alone, with up to 30 rows and what was seen before.
+# one split alone, with rows for up to 15 sightings and what was seen before them.
 PREPARE = (
     "--user user_id:token --item item_id:token --time timestamp:float --negatives 3 --split users --max-len 20 "
-    "--min-history 1 --last 30 --items-id item_id:token --title movie_title:token_seq "
+    "--min-history 1 --last 15 --items-id item_id:token --title movie_title:token_seq "
     "--item-feature release_year:token=number --item-feature class:token_seq=tags --null unkonwn --null V"
 )
 

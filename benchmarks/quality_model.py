@@ -43,7 +43,7 @@ def trained(data: Opened, *, seed: int) -> Outcome:
         **data.config.model.parts,
     )
     started, started_cpu = time.perf_counter(), time.process_time()
-    best, epochs = train_model(
+    best, history = train_model(
         data.items,
         data.train,
         data.valid,
@@ -57,7 +57,8 @@ def trained(data: Opened, *, seed: int) -> Outcome:
         progress=False,
     )
     took = {"seconds": time.perf_counter() - started, "cpu_seconds": time.process_time() - started_cpu}
-    took["rows_per_second"] = float(np.median([epoch.rows_per_second for epoch in epochs]))
+    epochs = len({one.epoch for one in history})
+    took["rows_per_second"] = epochs * len(data.train) / took["cpu_seconds"]
     took["best_epoch"] = float(best.metrics["epoch"])
     model = restore_model(best)
     took["parameters"] = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)

@@ -8,7 +8,18 @@ PRESETS = ("mission", "organisers", "regularised", "strong")
 PEERS = ("popularity", "lightgbm", "fuxictr")
 SEEDS = (0, 1, 2)
 # Switches of `strong`, each with what turns it off; the rest of it stays.
-SWITCHES: dict[str, tuple[str, ...]] = {}
+SWITCHES: dict[str, tuple[str, ...]] = {
+    "similarity": ('model.sequence=[{kind="mean"},{kind="product"}]',),
+    "product": ('model.sequence=[{kind="mean"},{kind="similarity"}]',),
+    "mean": ('model.sequence=[{kind="product"},{kind="similarity"}]',),
+    "ids": ("model.item.id_width=0",),
+    "frozen": ('model.item.content="trained"',),
+    "features": ("model.item.features=false",),
+    "history_count": ("model.item.history_count=false",),
+    "item_dropout": ("model.item.dropout=0",),
+    "batch_norm": ("model.head.batch_norm=false",),
+    "head_dropout": ("model.head.dropout=0",),
+}
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from tasks.cache.results import Embedded
 from tasks.cache.stage import RunContext, logger, own_folder, stage
 from tasks.cache.workspace import FileRef, ImagesRef, Workspace
 from tasks.running.progress import ProgressArtifact
-from tasks.settings.sections import EmbedConfig
+from tasks.settings.items import EmbedConfig
 
 if TYPE_CHECKING:
     import polars as pl

@@ -11,7 +11,7 @@ from tasks.cache.results import Extracted
 from tasks.cache.stage import RunContext, logger, own_folder, stage
 from tasks.cache.workspace import FolderRef, ImagesRef, PartsRef, Workspace
 from tasks.settings.archive import ImageSource, archive_limits, folder_limits
-from tasks.settings.sections import ExtractConfig
+from tasks.settings.items import ExtractConfig
 
 if TYPE_CHECKING:
     from mmctr.images.plan import ExtractReport

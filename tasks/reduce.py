@@ -6,7 +6,7 @@ from mmctr.common.text import shown
 from tasks.cache.results import Reduced
 from tasks.cache.stage import RunContext, logger, own_folder, stage
 from tasks.cache.workspace import STORED, FileRef
-from tasks.settings.sections import ReduceConfig
+from tasks.settings.items import ReduceConfig
 
 
 @stage

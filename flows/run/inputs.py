@@ -21,8 +21,9 @@ from tasks.cache.code_digest import code_digest, stage_code
 from tasks.cache.images import ImagesInput, content_of, image_source, images_ref
 from tasks.cache.workspace import FileRef, PartsRef, Workspace
 from tasks.settings.archive import ImageSource, archive_limits
+from tasks.settings.items import ExtractConfig
 from tasks.settings.named import settings_named
-from tasks.settings.sections import ExtractConfig, PipelineConfig
+from tasks.settings.sections import PipelineConfig
 from tasks.tracking.store_address import tracking_uri
 from tasks.tracking.store_check import check_store
 

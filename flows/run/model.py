@@ -8,8 +8,9 @@ from mmctr.common.errors import InputError
 from mmctr.encoders.base import kind_of, weights_file
 from mmctr.encoders.names import CLIP, ModelName, parse_model
 from tasks.cache.workspace import FileRef, Workspace
+from tasks.settings.items import EmbedConfig
 from tasks.settings.named import settings_named
-from tasks.settings.sections import EmbedConfig, home_expanded
+from tasks.settings.sections import home_expanded
 
 
 @settings_named("embed")

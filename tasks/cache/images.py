@@ -8,7 +8,7 @@ from mmctr.images.naming import Naming
 from mmctr.images.source import kind_of
 from tasks.cache.workspace import FolderRef, PartsRef, Workspace
 from tasks.settings.archive import ImageSource, folder_limits
-from tasks.settings.sections import ExtractConfig
+from tasks.settings.items import ExtractConfig
 
 ImagesInput = PartsRef | FolderRef
 

@@ -8,7 +8,7 @@ from mmctr.common.text import shown_value
 from mmctr.images.naming import Naming
 from mmctr.images.source import Kind
 from tasks.settings.base import Component, Section
-from tasks.settings.sections import ExtractConfig
+from tasks.settings.items import ExtractConfig
 
 
 class ImageSource(Section):

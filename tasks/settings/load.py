@@ -24,7 +24,6 @@ def load_config(
     *,
     config_file: Path | None = None,
     overrides: list[str] | None = None,
-    given: Table | None = None,
     device: str | None = None,
     preset: str | None = None,
     rules: str | None = None,
@@ -35,7 +34,6 @@ def load_config(
         base_path: the data folder.
         config_file: a TOML file with settings; by default `base_path/mmctr.toml` where there is one.
         overrides: settings such as `train.epochs=3` or `model.head.dropout=0.2`, values as in TOML, or bare text.
-        given: settings as a TOML file has them, over the overrides.
         device: replaces the setting of this name.
         preset: the same.
         rules: the same.
@@ -49,7 +47,7 @@ def load_config(
     for text in (str(base_path), *(overrides or []), *chosen.values()):
         check_text(text)
     base_path = home_expanded(base_path).absolute()
-    given = {**merged(table_of(overrides or []), given or {}), **chosen}
+    given = {**table_of(overrides or []), **chosen}
     if config_file is None:
         values = settings_of_folder(base_path, given=given)
     else:

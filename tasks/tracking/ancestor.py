@@ -12,7 +12,7 @@ from mmctr.common.errors import InputError
 from mmctr.embedding.space import Space, space_of_columns, space_of_model
 from mmctr.encoders.names import parse_model
 from tasks.cache.workspace import FileRef, Workspace
-from tasks.settings.sections import EmbedConfig, ReduceConfig
+from tasks.settings.items import EmbedConfig, ReduceConfig
 from tasks.tracking.fetching import LostFileError, fetch
 from tasks.tracking.registry import CHAMPION, Registry, Version
 from tasks.tracking.store import NOT_FOUND

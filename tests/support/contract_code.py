@@ -11,8 +11,8 @@ from project import PROJECT
 from tasks.cache.code_digest import counted_modules
 from tasks.settings.archive import ImageSource
 from tasks.settings.base import Section
+from tasks.settings.items import EmbedConfig
 from tasks.settings.model import ModelConfig
-from tasks.settings.sections import EmbedConfig
 
 # Sections whose components count in the challenge's runs: one that a run makes itself, and those that a user may set.
 FOUND_OUT: dict[str, Section] = {

@@ -19,7 +19,7 @@ from tasks.cache.results import Extracted, ResultSerializer
 from tasks.cache.stage import RunContext, StageRunner, stage_key
 from tasks.cache.workspace import FolderRef, PartsRef, Workspace
 from tasks.extract import extract
-from tasks.settings.sections import ExtractConfig
+from tasks.settings.items import ExtractConfig
 
 FILES = {"a/1.jpg": A, "a/02.JPEG": B, "b/1.png": B, "notes.txt": b"words"}
 CONFIG = ExtractConfig()

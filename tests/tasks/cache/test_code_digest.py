@@ -30,7 +30,8 @@ from tasks.cache.code_digest import (
 )
 from tasks.cache.counted_syntax import parsed
 from tasks.settings.base import Component, Section
-from tasks.settings.sections import EmbedConfig, PipelineConfig
+from tasks.settings.items import EmbedConfig
+from tasks.settings.sections import PipelineConfig
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from tasks.cache.code_digest import CONTAINERS, DISTRIBUTIONS, NEUTRAL, code_dig
 from tasks.cache.counted_syntax import parsed
 from tasks.settings.archive import ImageSource
 from tasks.settings.base import Section
-from tasks.settings.sections import EmbedConfig
+from tasks.settings.items import EmbedConfig
 from tasks.settings.train import TrainConfig
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("quiet_mlflow")]

@@ -11,16 +11,10 @@ from golden_defaults import DEFAULTS, described, served_stale
 from project import PROJECT
 
 from mmctr.common.errors import InputError
+from tasks.settings.items import EmbedConfig
 from tasks.settings.load import load_config
 from tasks.settings.model import ModelConfig
-from tasks.settings.sections import (
-    EmbedConfig,
-    PipelineConfig,
-    PromoteConfig,
-    RunConfig,
-    RunsOnly,
-    Section,
-)
+from tasks.settings.sections import PipelineConfig, PromoteConfig, RunConfig, RunsOnly, Section
 from tasks.settings.train import TrainConfig
 
 
