@@ -37,15 +37,18 @@ class Row:
         return {**asdict(self), "ratio": self.ratio}
 
 
-def seconds(work: Callable[[], object]) -> float:
-    """Wall time of one call."""
-    started = time.perf_counter()
+def seconds(work: Callable[[], object], *, clock: Callable[[], float] = time.perf_counter) -> float:
+    """Time of one call, on the wall unless `clock` is another."""
+    started = clock()
     work()
-    return time.perf_counter() - started
+    return clock() - started
 
 
 def in_turn(
-    *works: Callable[[], object], repeats: int = 5, before: Callable[[], object] | None = None
+    *works: Callable[[], object],
+    repeats: int = 5,
+    before: Callable[[], object] | None = None,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> tuple[float, ...]:
     """Median seconds of each, called A B A B ..., after one call of each that does not count.
 
@@ -57,7 +60,7 @@ def in_turn(
         for work in works:
             if before is not None:
                 before()
-            times.append(seconds(work))
+            times.append(seconds(work, clock=clock))
         rounds.append(times)
     return tuple(statistics.median(times) for times in zip(*rounds[1:], strict=True))
 
