@@ -59,10 +59,17 @@ class RowName:
 def planned() -> list[RowName]:
     """All rows, the quick ones that say most first, so that a comparison that is stopped has them."""
     quick, slow = ("strong", "mission", "lightgbm", "popularity"), ("organisers", "fuxictr", "regularised")
-    rows = [RowName(data, of, seed) for seed in SEEDS for of in quick for data in DATA]
-    rows += [RowName(data, of, SEEDS[0]) for of in slow for data in DATA]
-    rows += [RowName(data, "strong", seed, off) for seed in SEEDS for off in SWITCHES for data in DATA]
-    return rows + [RowName(data, of, seed) for seed in SEEDS[1:] for of in slow for data in DATA]
+    once, again = SEEDS[:1], SEEDS[1:]
+    parts = [(SEEDS, quick, ("",)), (once, slow, ("",)), (once, ("strong",), tuple(SWITCHES))]
+    parts += [(again, slow, ("",)), (again, ("strong",), tuple(SWITCHES))]
+    return [
+        RowName(data, of, seed, off)
+        for seeds, names, switches in parts
+        for seed in seeds
+        for of in names
+        for off in switches
+        for data in DATA
+    ]
 
 
 def overrides_without(switch: str) -> list[str]:
