@@ -3,7 +3,8 @@
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-DATA = ("movielens", "challenge", "demo")
+FILMS, WORLDS = ("movielens",), ("challenge", "demo")
+DATA = (*FILMS, *WORLDS)
 PRESETS = ("mission", "organisers", "regularised", "strong")
 PEERS = ("popularity", "lightgbm", "fuxictr")
 SEEDS = (0, 1, 2)
@@ -60,15 +61,16 @@ def planned() -> list[RowName]:
     """All rows, the quick ones that say most first, so that a comparison that is stopped has them."""
     quick, slow = ("strong", "mission", "lightgbm", "popularity"), ("organisers", "fuxictr", "regularised")
     once, again = SEEDS[:1], SEEDS[1:]
-    parts = [(SEEDS, quick, ("",)), (once, slow, ("",)), (once, ("strong",), tuple(SWITCHES))]
-    parts += [(again, slow, ("",)), (again, ("strong",), tuple(SWITCHES))]
+    parts = [(DATA, SEEDS, quick, ("",)), (WORLDS, once, slow, ("",)), (DATA, once, ("strong",), tuple(SWITCHES))]
+    parts += [(FILMS, once, slow, ("",)), (WORLDS, again, slow, ("",)), (FILMS, again, slow, ("",))]
+    parts += [(DATA, again, ("strong",), tuple(SWITCHES))]
     return [
         RowName(data, of, seed, off)
-        for seeds, names, switches in parts
+        for sets, seeds, names, switches in parts
         for seed in seeds
         for of in names
         for off in switches
-        for data in DATA
+        for data in sets
     ]
 
 
