@@ -25,9 +25,9 @@ COLUMNS: dict[str, tuple[str, str, int]] = {  # heading: where it is in a row, a
 HEAD = """# Quality: presets beside each other and beside peers
 
 `make bench ONLY=quality` writes this page, `benchmarks/quality.py` makes each row by the command that stands below. A
-figure is the mean of the seeds with its standard error over them, which says nothing of the rows: another test set of as
-many users would move all models of a data set together. Choices were made on validation alone; the labels of test were
-read once, at the end. **No figure here is one of Codabench.**
+figure is the mean of the seeds with its standard error over them, which says nothing of the rows: another test set of
+as many users would move all models of a data set together. Choices were made on validation alone; the labels of test
+were read once, at the end. **No figure here is one of Codabench.**
 
 Presets and peers read the same columns, vectors and features, and have the same batch size where the data set's own
 mmctr.toml sets one (512 on all three, as they are small). `cold` is the AUC of the test rows whose target is never one
@@ -112,7 +112,7 @@ def _ablation(rows: Rows) -> str:
                 )
             )
     note = [
-        "The difference to `strong` with its standard error, which is that of `strong` alone where a switch was turned off",
+        "The difference to `strong` with its standard error: that of `strong` alone where a switch was turned off",
         "with one seed; below zero the switch helps.",
     ]
     return "\n".join([*lines, "", *note, ""])
