@@ -22,6 +22,7 @@ import parts_embed
 import parts_flow
 import parts_model
 import parts_prepare
+import parts_presets
 import parts_sequence
 import parts_vectors
 import quality
@@ -32,6 +33,7 @@ PARTS: dict[str, Callable[[Path], list[Row]]] = {
     "load": parts_data.load,
     "train": parts_model.train,
     "organisers": parts_model.organisers,
+    "presets": parts_presets.presets,
     "share": parts_model.share,
     "sequence": parts_sequence.sequence,
     "predict": parts_model.predict,

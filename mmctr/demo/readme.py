@@ -20,7 +20,8 @@ generalise, or does it remember which item was what?
   {pool} are: a model that learns them by heart has an AUC near 1 on train, and loses on valid.
 - Cold targets, never one in train: {cold:.1%} of the rows of test.
 - Histories have the lengths of the challenge's: 3 and more, quartiles 4, 6 and 9, at most 64. `likes_level` and
-  `views_level` say roughly how popular an item is, and popular items are clicked more.
+  `views_level` say roughly how popular an item is, and popular items are clicked more: popularity alone has AUC
+  {popularity:.4f} on valid.
 - A rule that knows each item's topic and popularity, and no label, has AUC {valid:.4f} on valid and {test:.4f} on test.
   Titles, covers, tags and histories show the topics.
 
@@ -48,6 +49,7 @@ def challenge_readme(
         pool=pool,
         shown=negatives.sum() / pool,
         only=((positives > 0) & (negatives == 0)).sum(),
+        popularity=float(roc_auc_score(valid.label, world.popularity[valid.item_id - 1])),
         cold=float((~np.isin(test.item_id, train.item_id)).mean()),
         valid=auc(valid),
         test=auc(test),

@@ -16,7 +16,8 @@ class Demand:
 
     cold_share: float  # of the items: they come out after the train period
     cold_weight: float  # of the popularity in the test period
-    exponent: float  # of the popularity; 1 is Zipf's law
+    exponent: float  # of the popularity; 1 without a shift is Zipf's law
+    shift: float  # of the ranks, as a share of the items: how many share the top (Mandelbrot)
     even_share: float  # of the popularity, spread evenly over all items
     level_noise: float  # of likes and views, in standard deviations of the log popularity
 
@@ -54,7 +55,7 @@ def make_world(*, items: int, demand: Demand, rng: np.random.Generator) -> World
     cold = np.zeros(items, dtype=bool)
     cold[order[: round(items * demand.cold_share)]] = True
 
-    popularity = (1.0 + rng.permutation(items)) ** -demand.exponent
+    popularity = (1.0 + rng.permutation(items) + demand.shift * items) ** -demand.exponent
     popularity = (1 - demand.even_share) * popularity + demand.even_share * popularity.mean()
     popularity[cold] *= demand.cold_weight / popularity[cold].sum()
     popularity[~cold] *= (1 - demand.cold_weight) / popularity[~cold].sum()

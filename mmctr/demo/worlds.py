@@ -26,6 +26,7 @@ class WorldKind:
     evaluation_share: float  # users of valid, and of test, by those of train
     demand: Demand
     weights: Callable[[World, np.random.Generator], tuple[Weights, Weights]]  # of train, and of valid and test
+    covered: bool  # whether every item that is not cold is a target of train at least once
     labels: str  # the file with the labels of test
     labels_with_rows: bool  # whether that file has all columns of test too, so that `mmctr score` reads it
     readme: Callable[..., str] | None  # README.md, of `readme.challenge_readme`'s arguments
@@ -45,7 +46,8 @@ def _challenge(world: World, rng: np.random.Generator) -> tuple[Weights, Weights
     """As the challenge's public logs: train negatives from a narrow pool, those of valid and test from all items.
 
     The pool is drawn evenly from the warm items, so neither topic nor popularity tells who is in it: it is known by
-    id alone. Positives and histories are drawn by popularity; no target of train is a cold item.
+    id alone. Positives and histories are drawn by popularity, which a few items have most of: the challenge's entries
+    with hardly any personalisation show it. No target of train is a cold item.
     """
     warm = np.flatnonzero(~world.cold)
     pool = np.zeros(world.items)
@@ -61,8 +63,9 @@ WORLDS: dict[WorldName, WorldKind] = {
         items=3000,
         users=12000,
         evaluation_share=0.1,
-        demand=Demand(cold_share=0.1, cold_weight=0.15, exponent=0.8, even_share=0.0, level_noise=0.9),
+        demand=Demand(cold_share=0.1, cold_weight=0.15, exponent=0.8, shift=0.0, even_share=0.0, level_noise=0.9),
         weights=_content,
+        covered=False,
         labels="demo_truth.parquet",
         labels_with_rows=False,
         readme=None,
@@ -71,8 +74,9 @@ WORLDS: dict[WorldName, WorldKind] = {
         items=1000,
         users=10000,
         evaluation_share=0.25,
-        demand=Demand(cold_share=0.02, cold_weight=0.01, exponent=1.0, even_share=0.4, level_noise=0.5),
+        demand=Demand(cold_share=0.02, cold_weight=0.01, exponent=3.0, shift=0.05, even_share=0.1, level_noise=0.2),
         weights=_challenge,
+        covered=True,
         labels="test_labels.parquet",
         labels_with_rows=True,
         readme=challenge_readme,

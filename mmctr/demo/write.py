@@ -11,6 +11,7 @@ from mmctr.common.errors import InputError
 from mmctr.common.files import replacing_folder
 from mmctr.common.progress import progress_bar
 from mmctr.demo.clicks import Rows, draw_rows
+from mmctr.demo.coverage import covered
 from mmctr.demo.covers import centre_square, draw_cover, encode_jpeg
 from mmctr.demo.tiny_clip import IMAGE_SIDE, train_tiny_clip
 from mmctr.demo.topics import TOPICS
@@ -182,6 +183,8 @@ def _write_clicks(
         draw_rows(world, first_user=first, users=number, weights=weights, rng=rng)
         for (first, number, weights), rng in zip(plan, rngs, strict=True)
     )
+    if kind.covered:
+        train = covered(train, world=world, rng=weight_rng)
     (folder / NAMES.train).parent.mkdir()
     _frame(train, world=world).write_parquet(folder / NAMES.train, compression="zstd")
     _frame(valid, world=world).write_parquet(folder / NAMES.valid, compression="zstd")

@@ -56,7 +56,7 @@ def test_the_settings_as_they_are_come_first_where_they_are_in_the_space(opened)
 
 def test_points_are_those_of_the_space(opened):
     study = opened()
-    for _ in range(30):
+    for _ in range(12):
         values = study.ask().values
         assert 1e-4 <= values["train.learning_rate"] <= 1e-2
         assert values["train.max_len"] in range(8, 64, 8)
@@ -83,10 +83,10 @@ def test_a_trial_is_pruned_when_two_validations_in_a_row_are_below_the_others(op
     assert study.best().value == 0.9
 
 
-@pytest.mark.parametrize("pruner", ["hyperband", "none"])
-def test_other_pruners(opened, pruner):
+@pytest.mark.parametrize(("pruner", "trials"), [("hyperband", 12), ("none", 3)])
+def test_other_pruners(opened, pruner, trials):
     study, pruned = opened(pruner=pruner), []
-    for trial in range(20):
+    for trial in range(trials):
         number = study.ask().number
         pruned.append(any(study.hear(number, step, 0.9 - 0.01 * trial) for step in range(9)))
         study.end(number, None if pruned[-1] else 0.9 - 0.01 * trial)
