@@ -202,7 +202,7 @@ STATES = {
     "a weight that is not finite": lambda content: content["model"]["head.logit.bias"].fill_(float("nan")),
     "a best weight that is not finite": lambda content: content["best_weights"]["head.logit.bias"].fill_(float("nan")),
     "a best weight less": lambda content: content["best_weights"].pop("head.logit.bias"),
-    "a best epoch that was not": lambda content: content.update(best_epoch=7),
+    "a best epoch that was not": lambda content: content.update(best_number=7),
     "an epoch's figure that is text": lambda content: content["history"][0].update(valid_auc="x"),
     "an epoch's figure that is not finite": lambda content: content["history"][1].update(train_loss=float("nan")),
     "an epoch missing": lambda content: content["history"].pop(0),
