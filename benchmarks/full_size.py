@@ -18,6 +18,7 @@ from mmctr.clicks.split import load_split
 from mmctr.evaluation.prediction import predict_logits
 from mmctr.models.architecture import Architecture
 from mmctr.models.base import ClickModel
+from mmctr.models.items.fitting import fit_item_encoder
 from mmctr.training.epoch import evaluate, train_epoch
 from mmctr.training.recipe import Recipe
 from mmctr.training.state import PartialEpoch
@@ -43,7 +44,8 @@ def main() -> None:
         config = load_config(folder, preset=name)
         recipe = Recipe(**{field: getattr(config.train, field) for field in Recipe.__dataclass_fields__})
         model = ClickModel(Architecture(len(table.ids), 128, **config.model.parts))
-        told(f"{name}: what train says of items", seconds(lambda m=model: m.set_items(table, split)))
+        model.set_items(table)
+        told(f"{name}: what train says of items", seconds(lambda m=model: fit_item_encoder(m.items, split)))
         learner, reached = Learner(model, recipe=recipe), PartialEpoch(1)
 
         def epoch(m: ClickModel = model, o: Learner = learner, r: Recipe = recipe, at: PartialEpoch = reached) -> None:

@@ -24,6 +24,7 @@ from mmctr.evaluation.metrics import auc
 from mmctr.evaluation.prediction import predict_logits
 from mmctr.models.architecture import Architecture, ItemOptions
 from mmctr.models.base import ClickModel
+from mmctr.models.items.fitting import fit_item_encoder
 from mmctr.training.epoch import train_epoch
 from mmctr.training.recipe import Recipe
 from mmctr.training.state import PartialEpoch
@@ -110,7 +111,8 @@ def organisers_started(table: ItemTable, split: ClickSplit) -> tuple[ClickModel,
     """The preset `organisers` before its first step."""
     torch.manual_seed(0)
     model = ClickModel(organisers_model.architecture(table)).train()
-    model.set_items(table, split)
+    model.set_items(table)
+    fit_item_encoder(model.items, split)
     learner = Learner(model, recipe=organisers_model.recipe())
     learner.begin()
     return model, learner

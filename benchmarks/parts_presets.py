@@ -9,6 +9,7 @@ from side_by_side import Row, in_turn
 from mmctr.clicks.split import load_split
 from mmctr.models.architecture import Architecture
 from mmctr.models.base import ClickModel
+from mmctr.models.items.fitting import fit_item_encoder
 from mmctr.training.epoch import train_epoch
 from mmctr.training.recipe import Recipe
 from mmctr.training.state import PartialEpoch
@@ -34,7 +35,8 @@ def presets(folder: Path) -> list[Row]:
         recipe = Recipe(**values | {"validate_steps": 0})
         torch.manual_seed(0)
         model = ClickModel(Architecture(len(table.ids), 128, **config.model.parts))
-        model.set_items(table, split)
+        model.set_items(table)
+        fit_item_encoder(model.items, split)
         learner = Learner(model, recipe=recipe)
         return lambda: train_epoch(model, split, learner, recipe=recipe, partial=PartialEpoch(1))
 

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmctr.clicks.batch import Batch, ClickSplit
+from mmctr.clicks.batch import Batch
 from mmctr.clicks.item_table import ItemTable
 from mmctr.inputs.features import Feature
 from mmctr.models.architecture import Architecture
@@ -51,11 +51,9 @@ class ClickModel(nn.Module):
         """Where the model is."""
         return self.items.content.weight.device
 
-    def set_items(self, table: ItemTable, train: ClickSplit | None = None) -> None:
-        """Take the vectors and the features of the items of `table`, and what the rows of `train` say of them."""
+    def set_items(self, table: ItemTable) -> None:
+        """Start from the vectors of the items of `table`, and take their features."""
         self.items.set_table(table)
-        if train is not None:
-            self.items.fit(train)
 
     def forward(self, batch: Batch) -> Tensor:
         """(B,) float32 logits of a click; `torch.sigmoid` makes the probability of it."""

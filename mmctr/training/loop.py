@@ -19,6 +19,7 @@ from mmctr.inputs.layout import ClickColumns
 from mmctr.models.architecture import Architecture
 from mmctr.models.base import ClickModel
 from mmctr.models.checkpoint import Checkpoint
+from mmctr.models.items.fitting import fit_item_encoder
 from mmctr.training.epoch import SAVE_SECONDS
 from mmctr.training.progress import TrainingProgress
 from mmctr.training.recipe import Recipe
@@ -55,7 +56,8 @@ def train_model(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         model = ClickModel(architecture)
-        model.set_items(table, train)
+        model.set_items(table)
+        fit_item_encoder(model.items, train)
     if earlier is not None:
         start_from(model, table, earlier, row_encoding=row_encoding, item_encoding=item_encoding)
     model.to(device)

@@ -20,13 +20,13 @@ if TYPE_CHECKING:  # importing Matplotlib reads the user's settings
 def auc_plot(history: Sequence["Epoch"]) -> bytes:
     """Validation AUC, gAUC where there is one, and training loss, over the epochs or the steps."""
     places = [epoch.number for epoch in history]
-    axis = "epoch" if history[0].step is None else "step"
+    axis = "step" if history and history[0].step is not None else "epoch"
 
     def draw(left: "Axes", right: "Axes") -> None:
         left.plot(places, [epoch.valid_auc for epoch in history], marker="o", label="AUC")
         left.set(title="validation AUC", xlabel=axis, ylabel="AUC")
         gaucs = [epoch.valid_gauc for epoch in history if epoch.valid_gauc is not None]
-        if len(gaucs) == len(places):
+        if gaucs and len(gaucs) == len(places):
             left.plot(places, gaucs, marker="o", label="gAUC")
             left.legend()
         right.plot(places, [epoch.train_loss for epoch in history], marker="o", label="train (smoothed labels)")

@@ -10,6 +10,7 @@ from organisers import architecture, recipe, tagged
 from organisers_layers import assert_same_gradients, hand_over, layers_of_fuxictr, without_dropout
 
 from mmctr.models.base import ClickModel
+from mmctr.models.items.fitting import fit_item_encoder
 from mmctr.training.step import Learner, train_step
 
 fuxictr_peer = pytest.importorskip("fuxictr_peer")
@@ -35,7 +36,8 @@ def both(*, tmp_path, dropout=0.0, l2=(0.0, 0.0), rows=40):
             theirs.embedding_layer.embedding_layer.embedding_layers[name].weight[1:].normal_()
     built = architecture(table)
     ours = ClickModel(without_dropout(built) if dropout == 0 else built)
-    ours.set_items(table, split)
+    ours.set_items(table)
+    fit_item_encoder(ours.items, split)
     hand_over(layers_of_fuxictr(theirs), ours)
     return theirs, ours, split.slice(0, rows), table
 

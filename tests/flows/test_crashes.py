@@ -248,7 +248,7 @@ def test_a_training_finds_its_run_whenever_the_process_before_it_died(tracking_u
     tracker, memory = Tracker(tracking_uri, "mmctr"), tmp_path / "memory"
 
     def enter():
-        return training_run(tracker, memory, config=TrainConfig(), lineage=LINEAGE, rows=7)
+        return training_run(tracker, memory, settings={"train": TrainConfig()}, lineage=LINEAGE, rows=7)
 
     def interrupted(self, **_):
         raise KeyboardInterrupt
@@ -305,7 +305,7 @@ def test_an_error_of_the_store_does_not_hide_why_the_training_ended(tracking_uri
         raise OSError(errno.ENOSPC, "No space left on device")
 
     def train():
-        with training_run(tracker, tmp_path / "memory", config=TrainConfig(), lineage=LINEAGE, rows=7):
+        with training_run(tracker, tmp_path / "memory", settings={"train": TrainConfig()}, lineage=LINEAGE, rows=7):
             monkeypatch.setattr(tracker.client, "set_terminated", full)
             raise ValueError("the reason")
 

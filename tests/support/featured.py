@@ -19,6 +19,7 @@ from mmctr.inputs.vocabulary import Vocabulary, texts
 from mmctr.models.architecture import Architecture, ItemOptions, Part
 from mmctr.models.base import ClickModel
 from mmctr.models.checkpoint import Checkpoint
+from mmctr.models.items.fitting import fit_item_encoder
 from mmctr.training.loop import train_model
 from mmctr.training.recipe import Recipe
 
@@ -120,7 +121,8 @@ class Shop:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             model = ClickModel(architecture)
-            model.set_items(self.table, self.train)
+            model.set_items(self.table)
+            fit_item_encoder(model.items, self.train)
         return model
 
     def trained(self, recipe: Recipe, *, earlier: Checkpoint | None = None) -> Checkpoint:

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from mmctr.clicks.batch import ClickSplit
-from mmctr.clicks.history_vectors import history_vectors
 from mmctr.clicks.item_table import PADDING_IDX, ItemTable
 from mmctr.inputs.features import Feature
 from mmctr.inputs.vocabulary import UNKNOWN
@@ -57,7 +55,7 @@ class ItemEncoder(nn.Module):
         numbers = torch.zeros(num_items + 1, self.features.number_columns)
         self.register_buffer("feature_ids", ids, persistent=False)
         self.register_buffer("feature_numbers", numbers, persistent=False)
-        # What the training rows say of an item is a part of the model.
+        # What the training rows say of an item is a part of the model (`mmctr.models.items.fitting`).
         if options.id_width:
             self.register_buffer("counts", torch.zeros(num_items + 1))
         if options.history_width:
@@ -105,20 +103,6 @@ class ItemEncoder(nn.Module):
             if own.shape != found.shape:
                 raise ValueError(f"item_{name} must be {tuple(own.shape)} numbers, the table has {tuple(found.shape)}")
             own.copy_(found)
-
-    def fit(self, train: ClickSplit) -> None:
-        """Take what the training rows say of each item: how often they have it, and with which others; no label."""
-        rows = self.content.num_embeddings
-        in_histories = torch.bincount(train.history, minlength=rows)
-        if self.ids is not None:
-            self.counts.copy_(in_histories + torch.bincount(train.target, minlength=rows))
-        if self.options.history_width:
-            vectors = history_vectors(train, items=rows - 1, width=self.options.history_width)
-            self.history_vectors.copy_(torch.from_numpy(vectors))
-        if self.options.history_count:
-            logs = torch.log1p(in_histories.double())
-            spread = logs[1:].std(correction=0) if len(logs) > 1 else logs.new_ones(())
-            self.history_count.copy_((logs - logs[1:].mean()) / spread.clamp_min(1e-6))
 
     def forward(self, items: Tensor) -> Tensor:
         """(n, E) of the items in (n,) rows of the item table."""

@@ -14,6 +14,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 import mmctr.models
 from mmctr.models.base import ClickModel
+from mmctr.models.items.fitting import fit_item_encoder
 
 
 def setting(*, rows=40):
@@ -23,7 +24,8 @@ def setting(*, rows=40):
     split = click_split(rng, table, rows=rows, longest=20)
     torch.manual_seed(0)
     plain, ours = PlainDIN(len(table.weights)), ClickModel(without_dropout(architecture(table)))
-    ours.set_items(table, split)
+    ours.set_items(table)
+    fit_item_encoder(ours.items, split)
     hand_over(plain.layers(), ours)
     return plain, ours, split.slice(0, rows), table
 

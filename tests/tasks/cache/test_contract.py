@@ -157,7 +157,7 @@ def test_setting(name, words, original, planned, tmp_path, monkeypatch):
 def test_another_champion(name, words, original, planned, monkeypatch):
     other = FileRef(path="elsewhere", sha256="0" * 64)
     ancestor = {"its PCA": Ancestor(pca=other), "its weights": Ancestor(checkpoint=other)}[name]
-    monkeypatch.setattr("flows.pipeline.find_ancestor", lambda *args, **kwargs: ancestor)
+    monkeypatch.setattr("flows.run.training.find_ancestor", lambda *args, **kwargs: ancestor)
     assert_planned(planned(), words)
 
 

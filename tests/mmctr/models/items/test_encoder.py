@@ -10,6 +10,7 @@ from mmctr.clicks.history_vectors import history_vectors
 from mmctr.models.architecture import ItemOptions
 from mmctr.models.base import ClickModel
 from mmctr.models.items.encoder import ItemEncoder
+from mmctr.models.items.fitting import fit_item_encoder
 
 ITEMS, DIM = 50, 8
 
@@ -25,7 +26,7 @@ def encoder(table, split=None, **options):
     made = ItemEncoder(ITEMS, DIM, options=ItemOptions(**options), features=())
     made.set_table(table)
     if split is not None:
-        made.fit(split)
+        fit_item_encoder(made, split)
     return made
 
 
@@ -101,7 +102,8 @@ def test_a_model_encodes_each_item_once_and_to_the_same_logits_and_gradients(tab
     torch.manual_seed(0)
     options = ItemOptions(content="trained", content_width=3, id_width=4, history_count=True)
     model = ClickModel(replace(architecture(table), item=options))
-    model.set_items(table, split)
+    model.set_items(table)
+    fit_item_encoder(model.items, split)
     seen, encode = [], model.items.forward
     monkeypatch.setattr(model.items, "forward", lambda items: seen.append(items) or encode(items))
     once = gradients(model, batch)
@@ -124,7 +126,8 @@ def gradients(model, batch):
 def test_embeddings_are_drawn_anew_as_they_began_and_nothing_else_is(table):
     split = click_split(np.random.default_rng(1), table)
     model = ClickModel(replace(architecture(table), item=ItemOptions(content="frozen", id_width=16)))
-    model.set_items(table, split)
+    model.set_items(table)
+    fit_item_encoder(model.items, split)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     model.reset_embeddings(3)
     first = {name: value.clone() for name, value in model.state_dict().items()}
@@ -153,7 +156,8 @@ def test_what_train_says_of_items_goes_with_the_model(table):
     split = click_split(np.random.default_rng(1), table)
     options = ItemOptions(id_width=4, history_width=3, history_count=True)
     model = ClickModel(replace(architecture(table), item=options))
-    model.set_items(table, split)
+    model.set_items(table)
+    fit_item_encoder(model.items, split)
     other = ClickModel(replace(architecture(table), item=options))
     other.load_state_dict(model.state_dict())
     batch = split.slice(0, 20)
