@@ -10,7 +10,7 @@ DECISIONS, ARCHITECTURE = PROJECT / "docs/decisions", PROJECT / "docs/architectu
 PAGES = [PROJECT / "README.md", PROJECT / "CONTRIBUTING.md", PROJECT / "deploy/README.md"]
 PAGES += sorted((PROJECT / "docs").rglob("*.md"))
 ROOTS = ("benchmarks", "deploy", "docs", "flows", "mmctr", "tasks", "tests")
-RESERVED = ("mmctr.ancestor", "mmctr.toml")  # a tag in MLflow and a file in BASE_PATH
+RESERVED = ("mmctr.ancestor", "mmctr.rules", "mmctr.toml")  # tags in MLflow and a file in BASE_PATH
 
 
 def test_every_decision_is_in_the_index_under_its_own_title():

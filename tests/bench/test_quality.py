@@ -45,11 +45,18 @@ def test_the_page_has_means_errors_leads_and_what_a_switch_is_worth():
     rows += [row("lightgbm", 0.955, seed=seed) for seed in SEEDS]
     rows += [row("strong", 0.93, off=switch)]
     text = quality_page.page(rows, made="today")
-    assert "| `strong` | 0.9600 ± 0.0058 | 0.9600 ± 0.0058 |" in text
+    assert "| `strong` | 0.9600 ± 0.0058 | 0.9600 ± 0.0058 | 0.3000 ± 0.0000 | 0.9600 ± 0.0058 |" in text
     assert "`mission` by +0.0600 (beyond two standard errors, 0.0115)" in text
     assert "LightGBM by +0.0050 (**not beyond** two standard errors, 0.0115)" in text
     assert "-0.0300 ± 0.0058" in next(line for line in text.splitlines() if line.startswith(f"| {switch} |"))
     assert "--off " + switch in text
+    assert f"**10 of {len(planned())} rows are there**" in text
+    assert "have not been read yet" not in text
+
+
+def test_the_page_says_that_test_was_not_read():
+    rows = [{name: value for name, value in row("strong", 0.95).items() if name != "test"}]
+    assert "have not been read yet" in quality_page.page(rows, made="today")
 
 
 def test_the_page_can_be_written_again_from_what_is_kept(tmp_path):
