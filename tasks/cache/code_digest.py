@@ -96,7 +96,8 @@ def component_code(section: Section, field: str) -> str:
 @cache
 def reached_modules(module: str) -> frozenset[str]:
     """Library modules that `module` imports, directly or not, at any level, with the packages around them."""
-    return frozenset(name for name in _closure([module], neutral=frozenset()) if _is_of_library(name))
+    found = _closure(_with_packages(module), neutral=frozenset())
+    return frozenset(name for name in found if _is_of_library(name))
 
 
 def release(distribution: str) -> str:
