@@ -25,6 +25,8 @@ from mmctr.inputs.layout import ClickColumns, HeldOut, ItemColumns
 from mmctr.inputs.tables import read_chunks
 from mmctr.inputs.vocabulary import Vocabulary
 
+ROUNDING = 1e-12  # spread in parts of the mean, below which numbers differ by what float64 loses in sums alone
+
 
 def fit_rows(files: Files, *, columns: ClickColumns, held_out: HeldOut | None = None) -> FeatureEncoding:
     """The encoding of the features of `columns`, fitted to the click log of train: one pass over what is fitted.
@@ -149,7 +151,8 @@ class _Moments:
 
     def mean_and_std(self) -> tuple[float, float]:
         """Of the population; 0 and 1 where there is no number."""
-        return self._mean, float(np.sqrt(self._squares / max(1, self._count))) or 1.0
+        spread = float(np.sqrt(self._squares / max(1, self._count)))
+        return self._mean, spread if spread > ROUNDING * abs(self._mean) else 1.0
 
 
 class _Distinct:

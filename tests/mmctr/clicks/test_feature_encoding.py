@@ -115,6 +115,15 @@ def test_a_constant_number_and_one_that_is_never_there_become_zeros():
         assert found.numbers.tolist() == [[0, missing]] * 2
 
 
+@pytest.mark.parametrize("value", [0.1, 1e6 + 0.1, -3.3e9, 0.0])
+def test_a_constant_number_has_no_spread_however_its_rows_are_cut(value):
+    for pieces in ([7], [1] * 7, [3, 4], [1, 1, 5]):
+        fit = FeatureFit([PRICE])
+        for rows in pieces:
+            fit.add({"price": pa.array([value] * rows, pa.float64())})
+        assert fit.done().features[0].std == 1.0
+
+
 def test_infinite_numbers_are_missing_and_far_ones_are_limited():
     fit = FeatureFit([PRICE])
     fit.add({"price": pa.array([-1.0, 1.0, float("inf")])})
