@@ -70,7 +70,7 @@ class Registry:
         if known is not None:
             return known
         try:
-            self.client.create_registered_model(self.name, description="DIN click models; see mmctr")
+            self.client.create_registered_model(self.name, description="click models; see mmctr")
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
